@@ -1,0 +1,155 @@
+//! Everything about one image, on its way into a baseline.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Error;
+use super::sources::{Seen, Source};
+use super::tally::{Tallies, Tally, Total};
+use crate::behaviour::{Action, Behaviour};
+use crate::document::{ApiVersion, Baseline, Behaviours, Connect, Container, Exec, Kind, Loss, Open, Source as Origin};
+use crate::loss::Reason;
+use crate::workload::Image;
+
+/// What the recordings hold about one image.
+#[derive(Debug, Default)]
+pub(super) struct ImageEvidence {
+    tags: BTreeSet<String>,
+    sources: BTreeSet<usize>,
+    containers: Vec<Container>,
+    losses: BTreeMap<(Reason, Option<String>), u64>,
+    uncounted_losses: BTreeSet<String>,
+    learned: HashMap<Behaviour, Total>,
+    not_learned: HashMap<Behaviour, Total>,
+}
+
+impl ImageEvidence {
+    /// Adds a container and what it did.
+    pub(super) fn add(&mut self, seen: &Seen, tallies: Tallies) {
+        self.tags.extend(seen.container.image.tag.clone());
+        self.sources.extend(seen.parts.iter().map(|part| part.source));
+        self.containers.push(Container {
+            workload: seen.container.workload.clone(),
+            id: seen.id(),
+            node: seen.host.clone(),
+            first_seen: seen.container.started.whole_second(),
+            last_seen: seen.container.alive_until.whole_second(),
+            partial: seen.container.partial,
+        });
+        let merge = |totals: &mut HashMap<Behaviour, Total>, tallies: HashMap<Behaviour, Tally>| {
+            for (behaviour, tally) in tallies {
+                totals.entry(behaviour).or_default().add(tally, seen.node);
+            }
+        };
+        merge(&mut self.learned, tallies.learned);
+        merge(&mut self.not_learned, tallies.not_learned);
+    }
+
+    /// Adds what a container lost, or a window.
+    ///
+    /// # Errors
+    /// [`Error::CountTooLarge`] beyond 64 bits.
+    pub(super) fn lost(&mut self, reason: Reason, container: Option<String>, count: u64) -> Result<(), Error> {
+        let sum = self.losses.entry((reason, container)).or_default();
+        *sum = sum.checked_add(count).ok_or(Error::CountTooLarge)?;
+        Ok(())
+    }
+
+    /// Adds why something can be missing without being counted.
+    pub(super) fn missed(&mut self, why: String) {
+        self.uncounted_losses.insert(why);
+    }
+
+    /// Whether none of its containers did anything.
+    pub(super) fn has_no_behaviour(&self) -> bool {
+        self.learned.is_empty() && self.not_learned.is_empty()
+    }
+
+    /// The document.
+    ///
+    /// # Errors
+    /// [`Error::CountTooLarge`] beyond 64 bits.
+    pub(super) fn into_baseline(mut self, image: Image, sources: &[Source<'_>]) -> Result<Baseline, Error> {
+        let origin = |source: &Source<'_>| Origin {
+            recording: source.identity.id,
+            revision: source.identity.revision,
+            node: source.identity.host.clone(),
+        };
+        self.containers.sort();
+        Ok(Baseline {
+            api_version: ApiVersion,
+            kind: Kind,
+            image: Image {
+                tag: image.tag.or(self.tags.pop_first()),
+                ..image
+            },
+            recordings: self
+                .sources
+                .into_iter()
+                .filter_map(|index| sources.get(index))
+                .map(origin)
+                .collect(),
+            containers: self.containers,
+            losses: self
+                .losses
+                .into_iter()
+                .map(|((reason, container), count)| Loss {
+                    reason,
+                    count,
+                    container,
+                })
+                .collect(),
+            uncounted_losses: self.uncounted_losses.into_iter().collect(),
+            behaviours: behaviours(self.learned)?,
+            not_learned: behaviours(self.not_learned)?,
+        })
+    }
+}
+
+/// Sorts behaviours by kind and field.
+fn behaviours(totals: HashMap<Behaviour, Total>) -> Result<Behaviours, Error> {
+    let mut sorted = Behaviours::default();
+    for (Behaviour { subject, action }, total) in totals {
+        let evidence = total.into_evidence()?;
+        match action {
+            Action::Exec { binary, script } => sorted.exec.push(Exec {
+                binary,
+                script,
+                parent: subject,
+                evidence,
+            }),
+            Action::Open { path, access, backing } => {
+                sorted.open.push(Open {
+                    path,
+                    access,
+                    backing,
+                    subject,
+                    evidence,
+                });
+            }
+            Action::Connect {
+                address,
+                port,
+                protocol,
+            } => {
+                sorted.connect.push(Connect {
+                    address,
+                    port,
+                    protocol,
+                    subject,
+                    evidence,
+                });
+            }
+        }
+    }
+    // The fields before the evidence make up the behaviour, so that no two are equal in them.
+    sorted
+        .exec
+        .sort_by(|a, b| (&a.binary, &a.script, &a.parent).cmp(&(&b.binary, &b.script, &b.parent)));
+    sorted
+        .open
+        .sort_by(|a, b| (&a.path, a.access, &a.backing, &a.subject).cmp(&(&b.path, b.access, &b.backing, &b.subject)));
+    sorted
+        .connect
+        .sort_by(|a, b| (a.address, a.port, a.protocol, &a.subject).cmp(&(b.address, b.port, b.protocol, &b.subject)));
+    Ok(sorted)
+}

@@ -1,0 +1,154 @@
+//! Recordings in, baselines out.
+//!
+//! Of several recordings with one id only the highest revision counts; different ids add up. The order in which they are
+//! given changes nothing, nor does how a recorder cut its observations into flushes.
+
+mod error;
+mod image;
+mod sources;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+
+pub use error::Error;
+
+use crate::document::Baseline;
+use crate::recording::{EndReason, Recording, WindowSummary};
+use crate::workload::Image;
+use image::ImageEvidence;
+use sources::{Seen, Source};
+use tally::Tallies;
+
+/// How many minutes of a container are one sampling unit of the steady phase.
+const MINUTES_PER_UNIT: i64 = 10;
+
+/// One baseline for each image that a container of the recordings ran, sorted by image.
+///
+/// Containers are the same if their boot id and cgroup id are, even when several recordings have seen them. An image
+/// whose containers did nothing has a baseline without behaviours.
+///
+/// # Errors
+/// [`Error::Recording`] where one of them cannot be read, [`Error::Nothing`] where none of them holds a behaviour.
+pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
+    let opened: Vec<Recording> = recordings
+        .iter()
+        .map(|path| Recording::open(path))
+        .collect::<Result<_, _>>()?;
+    let sources = sources::newest(&opened)?;
+    let containers = sources::containers(&sources)?;
+    let mut images: BTreeMap<Image, ImageEvidence> = BTreeMap::new();
+    for seen in &containers {
+        let tallies = observed(&sources, seen)?;
+        images
+            .entry(image_key(&seen.container.image))
+            .or_default()
+            .add(seen, tallies);
+    }
+    if images.values().all(ImageEvidence::has_no_behaviour) {
+        return Err(error::nothing(&sources, containers.len()));
+    }
+    add_losses(&sources, &containers, &mut images)?;
+    let mut baselines: Vec<Baseline> = images
+        .into_iter()
+        .map(|(image, evidence)| evidence.into_baseline(image, &sources))
+        .collect::<Result<_, _>>()?;
+    baselines.sort_by(|one, other| one.image.cmp(&other.image));
+    Ok(baselines)
+}
+
+/// A baseline is about one digest, whatever tags it has; where no digest is known, about one tag.
+fn image_key(image: &Image) -> Image {
+    let tag = if image.digest.is_some() {
+        None
+    } else {
+        image.tag.clone()
+    };
+    Image { tag, ..image.clone() }
+}
+
+/// What a container did, according to every recording that saw it.
+fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
+    let mut tallies = Tallies::default();
+    for part in &seen.parts {
+        let Some(source) = sources.get(part.source) else {
+            continue;
+        };
+        let read = source.snapshot.observed(part.row, MINUTES_PER_UNIT, |behaviour, slot| {
+            tallies.add(behaviour, slot);
+        });
+        read.map_err(|failure| source.snapshot.error(failure))?;
+    }
+    Ok(tallies)
+}
+
+/// Charges each loss to the image of its container. One whose container is not known could concern every image that its
+/// window saw, and so could what a window missed without counting it.
+fn add_losses(
+    sources: &[Source<'_>],
+    containers: &[Seen],
+    images: &mut BTreeMap<Image, ImageEvidence>,
+) -> Result<(), Error> {
+    let owners: HashMap<_, _> = containers
+        .iter()
+        .flat_map(|seen| seen.parts.iter().map(move |part| (*part, seen)))
+        .collect();
+    for (index, source) in sources.iter().enumerate() {
+        let owner = |row| owners.get(&sources::Part { source: index, row }).copied();
+        let mut present: HashMap<u64, BTreeSet<Image>> = HashMap::new();
+        for window in &source.windows {
+            let rows = source
+                .snapshot
+                .presence(window.number)
+                .map_err(|failure| source.snapshot.error(failure))?;
+            let seen = rows
+                .into_iter()
+                .filter_map(owner)
+                .map(|seen| image_key(&seen.container.image))
+                .collect();
+            present.insert(window.number, seen);
+        }
+        for window in &source.windows {
+            let Some(why) = uncounted(window) else { continue };
+            for image in present.get(&window.number).into_iter().flatten() {
+                if let Some(evidence) = images.get_mut(image) {
+                    evidence.missed(format!(
+                        "window {} of recording {}: {why}",
+                        window.number, source.identity.id
+                    ));
+                }
+            }
+        }
+        for loss in source
+            .snapshot
+            .losses()
+            .map_err(|failure| source.snapshot.error(failure))?
+        {
+            let (concerned, id) = match loss.container.and_then(owner) {
+                Some(seen) => (&BTreeSet::from([image_key(&seen.container.image)]), Some(seen.id())),
+                None => (present.entry(loss.window).or_default() as &_, None),
+            };
+            for image in concerned {
+                if let Some(evidence) = images.get_mut(image) {
+                    evidence.lost(loss.reason, id.clone(), loss.count)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why a window can have missed something without counting it.
+fn uncounted(window: &WindowSummary) -> Option<String> {
+    let crashed = match &window.ended {
+        Some((at, EndReason::Crashed)) => Some(format!(
+            "the recorder was killed; up to {} s from {at} are missing",
+            window.flush_interval.as_secs_f64()
+        )),
+        _ => None,
+    };
+    let reasons: Vec<String> = window.lossy_from_start.iter().cloned().chain(crashed).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}

@@ -1,0 +1,135 @@
+//! The recordings of an analysis, and the containers in them.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::Path;
+
+use crate::path;
+use crate::recording::{Container, Failure, Identity, Recording, Result, Snapshot, WindowSummary};
+
+/// One recording, in the state that it had when the analysis began.
+pub(super) struct Source<'a> {
+    pub(super) snapshot: Snapshot<'a>,
+    pub(super) identity: Identity,
+    pub(super) windows: Vec<WindowSummary>,
+}
+
+impl<'a> Source<'a> {
+    fn of(recording: &'a Recording) -> Result<Self> {
+        let snapshot = recording.snapshot()?;
+        let read = || Ok((snapshot.identity()?, snapshot.windows()?));
+        let (identity, windows) = read().map_err(|failure: Failure| snapshot.error(failure))?;
+        Ok(Self {
+            snapshot,
+            identity,
+            windows,
+        })
+    }
+
+    /// The recording's file.
+    pub(super) fn path(&self) -> &Path {
+        self.snapshot.path()
+    }
+
+    /// What tells its node from others: the machine id outlives host names.
+    fn node(&self) -> &str {
+        self.identity.machine_id.as_ref().unwrap_or(&self.identity.host)
+    }
+}
+
+/// The recordings with the highest revision of each id, sorted by id.
+pub(super) fn newest(recordings: &[Recording]) -> Result<Vec<Source<'_>>> {
+    let mut newest: BTreeMap<_, Source<'_>> = BTreeMap::new();
+    for recording in recordings {
+        let source = Source::of(recording)?;
+        let id = source.identity.id;
+        if newest
+            .get(&id)
+            .is_none_or(|other| other.identity.revision < source.identity.revision)
+        {
+            newest.insert(id, source);
+        }
+    }
+    Ok(newest.into_values().collect())
+}
+
+/// Where one recording has a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Part {
+    /// The place in the list of sources.
+    pub(super) source: usize,
+    /// The row in that recording.
+    pub(super) row: i64,
+}
+
+/// A container, as far as all recordings together know it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) container: Container,
+    /// The host name.
+    pub(super) host: String,
+    /// Counts the nodes of the analysis.
+    pub(super) node: usize,
+    pub(super) parts: Vec<Part>,
+}
+
+impl Seen {
+    /// The container's id, or the cgroup's path where there is none.
+    pub(super) fn id(&self) -> String {
+        if self.container.id.is_empty() {
+            path::escape(&self.container.cgroup_path)
+        } else {
+            path::escape(self.container.id.as_bytes())
+        }
+    }
+}
+
+/// Every container once, those of one node together.
+pub(super) fn containers(sources: &[Source<'_>]) -> Result<Vec<Seen>> {
+    let mut seen: BTreeMap<(usize, String, u64), Seen> = BTreeMap::new();
+    let mut nodes = BTreeMap::new();
+    for (index, source) in sources.iter().enumerate() {
+        let next = nodes.len();
+        let node = *nodes.entry(source.node()).or_insert(next);
+        for stored in source
+            .snapshot
+            .containers()
+            .map_err(|failure| source.snapshot.error(failure))?
+        {
+            let part = Part {
+                source: index,
+                row: stored.row,
+            };
+            let key = (node, stored.boot_id, stored.container.cgroup_id);
+            match seen.entry(key) {
+                Entry::Occupied(mut known) => {
+                    merge(&mut known.get_mut().container, stored.container);
+                    known.get_mut().parts.push(part);
+                }
+                Entry::Vacant(new) => {
+                    let host = source.identity.host.clone();
+                    new.insert(Seen {
+                        container: stored.container,
+                        host,
+                        node,
+                        parts: vec![part],
+                    });
+                }
+            }
+        }
+    }
+    Ok(seen.into_values().collect())
+}
+
+/// What two recordings know about one container: the names from the one that saw it last.
+fn merge(known: &mut Container, other: Container) {
+    let started = known.started.min(other.started);
+    let alive_until = known.alive_until.max(other.alive_until);
+    let partial = known.partial && other.partial;
+    if other.alive_until > known.alive_until {
+        *known = other;
+    }
+    known.started = started;
+    known.alive_until = alive_until;
+    known.partial = partial;
+}

@@ -1,0 +1,107 @@
+//! Counting: first what one container did, then what all containers of an image did.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Error;
+use crate::behaviour::{Behaviour, Phase, Provenance};
+use crate::document::Evidence;
+use crate::recording::Slot;
+use crate::time::UtcTime;
+
+/// What one container did.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    pub(super) learned: HashMap<Behaviour, Tally>,
+    pub(super) not_learned: HashMap<Behaviour, Tally>,
+}
+
+impl Tallies {
+    pub(super) fn add(&mut self, behaviour: &Behaviour, slot: Slot) {
+        let tallies = if slot.provenance.is_learned() {
+            &mut self.learned
+        } else {
+            &mut self.not_learned
+        };
+        // Looked up first, because most slots are of a behaviour that is there, and need no copy of it.
+        match tallies.get_mut(behaviour) {
+            Some(tally) => tally.add(slot),
+            None => tallies.entry(behaviour.clone()).or_default().add(slot),
+        }
+    }
+}
+
+/// How often one container showed one behaviour.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// At most 2^64 slots of 2^63 each.
+    count: u128,
+    seen: Option<(UtcTime, UtcTime)>,
+    phases: BTreeSet<Phase>,
+    provenance: BTreeSet<Provenance>,
+    steady_units: BTreeSet<i64>,
+}
+
+impl Tally {
+    fn add(&mut self, slot: Slot) {
+        self.count += u128::from(slot.count);
+        widen(&mut self.seen, (slot.first_seen, slot.last_seen));
+        self.phases.insert(slot.phase);
+        self.provenance.insert(slot.provenance);
+        if slot.phase == Phase::Steady {
+            self.steady_units.insert(slot.number);
+        }
+    }
+}
+
+/// How often all containers of an image showed one behaviour.
+#[derive(Debug, Default)]
+pub(super) struct Total {
+    count: u128,
+    units: u64,
+    containers: u64,
+    nodes: u64,
+    last_node: Option<usize>,
+    seen: Option<(UtcTime, UtcTime)>,
+    phases: BTreeSet<Phase>,
+    provenance: BTreeSet<Provenance>,
+}
+
+impl Total {
+    /// Adds one container. Those of one node come one after the other.
+    pub(super) fn add(&mut self, tally: Tally, node: usize) {
+        self.count += tally.count;
+        // A container's start is one unit.
+        self.units += u64::from(tally.phases.contains(&Phase::Startup)) + tally.steady_units.len() as u64;
+        self.containers += 1;
+        self.nodes += u64::from(self.last_node != Some(node));
+        self.last_node = Some(node);
+        if let Some(seen) = tally.seen {
+            widen(&mut self.seen, seen);
+        }
+        self.phases.extend(tally.phases);
+        self.provenance.extend(tally.provenance);
+    }
+
+    /// # Errors
+    /// [`Error::CountTooLarge`] beyond 64 bits.
+    pub(super) fn into_evidence(self) -> Result<Evidence, Error> {
+        let (first_seen, last_seen) = self.seen.unwrap_or_default();
+        Ok(Evidence {
+            count: u64::try_from(self.count).map_err(|_| Error::CountTooLarge)?,
+            units: self.units,
+            containers: self.containers,
+            nodes: self.nodes,
+            first_seen: first_seen.whole_second(),
+            last_seen: last_seen.whole_second(),
+            phases: self.phases.into_iter().collect(),
+            provenance: self.provenance.into_iter().collect(),
+        })
+    }
+}
+
+/// Makes a span hold another.
+fn widen(span: &mut Option<(UtcTime, UtcTime)>, (first, last): (UtcTime, UtcTime)) {
+    let (earliest, latest) = span.get_or_insert((first, last));
+    *earliest = first.min(*earliest);
+    *latest = last.max(*latest);
+}

@@ -1,0 +1,222 @@
+//! The baseline document: everything known about one image, for people to read and for `generate policies` to compile.
+//!
+//! Version 1 of the schema. Documents are YAML, one an image, sorted, and the same to the byte for the same recordings.
+//! Times are UTC (RFC 3339, whole seconds); durations and counts say their unit.
+
+mod file_name;
+mod yaml;
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::behaviour::{Access, Phase, Protocol, Provenance};
+use crate::loss::Reason;
+use crate::path::FilePath;
+use crate::recording::RecordingId;
+use crate::time::UtcTime;
+
+pub use crate::workload::{Image, Workload};
+pub use file_name::file_name;
+pub use yaml::{DocumentError, SIZE_MAX, from_yaml, read, to_yaml};
+
+/// The version written into `apiVersion`.
+pub const API_VERSION: &str = "wardline.dev/v1";
+
+/// The word written into `kind`.
+pub const KIND: &str = "Baseline";
+
+/// What a document must say of itself. As a type it can say nothing else, and reading anything else is an error with
+/// its place.
+macro_rules! constant {
+    ($(#[$doc:meta])* $name:ident = $text:expr, $otherwise:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name;
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str($text)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let found = String::deserialize(deserializer)?;
+                if found == $text {
+                    return Ok(Self);
+                }
+                Err(serde::de::Error::custom(format_args!(concat!("`{}` is not `{}`: ", $otherwise), found, $text)))
+            }
+        }
+    };
+}
+
+constant!(
+    /// [`API_VERSION`], and nothing else.
+    ApiVersion = API_VERSION,
+    "use the version of Wardline that wrote this document, or make it anew with `generate baselines`"
+);
+constant!(
+    /// [`KIND`], and nothing else.
+    Kind = KIND,
+    "this is another kind of document; baselines are made with `generate baselines`"
+);
+
+/// One image's baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Baseline {
+    /// Always [`API_VERSION`].
+    pub api_version: ApiVersion,
+    /// Always [`KIND`].
+    pub kind: Kind,
+    /// What the baseline is about.
+    pub image: Image,
+    /// The recordings it was made from, sorted by id.
+    pub recordings: Vec<Source>,
+    /// The containers that ran the image, sorted by workload, then first seen.
+    pub containers: Vec<Container>,
+    /// What was not recorded and could concern this image. Empty, with `uncounted_losses` empty too, means: nothing is
+    /// known to be missing.
+    pub losses: Vec<Loss>,
+    /// Why windows that this image ran in can have missed something without counting it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted_losses: Vec<String>,
+    /// What was learned (provenance `workload` and `kubelet`).
+    pub behaviours: Behaviours,
+    /// What was seen and not learned: debug sessions (`entered`) and the container runtime (`runtime`).
+    pub not_learned: Behaviours,
+}
+
+/// A recording that went into the document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Source {
+    /// The recording's id.
+    pub recording: RecordingId,
+    /// Its revision: a higher one of the same id replaces.
+    pub revision: u64,
+    /// The node's host name.
+    pub node: String,
+}
+
+/// One container that ran the image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Container {
+    /// Where it belongs.
+    pub workload: Workload,
+    /// When it started; if it ran already, when it was first seen.
+    pub first_seen: UtcTime,
+    /// When it was last known to be alive.
+    pub last_seen: UtcTime,
+    /// The container's id, or the cgroup's path where there is none.
+    pub id: String,
+    /// The node's host name.
+    pub node: String,
+    /// It ran before the window began: its start was not seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+}
+
+/// Something that happened and was not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Loss {
+    /// Why.
+    pub reason: Reason,
+    /// How many observations were lost.
+    pub count: u64,
+    /// The [`Container::id`] it happened in, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+}
+
+/// Behaviours by kind, each list sorted by its first fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Behaviours {
+    /// Executions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exec: Vec<Exec>,
+    /// File opens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Open>,
+    /// Connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connect: Vec<Connect>,
+}
+
+/// An execution and its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Exec {
+    /// What runs: for a script its interpreter.
+    pub binary: FilePath,
+    /// The script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<FilePath>,
+    /// The calling image.
+    pub parent: FilePath,
+    /// How well known it is.
+    pub evidence: Evidence,
+}
+
+/// An open and its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Open {
+    /// What was opened.
+    pub path: FilePath,
+    /// How.
+    pub access: Access,
+    /// The path inside the overlay's layer, see [`crate::behaviour::Action::Open`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backing: Option<FilePath>,
+    /// The executable that opened it.
+    pub subject: FilePath,
+    /// How well known it is.
+    pub evidence: Evidence,
+}
+
+/// A connection and its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Connect {
+    /// The address as passed.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// The executable that connected.
+    pub subject: FilePath,
+    /// How well known it is.
+    pub evidence: Evidence,
+}
+
+/// How often, where and when a behaviour was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Evidence {
+    /// How many times.
+    pub count: u64,
+    /// In how many sampling units: container starts (startup) and container x 10 minutes (steady).
+    pub units: u64,
+    /// In how many containers.
+    pub containers: u64,
+    /// On how many nodes.
+    pub nodes: u64,
+    /// The first time.
+    pub first_seen: UtcTime,
+    /// The last time.
+    pub last_seen: UtcTime,
+    /// In which phases, sorted.
+    pub phases: Vec<Phase>,
+    /// How its processes came into the containers, sorted.
+    pub provenance: Vec<Provenance>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::behaviour::{Action, Behaviour};
+use crate::path::Origin;
+use crate::testing::{behaviours, seconds};
+
+/// Text of every kind, much of it what YAML takes for something else.
+fn texts() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "",
+        "yes",
+        "No",
+        "on",
+        "y",
+        "~",
+        "null",
+        "1.0",
+        "0x1f",
+        "1e3",
+        ".inf",
+        "2026-11-21",
+        "- a",
+        "a: b",
+        "#x",
+        " a ",
+        "a\nb",
+        "a\n",
+        "\n",
+        "\r\n",
+        "\t",
+        "|",
+        ">",
+        "%YAML",
+        "---",
+        "...",
+        "!!str",
+        "&a",
+        "*a",
+        "{}",
+        "[",
+        "'",
+        "\"",
+        "\\",
+        "\u{1b}[31m",
+        "\u{0}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{202e}",
+        "\u{feff}",
+        "\u{10ffff}",
+        "=",
+        "<<",
+        "1_000",
+        "0o7",
+        "12:30",
+        "?",
+        "-",
+        ",",
+        "@",
+        "`",
+    ]);
+    prop_oneof![word.prop_map(str::to_owned), ".{0,8}", any::<String>()]
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let phases = vec(prop::sample::select(vec![Phase::Startup, Phase::Steady]), 0..3);
+    let provenance = vec(
+        prop::sample::select(vec![Provenance::Workload, Provenance::Kubelet]),
+        0..3,
+    );
+    (any::<[u64; 4]>(), 0_u64..9_000_000_000, phases, provenance).prop_map(
+        |([count, units, containers, nodes], second, phases, provenance)| Evidence {
+            count,
+            units,
+            containers,
+            nodes,
+            first_seen: seconds(second),
+            last_seen: seconds(second + 1),
+            phases,
+            provenance,
+        },
+    )
+}
+
+fn lists() -> impl Strategy<Value = Behaviours> {
+    vec((behaviours(), evidence()), 0..6).prop_map(|all| {
+        let mut lists = Behaviours::default();
+        for (Behaviour { subject, action }, evidence) in all {
+            match action {
+                Action::Exec { binary, script } => lists.exec.push(Exec {
+                    binary,
+                    script,
+                    parent: subject,
+                    evidence,
+                }),
+                Action::Open { path, access, backing } => {
+                    lists.open.push(Open {
+                        path,
+                        access,
+                        backing,
+                        subject,
+                        evidence,
+                    });
+                }
+                Action::Connect {
+                    address,
+                    port,
+                    protocol,
+                } => {
+                    lists.connect.push(Connect {
+                        address,
+                        port,
+                        protocol,
+                        subject,
+                        evidence,
+                    });
+                }
+            }
+        }
+        lists
+    })
+}
+
+fn baselines() -> impl Strategy<Value = Baseline> {
+    let image = (texts(), option::of(texts()), option::of(texts())).prop_map(|(repository, tag, digest)| Image {
+        repository,
+        tag,
+        digest,
+    });
+    let container = (vec(texts(), 4), texts(), texts(), any::<bool>()).prop_map(|(names, id, node, partial)| {
+        let [namespace, kind, name, container] = names.try_into().unwrap();
+        let workload = Workload {
+            namespace,
+            kind,
+            name,
+            container,
+        };
+        Container {
+            workload,
+            first_seen: seconds(1),
+            last_seen: seconds(2),
+            id,
+            node,
+            partial,
+        }
+    });
+    let loss = (
+        prop::sample::select(Reason::ALL.to_vec()),
+        any::<u64>(),
+        option::of(texts()),
+    )
+        .prop_map(|(reason, count, container)| Loss {
+            reason,
+            count,
+            container,
+        });
+    let source = (any::<u128>(), any::<u64>(), texts()).prop_map(|(id, revision, node)| Source {
+        recording: format!("{id:032x}").parse().unwrap(),
+        revision,
+        node,
+    });
+    (
+        image,
+        vec(source, 0..3),
+        vec(container, 0..3),
+        vec(loss, 0..3),
+        vec(texts(), 0..3),
+        lists(),
+        lists(),
+    )
+        .prop_map(
+            |(image, recordings, containers, losses, uncounted_losses, behaviours, not_learned)| Baseline {
+                api_version: ApiVersion,
+                kind: Kind,
+                image,
+                recordings,
+                containers,
+                losses,
+                uncounted_losses,
+                behaviours,
+                not_learned,
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn every_baseline_survives_yaml(baseline in baselines()) {
+        let text = to_yaml(&baseline);
+        prop_assert_eq!(&from_yaml(&text).unwrap(), &baseline, "{}", text);
+        prop_assert_eq!(to_yaml(&from_yaml(&text).unwrap()), text);
+    }
+}
+
+/// A small document with one of everything.
+fn example() -> Baseline {
+    let server = FilePath::canonical(*b"/usr/sbin/server");
+    let evidence = |count| Evidence {
+        count,
+        units: 3,
+        containers: 2,
+        nodes: 1,
+        first_seen: "2026-11-21T09:30:00Z".parse().unwrap(),
+        last_seen: "2026-11-21T09:59:59Z".parse().unwrap(),
+        phases: vec![Phase::Startup, Phase::Steady],
+        provenance: vec![Provenance::Workload, Provenance::Kubelet],
+    };
+    Baseline {
+        api_version: ApiVersion,
+        kind: Kind,
+        image: Image {
+            repository: "registry.example/shop/web".to_owned(),
+            tag: Some("1.4".to_owned()),
+            digest: None,
+        },
+        recordings: vec![Source {
+            recording: "000102030405060708090a0b0c0d0e0f".parse().unwrap(),
+            revision: 17,
+            node: "worker-1".to_owned(),
+        }],
+        containers: vec![Container {
+            workload: "host/unit/web.service/main".parse().unwrap(),
+            first_seen: "2026-11-21T09:29:58Z".parse().unwrap(),
+            last_seen: "2026-11-21T10:00:00Z".parse().unwrap(),
+            id: r"/system.slice/web.service".to_owned(),
+            node: "worker-1".to_owned(),
+            partial: true,
+        }],
+        losses: vec![Loss {
+            reason: Reason::MapFull,
+            count: 3,
+            container: None,
+        }],
+        uncounted_losses: vec!["window 1: kprobes may be skipped".to_owned()],
+        behaviours: Behaviours {
+            exec: vec![Exec {
+                binary: FilePath::canonical(*b"/usr/bin/dash"),
+                script: Some(FilePath::canonical(*b"/usr/local/bin/entrypoint.sh")),
+                parent: FilePath::new(*b"memfd:stage one", Origin::Memfd),
+                evidence: evidence(1),
+            }],
+            open: vec![Open {
+                path: FilePath::canonical(*b"/srv/new\nline \xff"),
+                access: Access::READ | Access::CREATE,
+                backing: Some(FilePath::canonical(*b"/layer/srv/new\nline \xff")),
+                subject: server.clone(),
+                evidence: evidence(100_000),
+            }],
+            connect: vec![Connect {
+                address: "::ffff:10.0.0.1".parse().unwrap(),
+                port: 443,
+                protocol: Protocol::Tcp,
+                subject: server,
+                evidence: evidence(12),
+            }],
+        },
+        not_learned: Behaviours::default(),
+    }
+}
+
+#[test]
+fn a_document_looks_like_this() {
+    let golden = include_str!("example.yaml");
+    assert_eq!(to_yaml(&example()), golden);
+    assert_eq!(from_yaml(golden).unwrap(), example());
+}
+
+/// Replaces a part of the example and reads it.
+fn broken(from: &str, to: &str) -> String {
+    let text = include_str!("example.yaml");
+    assert!(text.contains(from), "{from}");
+    from_yaml(&text.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+#[test]
+fn errors_name_the_place_and_what_was_expected() {
+    let cases = [
+        (
+            "wardline.dev/v1",
+            "wardline.dev/v9",
+            "the baseline:1:13: apiVersion: `wardline.dev/v9` is not `wardline.dev/v1`: use the version of Wardline that wrote this document, or make it anew with `generate baselines`",
+        ),
+        (
+            "kind: Baseline",
+            "kind: TracingPolicy",
+            "the baseline:2:7: kind: `TracingPolicy` is not `Baseline`: this is another kind of document; baselines are made with `generate baselines`",
+        ),
+        ("access: read,create", "access: read,fly", "the baseline:"),
+        ("port: 443", "port: 65536", "the baseline:"),
+        ("count: 12", "count: -1", "the baseline:"),
+        ("count: 12", "cuont: 12", "the baseline:"),
+        ("/srv/new", r"/srv/\qnew", "the baseline:"),
+        ("reason: map_full", "reason: bad_luck", "the baseline:"),
+        ("image:", "image: [", "the baseline:"),
+    ];
+    for (from, to, expected) in cases {
+        let message = broken(from, to);
+        assert!(message.starts_with(expected), "{message}");
+        println!("{message}");
+    }
+}
+
+#[test]
+fn what_is_no_document_is_refused() {
+    for text in [
+        "",
+        "---",
+        "[]",
+        "a",
+        "a: b",
+        "\u{0}",
+        "---\na: 1\n---\nb: 2\n",
+        "\t",
+        "&a [*a]",
+    ] {
+        assert!(
+            matches!(from_yaml(text), Err(DocumentError::Invalid { .. })),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn every_field_is_named_once() {
+    // A second value for a field must not silently win.
+    let text = include_str!("example.yaml").replace("revision: 17", "revision: 17\n  revision: 18");
+    assert!(
+        from_yaml(&text)
+            .unwrap_err()
+            .to_string()
+            .contains("duplicate field `revision`")
+    );
+    let names: BTreeSet<&str> = ["behaviours", "notLearned"].into();
+    assert_eq!(names.len(), 2);
+}

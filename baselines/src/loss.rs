@@ -1,0 +1,107 @@
+//! Everything that happened and was not recorded has a reason here. Nothing is lost silently.
+
+/// Why an observation is missing or incomplete.
+///
+/// The words are the recording's and the documents' vocabulary; they never change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The kernel's table of behaviours was full: new behaviours were counted here and not recorded.
+    MapFull,
+    /// The container had used up its share of the table of behaviours.
+    KeyQuota,
+    /// The kernel's table of cgroups was full: nothing of such a cgroup could be recorded.
+    CgroupTableFull,
+    /// The kernel's table of processes was full: executables and provenance had to be guessed.
+    ProcessTableFull,
+    /// The kernel's table of executables was full.
+    ImageTableFull,
+    /// The ring buffer was full when a behaviour was new, and it never happened again: counted, but never described.
+    Undescribed,
+    /// A record of the ring buffer did not have the shape that this version writes.
+    Decode,
+    /// The file, socket or address could not be read when the call returned (another thread closed it, or took its page).
+    Raced,
+    /// A behaviour came from a cgroup that no container could be found for.
+    UnresolvedCgroup,
+    /// A program's script, its ELF interpreter or its overlay layer could not be found out: opens may be missing.
+    UnresolvedPath,
+    /// The kernel skipped runs of the probes (its own recursion or preemption guard).
+    ProbeMissed,
+    /// A call used an entry that this backend cannot follow (a 32-bit system call on a 64-bit kernel).
+    ForeignAbi,
+}
+
+impl Reason {
+    /// Every reason, in the order of documents.
+    pub const ALL: [Self; 12] = [
+        Self::MapFull,
+        Self::KeyQuota,
+        Self::CgroupTableFull,
+        Self::ProcessTableFull,
+        Self::ImageTableFull,
+        Self::Undescribed,
+        Self::Decode,
+        Self::Raced,
+        Self::UnresolvedCgroup,
+        Self::UnresolvedPath,
+        Self::ProbeMissed,
+        Self::ForeignAbi,
+    ];
+
+    /// The word used in recordings, documents and columns.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::MapFull => "map_full",
+            Self::KeyQuota => "key_quota",
+            Self::CgroupTableFull => "cgroup_table_full",
+            Self::ProcessTableFull => "process_table_full",
+            Self::ImageTableFull => "image_table_full",
+            Self::Undescribed => "undescribed",
+            Self::Decode => "decode",
+            Self::Raced => "raced",
+            Self::UnresolvedCgroup => "unresolved_cgroup",
+            Self::UnresolvedPath => "unresolved_path",
+            Self::ProbeMissed => "probe_missed",
+            Self::ForeignAbi => "foreign_abi",
+        }
+    }
+
+    /// The inverse of [`Reason::word`].
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+}
+
+/// A word that is no reason known to this version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no reason for a loss that this version knows")]
+pub struct ReasonError(String);
+
+impl std::str::FromStr for Reason {
+    type Err = ReasonError;
+    fn from_str(word: &str) -> Result<Self, ReasonError> {
+        Self::from_word(word).ok_or_else(|| ReasonError(word.to_owned()))
+    }
+}
+
+crate::serde_text::as_text!(Reason);
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_survives_its_word() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.word().parse(), Ok(reason));
+        }
+        assert!("bad_luck".parse::<Reason>().is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! The file itself: made safely, private to its owner, written by one process at a time.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::{Error, Result};
+
+/// What workloads do is nobody else's business. The database gives its `-wal` and `-shm` files the mode of the database.
+const PRIVATE_FILE: u32 = 0o600;
+const PRIVATE_DIRECTORY: u32 = 0o700;
+
+/// The path with its directories resolved, so that only the last name is left to be checked; they are made if they are
+/// missing.
+pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let Some(name) = path.file_name() else {
+        return Err(Error::Foreign {
+            path: path.to_owned(),
+            what: "it is a directory".to_owned(),
+        });
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE_DIRECTORY)
+        .create(directory)
+        .map_err(failed("create the directory", directory))?;
+    Ok(directory
+        .canonicalize()
+        .map_err(failed("open the directory", directory))?
+        .join(name))
+}
+
+/// Makes the file if there is none, without ever following a symbolic link, and sees to it that it is private.
+pub(super) fn create_or_tighten(path: &Path) -> Result<()> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE_FILE)
+        .open(path)
+    {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed("create", path)(error)),
+    }
+    let metadata = path.symlink_metadata().map_err(failed("open", path))?;
+    require_regular(path, metadata.file_type())?;
+    if metadata.permissions().mode() & 0o7777 == PRIVATE_FILE {
+        return Ok(());
+    }
+    // By path: closing a descriptor of the file would release SQLite's locks of this process on it (fcntl(2)).
+    std::fs::set_permissions(path, Permissions::from_mode(PRIVATE_FILE)).map_err(failed("make private", path))
+}
+
+/// Refuses what cannot be a recording before the database opens it: opening a FIFO would wait for ever.
+pub(super) fn require_regular(path: &Path, kind: std::fs::FileType) -> Result<()> {
+    let what = match kind {
+        _ if kind.is_file() => return Ok(()),
+        _ if kind.is_dir() => "it is a directory",
+        _ if kind.is_symlink() => "it is a symbolic link; name the file itself",
+        _ => "it is no regular file",
+    };
+    Err(Error::Foreign {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    })
+}
+
+/// The error about this path.
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path: path.to_owned() },
+        _ => Error::File {
+            doing,
+            path: path.to_owned(),
+            source,
+        },
+    }
+}
+
+/// The right to write, held while this is alive. The kernel gives it back when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    /// Takes the right to write the recording at `path`, or says who has it.
+    ///
+    /// The lock is on a file of its own, which stays: were it removed, two writers could each lock a file of that name.
+    pub(super) fn take(path: &Path) -> Result<Self> {
+        let lock_path = lock_path(path);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(PRIVATE_FILE)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&lock_path)
+            .map_err(failed("create", &lock_path))?;
+        let mut tries = 20;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // A reader holds it for an instant to learn whether there is a writer.
+                Err(TryLockError::WouldBlock) if tries > 0 => std::thread::sleep(Duration::from_millis(5)),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::InUse {
+                        path: path.to_owned(),
+                        writer: process_in(&mut file),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &lock_path)(error)),
+            }
+            tries -= 1;
+        }
+        let write_id = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write_id(&mut file).map_err(failed("write", &lock_path))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Whether somebody holds it.
+    pub(super) fn is_taken(path: &Path) -> Result<bool> {
+        let lock_path = lock_path(path);
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&lock_path)
+        {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed("open", &lock_path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &lock_path)(error)),
+        }
+    }
+}
+
+/// The process that wrote its id into the lock file; it may be about to.
+fn process_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    name.into()
+}

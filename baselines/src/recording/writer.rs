@@ -1,0 +1,204 @@
+//! Writing: opening, windows, flushes.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::columns::from_end_reason;
+use super::error::{Failure, Result};
+use super::file::{self, WriterLock};
+use super::flush;
+use super::interned::Interned;
+use super::schema::{self, Content};
+use super::{EndReason, Flush, Node, Recording, WindowId, WindowStart};
+use crate::time::UtcTime;
+
+/// A recording, open for writing. There is one writer of a recording at a time.
+#[derive(Debug)]
+pub struct Writer {
+    // Closed before the lock is given back: fields are dropped in this order.
+    recording: Recording,
+    _lock: WriterLock,
+    boot: i64,
+    interned: Interned,
+}
+
+impl Writer {
+    pub(super) fn open(path: &Path, node: &Node) -> Result<Self> {
+        let path = file::prepare(path)?;
+        let lock = WriterLock::take(&path)?;
+        file::create_or_tighten(&path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut recording = Recording::connect(&path, flags)?;
+        let content = schema::identify(&recording.connection, &path)?;
+        let boot = prepare(&mut recording.connection, content, node).map_err(|failure| failure.at("open", &path))?;
+        Ok(Self {
+            recording,
+            _lock: lock,
+            boot,
+            interned: Interned::default(),
+        })
+    }
+
+    /// The same recording, for reading.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Begins a learning window.
+    ///
+    /// # Errors
+    /// [`super::Error::Full`], or what the database says.
+    pub fn start_window(&mut self, start: &WindowStart) -> Result<WindowId> {
+        let boot = self.boot;
+        self.change("start a window in", |transaction, _| {
+            let flush_interval = i64::try_from(start.flush_interval.as_nanos()).unwrap_or(i64::MAX);
+            transaction.execute(
+                "INSERT INTO learning_window (boot, started, last_flush, selector, backend, tool_version, \
+                 flush_interval, lossy_from_start) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    boot,
+                    start.started,
+                    start.selector,
+                    start.backend,
+                    start.tool_version,
+                    flush_interval,
+                    start.lossy_from_start,
+                ],
+            )?;
+            Ok(WindowId(transaction.last_insert_rowid()))
+        })
+    }
+
+    /// Writes everything of a flush, or nothing of it: after an error it can be tried again.
+    ///
+    /// # Errors
+    /// [`super::Error::Full`], [`super::Error::WindowNotOpen`], [`super::Error::UnknownContainer`] for an observation
+    /// whose container was never flushed, [`super::Error::CountTooLarge`], or what the database says.
+    pub fn flush(&mut self, window: WindowId, flush: &Flush) -> Result<()> {
+        let boot = self.boot;
+        self.change("flush to", |transaction, interned| {
+            flush::write(transaction, interned, boot, window, flush)
+        })
+    }
+
+    /// Ends a learning window.
+    ///
+    /// # Errors
+    /// [`super::Error::Full`], [`super::Error::WindowNotOpen`] for one that has ended, or what the database says.
+    pub fn end_window(&mut self, window: WindowId, reason: &EndReason, at: UtcTime) -> Result<()> {
+        self.change("end a window in", |transaction, _| {
+            let (word, detail) = from_end_reason(reason);
+            let changed = transaction.execute(
+                "UPDATE learning_window SET ended = ?2, end_reason = ?3, end_detail = ?4 \
+                 WHERE learning_window = ?1 AND ended IS NULL",
+                params![window.0, at, word, detail],
+            )?;
+            if changed == 1 {
+                Ok(())
+            } else {
+                Err(Failure::WindowNotOpen(window))
+            }
+        })
+    }
+
+    /// One change, in one transaction, which makes one more revision.
+    fn change<T>(
+        &mut self,
+        doing: &'static str,
+        change: impl FnOnce(&Transaction<'_>, &mut Interned) -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
+        let interned = &mut self.interned;
+        let connection = &mut self.recording.connection;
+        let commit = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = change(&transaction, interned)?;
+            next_revision(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        commit().map_err(|failure: Failure| {
+            // What was made in the transaction is no more.
+            self.interned.forget();
+            failure.at(doing, &self.recording.path)
+        })
+    }
+}
+
+/// Makes the file ready for a writer on this node, and returns the row of its boot.
+fn prepare(connection: &mut Connection, content: Content, node: &Node) -> std::result::Result<i64, Failure> {
+    if let Content::Version(version) = content {
+        schema::check(connection, version)?;
+    }
+    // Readers and the writer do not wait for each other. With NORMAL the kernel decides when to write to the disk: a
+    // killed process loses nothing, a power cut the last transactions, and neither damages the file
+    // (https://sqlite.org/wal.html).
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    schema::migrate(connection, content)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    adopt(&transaction, node)?;
+    let boot = transaction.query_row(
+        "INSERT INTO boot (boot_id, kernel) VALUES (?1, ?2) \
+         ON CONFLICT (boot_id) DO UPDATE SET kernel = excluded.kernel RETURNING boot",
+        params![node.boot_id, node.kernel],
+        |row| row.get(0),
+    )?;
+    close_crashed(&transaction)?;
+    transaction.commit()?;
+    Ok(boot)
+}
+
+/// Makes a new recording this node's, and sees to it that an old one is: copies of one recording that went on on several
+/// nodes would replace each other in an analysis.
+fn adopt(transaction: &Transaction<'_>, node: &Node) -> std::result::Result<(), Failure> {
+    let recorded: Option<(String, Option<String>)> = transaction
+        .query_row("SELECT host, machine_id FROM recording", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((host, machine_id)) = recorded else {
+        transaction.execute(
+            "INSERT INTO recording (only, id, revision, created, host, machine_id) \
+             VALUES (1, randomblob(16), 0, ?1, ?2, ?3)",
+            params![UtcTime::now(), node.host, node.machine_id],
+        )?;
+        return Ok(());
+    };
+    let same_boot = transaction
+        .prepare("SELECT 1 FROM boot WHERE boot_id = ?1")?
+        .exists([&node.boot_id])?;
+    let same_machine = match (&machine_id, &node.machine_id) {
+        (Some(recorded), Some(here)) => recorded == here,
+        _ => host == node.host,
+    };
+    if !same_boot && !same_machine {
+        let describe = |host: &str, id: Option<&String>| match id {
+            Some(id) => format!("{host} (machine id {id})"),
+            None => host.to_owned(),
+        };
+        let recorded = describe(&host, machine_id.as_ref());
+        return Err(Failure::OtherNode {
+            recorded,
+            here: describe(&node.host, node.machine_id.as_ref()),
+        });
+    }
+    Ok(())
+}
+
+/// There is no other writer, so that an open window's recorder is gone. What it flushed last is all there is.
+fn close_crashed(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let (word, _) = from_end_reason(&EndReason::Crashed);
+    let closed = transaction.execute(
+        "UPDATE learning_window SET ended = last_flush, end_reason = ?1 WHERE ended IS NULL",
+        [word],
+    )?;
+    if closed > 0 { next_revision(transaction) } else { Ok(()) }
+}
+
+fn next_revision(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE recording SET revision = revision + 1")?
+        .execute([])
+        .map(drop)
+}

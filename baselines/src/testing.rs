@@ -1,0 +1,146 @@
+//! Values for tests.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::behaviour::{Access, Action, Behaviour, Protocol};
+use crate::behaviour::{Phase, Provenance};
+use crate::path::{FilePath, Origin};
+use crate::recording::{Container, Node, Observation, WindowStart};
+use crate::time::UtcTime;
+use crate::workload::{Image, Workload};
+
+/// Paths of every origin, made of bytes that are hard on text formats.
+pub(crate) fn paths() -> impl Strategy<Value = FilePath> {
+    let word = prop::sample::select(vec![
+        &b"/etc"[..],
+        b"/",
+        b"\n",
+        b" ",
+        b"- a",
+        b": ",
+        b"#",
+        b"~",
+        b"yes",
+        b"1.0",
+        b"\\",
+        b"\xff",
+        b"'",
+        b"\"",
+        b"\x1b[31m",
+        "\u{202e}é".as_bytes(),
+        b"\r",
+        b"\t",
+        b"null",
+        b"0x1",
+        b"{",
+        b"*a",
+        b"&a",
+        b"!!str",
+        b"%",
+        b"@",
+        b"`",
+    ]);
+    let bytes = prop_oneof![
+        vec(word, 0..4).prop_map(|words| words.concat()),
+        vec(any::<u8>(), 0..20)
+    ];
+    let origin = prop_oneof![3 => Just(Origin::Canonical), 1 => prop::sample::select(Origin::ALL.to_vec())];
+    (bytes, origin).prop_map(|(bytes, origin)| FilePath::new(bytes, origin))
+}
+
+/// Behaviours of every kind.
+pub(crate) fn behaviours() -> impl Strategy<Value = Behaviour> {
+    let exec = (paths(), option::of(paths())).prop_map(|(binary, script)| Action::Exec { binary, script });
+    let open = (paths(), 0_u8..8, option::of(paths())).prop_map(|(path, bits, backing)| Action::Open {
+        path,
+        access: Access::from_bits(bits).unwrap(),
+        backing,
+    });
+    let connect = (any::<IpAddr>(), any::<u16>(), any::<u8>()).prop_map(|(address, port, protocol)| Action::Connect {
+        address,
+        port,
+        protocol: Protocol::from_number(protocol),
+    });
+    (paths(), prop_oneof![exec, open, connect]).prop_map(|(subject, action)| Behaviour { subject, action })
+}
+
+/// A node of this name, in its first boot.
+pub(crate) fn node(host: &str) -> Node {
+    Node {
+        host: host.to_owned(),
+        boot_id: format!("{host}-boot-1"),
+        kernel: "6.18.1".to_owned(),
+        machine_id: Some(format!("{host}-machine")),
+    }
+}
+
+/// This many seconds after the epoch.
+pub(crate) fn seconds(seconds: u64) -> UtcTime {
+    UtcTime::from_nanos(seconds * 1_000_000_000)
+}
+
+/// A window that begins then.
+pub(crate) fn window(started: UtcTime) -> WindowStart {
+    WindowStart {
+        started,
+        selector: "host".to_owned(),
+        backend: "tracepoint".to_owned(),
+        tool_version: "0.1.0".to_owned(),
+        flush_interval: Duration::from_secs(2),
+        lossy_from_start: None,
+    }
+}
+
+/// A container that ran this image from the beginning, seen starting.
+pub(crate) fn container(cgroup_id: u64, repository: &str) -> Container {
+    Container {
+        cgroup_id,
+        workload: Workload {
+            namespace: "host".to_owned(),
+            kind: "unit".to_owned(),
+            name: format!("unit-{cgroup_id}.service"),
+            container: "main".to_owned(),
+        },
+        id: String::new(),
+        image: Image {
+            repository: repository.to_owned(),
+            tag: None,
+            digest: None,
+        },
+        cgroup_path: format!("/system.slice/unit-{cgroup_id}.service").into_bytes(),
+        started: seconds(0),
+        alive_until: seconds(60),
+        partial: false,
+    }
+}
+
+/// One look at a file, in the steady phase, by the container's own process.
+pub(crate) fn observation(cgroup_id: u64, path: &str, at: UtcTime) -> Observation {
+    Observation {
+        cgroup_id,
+        behaviour: open(path),
+        provenance: Provenance::Workload,
+        phase: Phase::Steady,
+        minute: at.minute(),
+        count: 1,
+        first_seen: at,
+        last_seen: at,
+    }
+}
+
+/// A server opens a file for reading.
+pub(crate) fn open(path: &str) -> Behaviour {
+    Behaviour {
+        subject: FilePath::canonical(*b"/usr/sbin/server"),
+        action: Action::Open {
+            path: FilePath::canonical(path.as_bytes()),
+            access: Access::READ,
+            backing: None,
+        },
+    }
+}

@@ -1,0 +1,499 @@
+//! The wire types that the probes (`profiler-ebpf`) and the profiler share.
+//!
+//! Everything here is `repr(C)` without padding that nobody wrote, so that a key compares equal byte for byte in the
+//! kernel's hash table, and can be read back from a map or the ring buffer by checking nothing but its length.
+//!
+//! The kernel side counts ([`Key`] -> [`Value`]) and describes each new key once ([`Record`]); it decides nothing.
+//!
+//! ```
+//! use profiler_common::{Key, Record, pod};
+//!
+//! let key = Key { cgroup: 7, ..pod::zeroed() };
+//! let copy: Key = pod::read(pod::bytes_of(&key)).unwrap();
+//! assert_eq!(copy.cgroup, 7);
+//! assert!(pod::read::<Record>(&[0; 16]).is_none(), "a short record is refused, not guessed");
+//! ```
+#![no_std]
+#![warn(missing_docs)]
+
+pub mod pod;
+
+use pod::Pod;
+
+/// Most path components (and mount points) that one walk follows. Measured: 128 load on Linux 5.10, 6.1, 6.12 and 6.18;
+/// a longer path is cut and marked [`flags::CUT`].
+pub const WALK_STEPS_MAX: usize = 128;
+/// Bytes that a path can have (`PATH_MAX`, include/uapi/linux/limits.h).
+pub const PATH_BYTES: usize = 4096;
+/// Bytes of the longest name (`NAME_MAX`), rounded up to a power of two: the verifier wants a mask.
+pub const NAME_BYTES: usize = 256;
+
+/// What a [`Key`] counts.
+pub mod kind {
+    /// A successful execution. `object`: image id, script name hash, working directory, root.
+    pub const EXEC: u8 = 1;
+    /// A successful open. `object`: [`super::FileIdentity`].
+    pub const OPEN: u8 = 2;
+    /// A connection attempt. `object`: [`super::Peer`].
+    pub const CONNECT: u8 = 3;
+}
+
+/// The bits of [`Key::access`], the same as in recordings.
+pub mod access {
+    /// `FMODE_READ`.
+    pub const READ: u8 = 1;
+    /// `FMODE_WRITE`.
+    pub const WRITE: u8 = 2;
+    /// `FMODE_CREATED`.
+    pub const CREATE: u8 = 4;
+}
+
+/// How a process came into its cgroup ([`Key::provenance`]).
+pub mod provenance {
+    /// It descends from the first process that entered.
+    pub const WORKLOAD: u8 = 0;
+    /// It descends from a process that entered later.
+    pub const ENTERED: u8 = 1;
+    /// It is the first process, before it executed the entry point.
+    pub const RUNTIME: u8 = 2;
+}
+
+/// [`Key::phase`].
+pub mod phase {
+    /// Before [`super::Settings::startup_ns`] have passed since the cgroup's first execution.
+    pub const STARTUP: u8 = 0;
+    /// After.
+    pub const STEADY: u8 = 1;
+}
+
+/// The bits of [`Record::flags`].
+pub mod flags {
+    /// The path has more than [`super::WALK_STEPS_MAX`] components or more than [`super::PATH_BYTES`] bytes: its head is missing.
+    pub const CUT: u32 = 1;
+    /// The walk did not end at the task's root.
+    pub const UNREACHABLE: u32 = 2;
+    /// The file has no name any more; the path ends in ` (deleted)`.
+    pub const DELETED: u32 = 4;
+    /// The file never had a path (`memfd_create`): its only dentry is its own root. The path is its bare name.
+    pub const PATHLESS: u32 = 8;
+    /// The file is on an overlay: `security_file_open` runs for its backing file too.
+    pub const OVERLAY: u32 = 16;
+    /// The overlay is mounted with a sub-directory as its root: where the backing path starts is unknown.
+    pub const OVERLAY_PART: u32 = 32;
+}
+
+/// What a [`Record`] describes ([`Record::kind`]).
+pub mod record {
+    /// A file that a key of kind [`super::kind::OPEN`] counts; `path` is its path.
+    pub const FILE: u32 = 1;
+    /// An executable; `id` is its image id, `path` its path.
+    pub const IMAGE: u32 = 2;
+    /// A script, of a key of kind [`super::kind::EXEC`]; `name` as called, `path` the working directory.
+    pub const SCRIPT: u32 = 3;
+    /// A cgroup was made; `id` is its id, `path` (from its start) its path.
+    pub const CGROUP: u32 = 4;
+    /// A cgroup is gone; `id` is its id.
+    pub const CGROUP_GONE: u32 = 5;
+}
+
+/// Losses that the kernel side counts, globally or per cgroup: indices of [`CgroupState::lost`] and of the map `LOST`.
+pub mod loss {
+    /// The table of keys is full.
+    pub const MAP_FULL: usize = 0;
+    /// The cgroup has used up its share of keys.
+    pub const KEY_QUOTA: usize = 1;
+    /// The file, socket or address could not be read.
+    pub const RACED: usize = 2;
+    /// The table of cgroups is full.
+    pub const CGROUP_TABLE_FULL: usize = 3;
+    /// The table of processes is full, or a process is not in it.
+    pub const PROCESS_TABLE_FULL: usize = 4;
+    /// The table of executables is full.
+    pub const IMAGE_TABLE_FULL: usize = 5;
+    /// A call with a 32-bit entry that is not followed.
+    pub const FOREIGN_ABI: usize = 6;
+    /// The ring buffer was full when a cgroup came or went.
+    pub const CGROUP_RECORD: usize = 7;
+    /// How many there are.
+    pub const COUNT: usize = 8;
+}
+
+/// What tells one file, under one name, at one place, from every other, without knowing its path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct FileIdentity {
+    /// Inode number.
+    pub inode: u64,
+    /// Address of the dentry: one for each name.
+    pub dentry: u64,
+    /// Address of the vfsmount: two bind mounts share device, inode, dentry and name.
+    pub mount: u64,
+    /// The dentry's name: hash in the low half, length in the high half (`struct qstr.hash_len`).
+    pub name: u64,
+    /// The same of its parent.
+    pub parent_name: u64,
+    /// The task's root directory: after `chroot(2)` the same file has another path.
+    pub root_dentry: u64,
+    /// The mount of the task's root directory.
+    pub root_mount: u64,
+    /// `s_dev` of the superblock (20 bits of minor number).
+    pub device: u32,
+    /// `i_generation`, shifted left by one; the lowest bit says that the name was removed.
+    pub generation: u32,
+}
+
+/// The other end of a connection, as the program passed it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct Peer {
+    /// IPv6 address, or an IPv4 address in the first four bytes; network byte order.
+    pub address: [u8; 16],
+    /// Port, host byte order.
+    pub port: u16,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u16,
+    /// IP protocol number of the socket.
+    pub protocol: u16,
+    /// Always 0.
+    pub padding: [u8; 42],
+}
+
+/// An execution of a script: the name is all that is left of it when the probe runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct Execution {
+    /// The image that runs now.
+    pub image: u64,
+    /// Hash of the name as called, 0 where the binary was called directly.
+    pub script: u64,
+    /// The working directory's dentry (scripts only).
+    pub directory_dentry: u64,
+    /// The working directory's mount (scripts only).
+    pub directory_mount: u64,
+    /// The task's root directory (scripts only).
+    pub root_dentry: u64,
+    /// The mount of the task's root directory (scripts only).
+    pub root_mount: u64,
+    /// Always 0.
+    pub padding: [u64; 2],
+}
+
+/// What is counted: who did what, in which cgroup and phase.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct Key {
+    /// kernfs id of the cgroup, in the hierarchy chosen at start.
+    pub cgroup: u64,
+    /// Image id of the executable that did it; 0 where it is unknown.
+    pub subject: u64,
+    /// 0, or the lineage of the path where the path of this identity changed (a renamed parent directory, a moved mount).
+    pub lineage: u64,
+    /// See [`kind`].
+    pub kind: u8,
+    /// See [`access`].
+    pub access: u8,
+    /// See [`provenance`].
+    pub provenance: u8,
+    /// See [`phase`].
+    pub phase: u8,
+    /// Always 0.
+    pub padding: u32,
+    /// [`FileIdentity`], [`Peer`] or [`Execution`], by `kind`.
+    pub object: [u64; 8],
+}
+
+/// How often and when.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Value {
+    /// How often. Only grows.
+    pub count: u64,
+    /// Boot clock, ns.
+    pub first: u64,
+    /// Boot clock, ns.
+    pub last: u64,
+    /// Fingerprint of the path's components when it was last verified.
+    pub lineage: u64,
+    /// The epoch in which it was.
+    pub epoch: u64,
+    /// 1 once the key's record is in the ring buffer.
+    pub announced: u64,
+}
+
+/// The key of an executable: its identity and the lineage of its path at the time of execution.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct ImageKey {
+    /// The file.
+    pub file: FileIdentity,
+    /// Fingerprint of the path's components.
+    pub lineage: u64,
+}
+
+/// An executable that ran.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ImageValue {
+    /// Its number in keys: unique until the next boot.
+    pub id: u64,
+    /// 1 once its record is in the ring buffer.
+    pub announced: u64,
+}
+
+/// A process: what it runs and how it came into its cgroup.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Process {
+    /// Image id, 0 where unknown.
+    pub image: u64,
+    /// The cgroup that `provenance` holds for.
+    pub cgroup: u64,
+    /// See [`provenance`].
+    pub provenance: u64,
+}
+
+/// What is known about a cgroup.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CgroupState {
+    /// 1: recorded. 0: excluded.
+    pub recorded: u64,
+    /// How many task trees entered. The first one is the workload.
+    pub entries: u64,
+    /// When its first program was executed, boot clock, ns; 0 before.
+    pub started: u64,
+    /// How many keys were inserted for it in this generation of counters.
+    pub keys: u64,
+    /// That generation's number.
+    pub generation: u64,
+    /// Losses by [`loss`] index. Only grow.
+    pub lost: [u64; loss::COUNT],
+}
+
+/// A `connect(2)` between its entry and its exit.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct PendingConnect {
+    /// The address as it was at entry.
+    pub peer: Peer,
+    /// The file descriptor.
+    pub descriptor: u64,
+}
+
+/// Where a walk stands. It lives in memory that the verifier does not track: with its state in registers, 64 steps
+/// exceed the verifier's million instructions.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Walk {
+    /// The dentry to look at next.
+    pub dentry: u64,
+    /// The `struct mount` it is in.
+    pub mount: u64,
+    /// Where the walk ends.
+    pub root_dentry: u64,
+    /// The vfsmount in which it ends.
+    pub root_mount: u64,
+    /// Fingerprint of the components so far.
+    pub lineage: u64,
+    /// Where in [`Record::path`] the path begins.
+    pub position: u64,
+    /// Where in [`Record::path`] the part below the first mount point begins; [`PATH_BYTES`] where none was crossed.
+    pub below_mount: u64,
+    /// See [`flags`].
+    pub flags: u64,
+}
+
+/// One message in the ring buffer. The path is written from the end of its field towards the start.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Record {
+    /// See [`record`].
+    pub kind: u32,
+    /// The process that did it.
+    pub tgid: u32,
+    /// Image id or cgroup id.
+    pub id: u64,
+    /// The key that this describes.
+    pub key: Key,
+    /// The identity of an image.
+    pub file: FileIdentity,
+    /// The walk, at its end.
+    pub walk: Walk,
+    /// `path[walk.position..PATH_BYTES]` is the path; the rest is room that the verifier wants.
+    pub path: [u8; PATH_BYTES + NAME_BYTES],
+}
+
+/// A [`Record`] of a script, with its name as called.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ScriptRecord {
+    /// `path` is the working directory, where the name is relative; empty otherwise.
+    pub record: Record,
+    /// The name as called, with its NUL.
+    pub name: [u8; PATH_BYTES],
+}
+
+/// Where the running kernel keeps things: offsets in bytes, read from its BTF when the probes are loaded (rustc emits
+/// no relocations for them). [`Offsets::NONE`] where this machine has no such field.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[allow(missing_docs, reason = "each field is named struct_field after the kernel's own names")]
+pub struct Offsets {
+    pub task_mm: u32,
+    pub task_fs: u32,
+    pub task_files: u32,
+    pub task_cgroups: u32,
+    pub task_signal: u32,
+    pub task_tgid: u32,
+    pub mm_exe_file: u32,
+    pub signal_live: u32,
+    pub file_path: u32,
+    pub file_mode: u32,
+    pub file_private_data: u32,
+    pub dentry_parent: u32,
+    pub dentry_name: u32,
+    pub dentry_inode: u32,
+    pub dentry_hash_pprev: u32,
+    pub qstr_name: u32,
+    pub inode_ino: u32,
+    pub inode_sb: u32,
+    pub inode_generation: u32,
+    pub inode_mode: u32,
+    pub sb_dev: u32,
+    pub sb_magic: u32,
+    pub sb_root: u32,
+    pub mount_mnt: u32,
+    pub mount_parent: u32,
+    pub mount_mountpoint: u32,
+    pub vfsmount_root: u32,
+    pub fs_root: u32,
+    pub fs_pwd: u32,
+    pub files_fdt: u32,
+    pub fdtable_fd: u32,
+    pub fdtable_max_fds: u32,
+    pub css_set_subsys: u32,
+    pub css_set_dfl_cgroup: u32,
+    pub css_cgroup: u32,
+    pub cgroup_kn: u32,
+    pub cgroup_root: u32,
+    pub cgroup_root_hierarchy_id: u32,
+    pub kernfs_node_id: u32,
+    pub kernfs_node_parent: u32,
+    pub binprm_file: u32,
+    pub binprm_filename: u32,
+    pub binprm_interp: u32,
+    pub socket_sk: u32,
+    pub sock_protocol: u32,
+    pub regs_syscall: u32,
+    pub regs_argument_0: u32,
+    pub regs_argument_1: u32,
+    pub regs_argument_2: u32,
+    pub regs_code_segment: u32,
+    pub task_thread_status: u32,
+}
+
+impl Offsets {
+    /// The offset of what this machine does not have.
+    pub const NONE: u32 = u32::MAX;
+}
+
+/// What the probes do about a system call: one byte a number, so that an unrelated call costs one look-up.
+pub mod class {
+    /// Nothing.
+    pub const NONE: u8 = 0;
+    /// Returns a file descriptor of a file that was opened by path.
+    pub const OPEN: u8 = 1;
+    /// `connect(2)`.
+    pub const CONNECT: u8 = 2;
+    /// May have renamed a directory or changed a mount: known paths must be verified again.
+    pub const RENAME: u8 = 3;
+    /// A call of a 32-bit program that does one of the above in a way that is not followed: counted as a loss.
+    pub const FOREIGN: u8 = 4;
+}
+
+/// How many system call numbers [`Classes`] covers; `SYS_openat2` is 437.
+pub const CLASSES: usize = 512;
+
+/// A [`class`] for each system call number.
+pub type Classes = [u8; CLASSES];
+
+/// Room for a walk that writes no path, and for a script's name; one for each thread that needs it right now.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Scratch {
+    /// The walk.
+    pub walk: Walk,
+    /// The first bytes of a script's name, then zeros.
+    pub name: [u64; SCRIPT_NAME_WORDS],
+}
+
+/// How many bytes of a script's name tell it from another one, in words of eight.
+pub const SCRIPT_NAME_WORDS: usize = 64;
+
+/// What the profiler tells the probes before they are loaded.
+#[derive(Clone, Copy, Default, Debug)]
+#[repr(C)]
+pub struct Settings {
+    /// Index of the v1 controller in `css_set.subsys` plus one; 0 for the unified hierarchy.
+    pub controller: u32,
+    /// `cgroup_root.hierarchy_id` of the hierarchy chosen.
+    pub hierarchy: u32,
+    /// 1: cgroups that nobody decided about are recorded. 0: they are not.
+    pub record_unknown: u32,
+    /// Process id of the profiler: its own actions are not recorded.
+    pub profiler: u32,
+    /// How long a container's startup phase lasts, ns.
+    pub startup_ns: u64,
+    /// How many keys one cgroup may insert.
+    pub key_quota: u64,
+}
+
+// SAFETY: all of these are `repr(C)`, hold integers only, have no padding (checked below) and any bit pattern is valid.
+unsafe impl Pod for FileIdentity {}
+// SAFETY: as above.
+unsafe impl Pod for Peer {}
+// SAFETY: as above.
+unsafe impl Pod for Execution {}
+// SAFETY: as above.
+unsafe impl Pod for Key {}
+// SAFETY: as above.
+unsafe impl Pod for Value {}
+// SAFETY: as above.
+unsafe impl Pod for ImageKey {}
+// SAFETY: as above.
+unsafe impl Pod for ImageValue {}
+// SAFETY: as above.
+unsafe impl Pod for Process {}
+// SAFETY: as above.
+unsafe impl Pod for CgroupState {}
+// SAFETY: as above.
+unsafe impl Pod for PendingConnect {}
+// SAFETY: as above.
+unsafe impl Pod for Walk {}
+// SAFETY: as above.
+unsafe impl Pod for Record {}
+// SAFETY: as above.
+unsafe impl Pod for ScriptRecord {}
+// SAFETY: as above.
+unsafe impl Pod for Scratch {}
+// SAFETY: as above.
+unsafe impl Pod for Offsets {}
+// SAFETY: as above.
+unsafe impl Pod for Settings {}
+
+// No padding anywhere: the sizes are the sums of the fields' sizes.
+const _: () = {
+    assert!(size_of::<FileIdentity>() == 64);
+    assert!(size_of::<Peer>() == 64);
+    assert!(size_of::<Execution>() == 64);
+    assert!(size_of::<Key>() == 32 + 64);
+    assert!(size_of::<Value>() == 48);
+    assert!(size_of::<ImageKey>() == 72);
+    assert!(size_of::<Process>() == 24);
+    assert!(size_of::<CgroupState>() == 40 + 8 * loss::COUNT);
+    assert!(size_of::<PendingConnect>() == 72);
+    assert!(size_of::<Walk>() == 64);
+    assert!(size_of::<Record>() == 16 + 96 + 64 + 64 + PATH_BYTES + NAME_BYTES);
+    assert!(size_of::<ScriptRecord>() == size_of::<Record>() + PATH_BYTES);
+    assert!(size_of::<Settings>() == 32);
+};

@@ -1,0 +1,106 @@
+//! Containers that come and go, and who enters them.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use profiler_common::{CgroupState, PATH_BYTES, Process, loss, pod, provenance, record};
+
+use crate::count::lost;
+use crate::kernel::{Address, field, setting};
+use crate::maps::{CGROUPS, RING};
+use crate::process::{ANY, NOEXIST, enter, fill, find, remember};
+
+/// Whether a cgroup belongs to the hierarchy chosen at start: the tracepoints fire for every one.
+#[inline(always)]
+fn is_ours(cgroup: Address) -> Result<bool, i32> {
+    let root = field!(cgroup, cgroup_root => u64)?;
+    Ok(field!(root, cgroup_root_hierarchy_id => u32)? == setting!(hierarchy))
+}
+
+#[inline(always)]
+fn id_of(cgroup: Address) -> Result<u64, i32> {
+    let node = field!(cgroup, cgroup_kn => u64)?;
+    field!(node, kernfs_node_id => u64)
+}
+
+#[inline(always)]
+fn parent_of(cgroup: Address) -> Result<u64, i32> {
+    let node = field!(cgroup, cgroup_kn => u64)?;
+    let parent = field!(node, kernfs_node_parent => u64)?;
+    field!(parent, kernfs_node_id => u64)
+}
+
+/// A cgroup was made: (cgroup, path).
+#[btf_tracepoint(function = "cgroup_mkdir")]
+pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
+    let (cgroup, path): (Address, Address) = (ctx.arg(0), ctx.arg(1));
+    let _ = made(cgroup, path);
+    0
+}
+
+fn made(cgroup: Address, path: Address) -> Result<(), i32> {
+    if !is_ours(cgroup)? {
+        return Ok(());
+    }
+    let id = id_of(cgroup)?;
+    let mut recorded = setting!(record_unknown) as u64;
+    if recorded == 0
+        && let Some(parent) = CGROUPS.get_ptr(parent_of(cgroup)?)
+    {
+        // What a recorded cgroup makes below itself is recorded, too.
+        // SAFETY: the parent cannot go while a child is made in it.
+        recorded = unsafe { (*parent).recorded };
+    }
+    if let Err(error) = CGROUPS.insert(id, CgroupState { recorded, ..pod::zeroed() }, NOEXIST)
+        && error != -17
+    {
+        lost(loss::CGROUP_TABLE_FULL);
+    }
+    tell(record::CGROUP, id, path);
+    Ok(())
+}
+
+/// A cgroup is gone: (cgroup, path). It has no tasks any more.
+#[btf_tracepoint(function = "cgroup_rmdir")]
+pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
+    let (cgroup, path): (Address, Address) = (ctx.arg(0), ctx.arg(1));
+    if let (Ok(true), Ok(id)) = (is_ours(cgroup), id_of(cgroup)) {
+        tell(record::CGROUP_GONE, id, path);
+    }
+    0
+}
+
+/// Sends a cgroup's id and path. Where there is no room, user space finds new ones by looking through the file system.
+#[inline(always)]
+fn tell(kind: u32, id: u64, path: Address) {
+    let Some(mut entry) = RING.reserve(0) else { return lost(loss::CGROUP_RECORD) };
+    let target = entry.as_mut_ptr();
+    fill(target, kind, 0, id);
+    // SAFETY: the entry is reserved; the helper writes at most as many bytes as there are.
+    unsafe {
+        bpf_probe_read_kernel_str((&raw mut (*target).path).cast(), PATH_BYTES as u32, path as *const _);
+    }
+    entry.submit(0);
+}
+
+/// A task, or a whole process, moves to another cgroup: (destination, path, task, threadgroup).
+#[btf_tracepoint(function = "cgroup_attach_task")]
+pub fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
+    let (destination, task): (Address, Address) = (ctx.arg(0), ctx.arg(2));
+    let _ = moved(destination, task);
+    0
+}
+
+fn moved(destination: Address, task: Address) -> Result<(), i32> {
+    if !is_ours(destination)? {
+        return Ok(());
+    }
+    let tgid = field!(task, task_tgid => u32)?;
+    let cgroup = id_of(destination)?;
+    let known = find(tgid);
+    // A container's own process that goes on to a cgroup below its own stays what it was.
+    let stays = known.provenance != provenance::RUNTIME as u64 && parent_of(destination)? == known.cgroup;
+    let provenance = if stays { known.provenance } else { enter(cgroup) };
+    remember(tgid, &Process { image: known.image, cgroup, provenance }, ANY);
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The probes. They decide nothing and count everything.
+//!
+//! | program | what it is for |
+//! |---|---|
+//! | [`syscalls::sys_enter`] | copies the address of a `connect(2)` before the kernel or another thread can change it |
+//! | [`syscalls::sys_exit`] | opens and connections, once the kernel has said how they went; renames and mounts |
+//! | [`tasks::sched_process_exec`] | executions that succeeded |
+//! | [`tasks::sched_process_fork`], [`tasks::sched_process_exit`] | who descends from whom |
+//! | [`cgroups::cgroup_mkdir`], [`cgroups::cgroup_rmdir`], [`cgroups::cgroup_attach_task`] | containers that come and go, and who enters them |
+//! | [`tasks::seed`] | the processes that were there before |
+//!
+//! Only `tp_btf` programs: perf-type tracepoints and kprobes are skipped, uncounted on some kernels, while a preempted
+//! task is inside a `bpf(2)` map call, which is where the profiler spends its time.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "core::intrinsics::atomic_xadd: AtomicU64::fetch_add does not exist on this target")]
+
+mod cgroups;
+mod count;
+mod kernel;
+mod maps;
+mod process;
+mod syscalls;
+mod tasks;
+mod walk;
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    // The verifier refuses programs that can get here: unreachable code is how a panic becomes a load error.
+    loop {}
+}
+
+/// The kernel offers its GPL-only helpers to this licence (include/linux/license.h); see Cargo.toml for the choice.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

@@ -1,0 +1,136 @@
+//! Executables and processes: who a task is, and how it came to where it is.
+
+use profiler_common::{
+    CgroupState, FileIdentity, ImageKey, ImageValue, Process, Record, loss, pod, provenance, record,
+};
+
+use crate::count::lost;
+use crate::kernel::{Address, Path, field, file_flags, identify, ids, now, setting};
+use crate::maps::{CGROUPS, IMAGES, PROCESSES, RING};
+use crate::walk;
+
+/// `BPF_ANY` and `BPF_NOEXIST` (include/uapi/linux/bpf.h).
+pub const ANY: u64 = 0;
+pub const NOEXIST: u64 = 1;
+
+/// The number of the executable in `file`, which is described to user space when it is new. 0 where it cannot be told.
+#[inline(always)]
+pub fn image_of(file: Address, process: u32) -> u64 {
+    let mut key: ImageKey = pod::zeroed();
+    match find_image(file, process, &mut key) {
+        Ok(id) => id,
+        Err(_) => {
+            lost(loss::IMAGE_TABLE_FULL);
+            0
+        }
+    }
+}
+
+#[inline(always)]
+fn find_image(file: Address, process: u32, key: &mut ImageKey) -> Result<u64, i32> {
+    let path = field!(file, file_path => Path)?;
+    identify(&path, &mut key.file)?;
+    // Executions are rare enough to look at the whole path each time, so a renamed directory makes another image.
+    key.lineage = walk::lineage(&path, &key.file)?;
+    if IMAGES.get_ptr(&*key).is_none() {
+        // Unique until the next boot: no two programs run on one processor in the same nanosecond.
+        // SAFETY: the helper takes no argument.
+        let cpu = unsafe { aya_ebpf::helpers::generated::bpf_get_smp_processor_id() };
+        let value = ImageValue { id: now().wrapping_mul(8192) | cpu as u64, announced: 0 };
+        // Another processor may have been first: then its number counts.
+        let _ = IMAGES.insert(&*key, value, NOEXIST);
+    }
+    let value = IMAGES.get_ptr_mut(&*key).ok_or(-1)?;
+    // SAFETY: entries of IMAGES are never removed.
+    let value = unsafe { &mut *value };
+    if value.announced == 0 {
+        value.announced = announce(&path, &key.file, process, value.id) as u64;
+    }
+    Ok(value.id)
+}
+
+/// Describes an executable. False where there was no room, or its path changed in the middle.
+#[inline(never)]
+fn announce(path: &Path, file: &FileIdentity, process: u32, id: u64) -> bool {
+    let Some(mut entry) = RING.reserve(0) else { return false };
+    let target = entry.as_mut_ptr();
+    let described = file_flags(file).and_then(|flags| walk::describe(target, path, file, flags));
+    if described.is_err() {
+        entry.discard(0);
+        return false;
+    }
+    fill(target, record::IMAGE, process, id);
+    // SAFETY: the entry is ours until it is submitted.
+    unsafe { (*target).file = *file };
+    entry.submit(0);
+    true
+}
+
+/// Sets the head of a record.
+#[inline(always)]
+pub fn fill(target: *mut Record, kind: u32, process: u32, id: u64) {
+    // SAFETY: the caller holds a reserved entry.
+    unsafe {
+        (*target).kind = kind;
+        (*target).tgid = process;
+        (*target).id = id;
+    }
+}
+
+/// What is known about the process, or zeros.
+#[inline(always)]
+pub fn find(process: u32) -> Process {
+    match PROCESSES.get_ptr(process) {
+        // SAFETY: the entry is removed when the process ends; a copy of one that ends right now is as good.
+        Some(known) => unsafe { *known },
+        None => pod::zeroed(),
+    }
+}
+
+/// Remembers a process.
+#[inline(always)]
+pub fn remember(process: u32, known: &Process, flags: u64) {
+    // -EEXIST with NOEXIST: somebody else was first and knows better.
+    if let Err(error) = PROCESSES.insert(process, known, flags)
+        && error != -17
+    {
+        lost(loss::PROCESS_TABLE_FULL);
+    }
+}
+
+/// How a task tree that enters a cgroup now came there. The first one is the container's own, once its runtime has
+/// executed the entry point; everybody later entered a running container.
+#[inline(always)]
+pub fn enter(cgroup: u64) -> u64 {
+    let Some(state) = state_of(cgroup) else { return provenance::WORKLOAD as u64 };
+    // SAFETY: the entry is removed only when the cgroup is gone, and this one has a task.
+    let state = unsafe { &mut *state };
+    let earlier = state.entries;
+    crate::count::add(&raw mut state.entries);
+    if earlier == 0 { provenance::RUNTIME as u64 } else { provenance::ENTERED as u64 }
+}
+
+/// What is known about a cgroup; one that nobody decided about is recorded, or not, as the profiler set.
+#[inline(always)]
+pub fn state_of(cgroup: u64) -> Option<*mut CgroupState> {
+    if let Some(state) = CGROUPS.get_ptr_mut(cgroup) {
+        return Some(state);
+    }
+    if setting!(record_unknown) == 0 {
+        return None;
+    }
+    if let Err(error) = CGROUPS.insert(cgroup, CgroupState { recorded: 1, ..pod::zeroed() }, NOEXIST)
+        && error != -17
+    {
+        lost(loss::CGROUP_TABLE_FULL);
+    }
+    CGROUPS.get_ptr_mut(cgroup)
+}
+
+/// The state of the current task's cgroup, if what it does is to be recorded.
+#[inline(always)]
+pub fn recorded(cgroup: u64) -> Option<*mut CgroupState> {
+    let state = state_of(cgroup)?;
+    // SAFETY: as in `enter`.
+    if unsafe { (*state).recorded } == 0 || ids().0 == setting!(profiler) { None } else { Some(state) }
+}

@@ -1,0 +1,197 @@
+//! Executions, and who descends from whom.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use profiler_common::{
+    Execution, FileIdentity, Key, Process, SCRIPT_NAME_WORDS, ScriptRecord, kind, loss, pod, provenance, record,
+};
+
+use crate::count::{lost_in, plain};
+use crate::kernel::{
+    Address, Path, cgroup_of, current_cgroup, field, file_flags, identify, ids, now, phase, root, working_directory,
+};
+use crate::maps::{PROCESSES, RING};
+use crate::process::{ANY, NOEXIST, enter, fill, find, image_of, recorded, remember};
+use crate::walk;
+
+/// An execution that succeeded: (task, old thread id, linux_binprm).
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    let binprm: Address = ctx.arg(2);
+    // A lost execution would leave the process with its old executable; without an id it says that it is unknown.
+    let _ = executed(binprm);
+    0
+}
+
+fn executed(binprm: Address) -> Result<(), i32> {
+    let (tgid, now) = (ids().0, now());
+    let file = field!(binprm, binprm_file => u64)?;
+    let image = image_of(file, tgid);
+    let before = find(tgid);
+    let cgroup = current_cgroup()?;
+    // The first program that the runtime's process executes in the container is the container's entry point.
+    let provenance =
+        if before.provenance == provenance::RUNTIME as u64 { provenance::WORKLOAD as u64 } else { before.provenance };
+    remember(tgid, &Process { image, cgroup, provenance }, ANY);
+    let Some(state) = recorded(cgroup) else { return Ok(()) };
+    // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
+    let phase = unsafe {
+        if (*state).started == 0 {
+            (*state).started = now;
+        }
+        phase(&*state, now)
+    };
+    let mut key = Key {
+        cgroup,
+        subject: before.image,
+        kind: kind::EXEC,
+        provenance: provenance as u8,
+        phase,
+        ..pod::zeroed()
+    };
+    let mut execution = Execution { image, ..pod::zeroed() };
+    let name = field!(binprm, binprm_filename => u64)?;
+    // alloc_bprm() makes them the same string; binfmt_script and binfmt_misc give the interpreter its own.
+    let is_script = field!(binprm, binprm_interp => u64)? != name;
+    if is_script && name_script(&mut execution, name).is_err() {
+        lost_in(state, loss::RACED);
+        return Ok(());
+    }
+    key.object = pod::cast(execution);
+    if !is_script {
+        plain(state, &key, now);
+    } else {
+        crate::count::script(state, &key, now, || describe_script(&key, name, tgid));
+    }
+    Ok(())
+}
+
+/// Tells one script from another by what is left of it: its name as called, and where that name leads.
+#[inline(always)]
+fn name_script(execution: &mut Execution, name: Address) -> Result<(), i32> {
+    let (directory, root) = (working_directory()?, root()?);
+    execution.directory_dentry = directory.dentry;
+    execution.directory_mount = directory.mount;
+    execution.root_dentry = root.dentry;
+    execution.root_mount = root.mount;
+    execution.script = walk::with_scratch(|scratch| {
+        // SAFETY: `scratch` points at a map value that only this thread uses.
+        let words = unsafe { &raw mut (*scratch).name };
+        // SAFETY: as above; the helper writes at most as many bytes as there are.
+        let length =
+            unsafe { bpf_probe_read_kernel_str(words.cast(), (SCRIPT_NAME_WORDS * 8) as u32, name as *const _) };
+        if length < 0 {
+            return Err(length as i32);
+        }
+        let mut hash = length as u64;
+        for index in 0..SCRIPT_NAME_WORDS {
+            // SAFETY: the index is below SCRIPT_NAME_WORDS.
+            let word = unsafe { core::ptr::read_volatile((words as *const u64).add(index)) };
+            hash = (hash.rotate_left(7) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        // 0 says that there is no script.
+        Ok(hash | 1)
+    })?;
+    Ok(())
+}
+
+/// Sends a script's name as called and the directory that a relative name starts from. False where there was no room.
+#[inline(always)]
+fn describe_script(key: &Key, name: Address, process: u32) -> bool {
+    let Some(mut entry) = RING.reserve_untyped::<ScriptRecord>(0) else { return false };
+    let target = entry.as_mut_ptr();
+    match fill_script(target, key, name, process) {
+        Ok(()) => entry.submit(0),
+        Err(_) => {
+            entry.discard(0);
+            return false;
+        }
+    }
+    true
+}
+
+#[inline(always)]
+fn fill_script(target: *mut ScriptRecord, key: &Key, name: Address, process: u32) -> Result<(), i32> {
+    let directory = working_directory()?;
+    let mut identity: FileIdentity = pod::zeroed();
+    identify(&directory, &mut identity)?;
+    // SAFETY: the entry is reserved and not yet submitted.
+    let (head, text) = unsafe { (&raw mut (*target).record, (&raw mut (*target).name).cast::<u8>()) };
+    walk::describe(head, &directory, &identity, file_flags(&identity)?)?;
+    fill(head, record::SCRIPT, process, 0);
+    // SAFETY: as above; the helper writes at most as many bytes as there are.
+    let length = unsafe {
+        (*head).key = *key;
+        (*head).file = identity;
+        bpf_probe_read_kernel_str(text.cast(), profiler_common::PATH_BYTES as u32, name as *const _)
+    };
+    if length < 0 { Err(length as i32) } else { Ok(()) }
+}
+
+/// A new task: (parent, child).
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
+    let (parent, child): (Address, Address) = (ctx.arg(0), ctx.arg(1));
+    let _ = forked(parent, child);
+    0
+}
+
+fn forked(parent: Address, child: Address) -> Result<(), i32> {
+    let (from, to) = (field!(parent, task_tgid => u32)?, field!(child, task_tgid => u32)?);
+    if from == to {
+        return Ok(()); // a thread
+    }
+    let mut known = find(from);
+    let cgroup = cgroup_of(child)?;
+    if known.cgroup != cgroup && known.cgroup != 0 {
+        // clone3(CLONE_INTO_CGROUP)
+        known.provenance = enter(cgroup);
+    }
+    known.cgroup = cgroup;
+    remember(to, &known, ANY);
+    Ok(())
+}
+
+/// A task ends: (task).
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task: Address = ctx.arg(0);
+    let _ = ended(task);
+    0
+}
+
+fn ended(task: Address) -> Result<(), i32> {
+    let signal = field!(task, task_signal => u64)?;
+    // do_exit() has counted this thread down before it runs this tracepoint: 0 means that it was the last one.
+    if field!(signal, signal_live => u32)? == 0 {
+        PROCESSES.remove(field!(task, task_tgid => u32)?)?;
+    }
+    Ok(())
+}
+
+/// The processes that were there before the probes, one call each: (meta, task).
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub fn seed(ctx: *mut core::ffi::c_void) -> i32 {
+    // SAFETY: the kernel passes a `struct bpf_iter__task`: two pointers.
+    let task = unsafe { *(ctx as *const u64).add(1) };
+    if task != 0 {
+        let _ = seen(task);
+    }
+    0
+}
+
+fn seen(task: Address) -> Result<(), i32> {
+    let tgid = field!(task, task_tgid => u32)?;
+    let mm = field!(task, task_mm => u64)?;
+    if mm == 0 || PROCESSES.get_ptr(tgid).is_some() {
+        return Ok(()); // a kernel thread, or a thread of a process that is known already
+    }
+    let file = field!(mm, mm_exe_file => u64)?;
+    let known =
+        Process { image: image_of(file, tgid), cgroup: cgroup_of(task)?, provenance: provenance::WORKLOAD as u64 };
+    // NOEXIST: if it executed something in the meantime, that is newer.
+    remember(tgid, &known, NOEXIST);
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The command line of `profile`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::probes::Sizes;
+
+/// Where recordings are kept, unless told otherwise.
+pub const RECORDING: &str = "/var/lib/wardline/recording.db";
+
+/// Learn what workloads really do: executions, connections and file opens, counted in the kernel.
+#[derive(Debug, Parser)]
+#[command(version, name = "profile", max_term_width = 100, after_help = "\
+Examples:
+  sudo profile doctor                                  What this kernel offers
+  sudo profile run --image shop/web:1.4 -- ./server    Learn one command
+  sudo profile start --namespace host --for 10m        Learn the workloads of this machine
+  profile status                                       What was learned, and what was lost
+  generate baselines --out baselines-out/              Then: one document an image
+  generate policies --out policies/                    And one policy
+
+Exit codes: 0 success, 1 failure, 2 wrong usage; `profile run` ends with its command's exit code.")]
+pub struct Cli {
+    /// Say nothing but errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `profile` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what this kernel offers, which backend will be used, what it misses, and what would give a better one.
+    Doctor {
+        /// How to print it.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Learn one command, in a cgroup of its own. Ends with its exit code.
+    #[command(after_help = "\
+Examples:
+  sudo profile run --image shop/web:1.4 -- ./server --port 8080
+  sudo profile run --image test/unit -- cargo test")]
+    Run(Run),
+    /// Learn the workloads of this machine until the time is over or Ctrl-C.
+    #[command(after_help = "\
+Examples:
+  sudo profile start --namespace host --for 10m
+  sudo profile start --for 24h --recording /srv/learn.db")]
+    Start(Start),
+    /// Say what was learned: windows, containers, behaviours, losses.
+    Status {
+        /// The recording.
+        #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
+        recording: PathBuf,
+        /// How to print it.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  profile completions bash > /etc/bash_completion.d/profile")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to print a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// `profile run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// What the command is an image of: repository[:tag][@digest].
+    #[arg(long, value_name = "NAME", value_parser = crate::image::parse)]
+    pub image: baselines::workload::Image,
+    /// Where and how to record.
+    #[command(flatten)]
+    pub recording: Recording,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `profile start`.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Whose workloads: without Kubernetes everything is in the namespace `host`.
+    #[arg(long, short, default_value = "host")]
+    pub namespace: String,
+    /// How long: 90s, 10m, 24h, 7d. Without it, until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Where and how to record.
+    #[command(flatten)]
+    pub recording: Recording,
+}
+
+/// Options of everything that records.
+#[derive(Debug, Args)]
+pub struct Recording {
+    /// The recording to write into; it is made if it is not there.
+    #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
+    pub recording: PathBuf,
+    /// How often to write: the most that a crash can cost.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub flush_interval: Duration,
+    /// Distinct behaviours that the kernel counts at a time (about 200 bytes each, twice that for a moment when it fills up).
+    #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().keys, value_parser = clap::value_parser!(u32).range(1..=4_194_304), help_heading = "Tables in the kernel")]
+    pub behaviours_max: u32,
+    /// Of these, how many one container may use.
+    #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().keys_per_cgroup, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Tables in the kernel")]
+    pub behaviours_per_container: u64,
+    /// Ring buffer for descriptions of new behaviours, in KiB: a power of two.
+    #[arg(long, value_name = "KIB", default_value_t = Sizes::default().ring / 1024, value_parser = ring_kib, help_heading = "Tables in the kernel")]
+    pub ring: u32,
+}
+
+impl Recording {
+    /// The sizes of the kernel's tables.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            keys: self.behaviours_max,
+            keys_per_cgroup: self.behaviours_per_container,
+            ring: self.ring * 1024,
+            ..Sizes::default()
+        }
+    }
+}
+
+fn ring_kib(text: &str) -> Result<u32, String> {
+    let kib: u32 = text.parse().map_err(|_| "write a number of KiB, such as 8192".to_owned())?;
+    if kib.is_power_of_two() && (16..=1 << 20).contains(&kib) {
+        Ok(kib)
+    } else {
+        Err("it must be a power of two between 16 and 1048576".to_owned())
+    }
+}
+
+/// A duration as people write it: a number and one of ms, s, m, h, d.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration: write a number and ms, s, m, h or d, such as 90s or 24h");
+    let digits = text.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(milliseconds) {
+        Some(0) => Err("it must be longer than nothing".to_owned()),
+        // A hundred years: clocks and timers hold it.
+        Some(total) if total <= 3_155_760_000_000 => Ok(Duration::from_millis(total)),
+        _ => Err("it is too long".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let cases = [("250ms", 250), ("90s", 90_000), ("10m", 600_000), ("24h", 86_400_000), ("7d", 604_800_000)];
+        for (text, milliseconds) in cases {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "10", "m", "-1s", "1.5h", "10 m", "0s", "1w", "99999999999999999999s", "999999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What each command of `profile` does, and what they share.
+
+pub mod doctor;
+pub mod run;
+pub mod start;
+pub mod status;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
+use baselines::time::UtcTime;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cgroups::Hierarchy;
+use crate::error::Failure;
+use crate::learn::{Progress, Session, settings};
+use crate::probes::{ProbeError, Probes};
+use crate::{cli, privileges};
+
+/// The backend of this version, as windows and `doctor` name it.
+pub const BACKEND: &str = "tracepoint";
+
+/// Where plain progress lines go when nobody watches: one each time.
+const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The machine that this runs on.
+///
+/// # Errors
+/// Where `/proc` does not say.
+pub fn node() -> Result<Node, Failure> {
+    let read = |path: &str| {
+        std::fs::read_to_string(path)
+            .map(|text| text.trim().to_owned())
+            .map_err(|error| Failure::Kernel(format!("cannot read {path}: {error}")))
+    };
+    Ok(Node {
+        host: read("/proc/sys/kernel/hostname")?,
+        boot_id: read("/proc/sys/kernel/random/boot_id")?,
+        kernel: read("/proc/sys/kernel/osrelease")?,
+        machine_id: read("/etc/machine-id").ok().filter(|id| !id.is_empty()),
+    })
+}
+
+/// Everything that recording needs, checked and set up; nothing is recorded yet.
+struct Prepared {
+    writer: Writer,
+    probes: Probes,
+}
+
+impl Prepared {
+    /// Cheap and likely failures first: nothing is loaded or created for a command that cannot succeed.
+    fn new(hierarchy: &Hierarchy, options: &cli::Recording, record_unknown: bool) -> Result<Self, Failure> {
+        if let Some(capability) = privileges::first_missing() {
+            return Err(ProbeError::NotPermitted { capability }.into());
+        }
+        let sizes = options.sizes();
+        let writer = Recording::open_or_create(&options.recording, &node()?)?;
+        let probes = Probes::load(settings(hierarchy, record_unknown, sizes.keys_per_cgroup)?, sizes)?;
+        Ok(Self { writer, probes })
+    }
+}
+
+fn start_window(writer: &mut Writer, selector: String, interval: Duration) -> Result<WindowId, Failure> {
+    Ok(writer.start_window(&WindowStart {
+        started: UtcTime::now(),
+        selector,
+        backend: BACKEND.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        flush_interval: interval,
+        lossy_from_start: None,
+    })?)
+}
+
+/// Runs a session to its end on a runtime of its own, with progress on standard error.
+fn learn(
+    session: Session,
+    interval: Duration,
+    quiet: bool,
+    end: impl Future<Output = EndReason>,
+) -> Result<(Progress, EndReason), Failure> {
+    let display = Display::new(quiet);
+    let result = runtime()?.block_on(session.learn(interval, end, |progress| display.show(progress)));
+    display.clear();
+    result
+}
+
+/// The runtime that a window runs in: one thread for the probes, others for the disk.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Kernel(format!("cannot start: {error}")))
+}
+
+/// A live line on a terminal, a plain one now and then elsewhere.
+struct Display {
+    bar: Option<ProgressBar>,
+    plain: Option<std::cell::Cell<Instant>>,
+}
+
+impl Display {
+    fn new(quiet: bool) -> Self {
+        let live = !quiet && std::io::stderr().is_terminal();
+        let bar = live.then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise}  {msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Self { bar, plain: (!quiet && !live).then(|| std::cell::Cell::new(Instant::now())) }
+    }
+
+    fn show(&self, progress: &Progress) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(line(progress));
+        }
+        if let Some(last) = &self.plain
+            && last.get().elapsed() >= PLAIN_LINE_EVERY
+        {
+            last.set(Instant::now());
+            say(false, &line(progress));
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn line(progress: &Progress) -> String {
+    let Progress { events, behaviours, new_behaviours, containers, lost } = progress;
+    format!(
+        "{events} events, {behaviours} behaviours ({new_behaviours} new in the last minute), {containers} containers, {lost} lost"
+    )
+}
+
+/// A line for people, on standard error: standard output is the command's, or a list's.
+fn say(quiet: bool, text: &str) {
+    if !quiet {
+        // Nobody is left to be told that standard error is gone.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+/// How a window ended, in one line, and what to do next.
+fn conclude(quiet: bool, progress: &Progress, recording: &Path) {
+    say(quiet, &format!("learned: {}; recording: {}", line(progress), recording.display()));
+    if progress.lost > 0 {
+        say(quiet, "some observations were lost: `profile status` says which and why");
+    }
+}

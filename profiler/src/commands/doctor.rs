@@ -1,0 +1,176 @@
+//! `profile doctor`: what this kernel offers, which backend will be used, and what it misses.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::BACKEND;
+use crate::cgroups::{self, Kind};
+use crate::cli::Output;
+use crate::error::Failure;
+use crate::kernel::features::Features;
+use crate::learn::settings;
+use crate::privileges;
+use crate::probes::{Probes, Sizes};
+use crate::table::{Table, serialise};
+
+/// What every backend on system call tracepoints cannot see, and why.
+const MISSES: [&str; 6] = [
+    "opens that io_uring makes (no system call of the workload's own)",
+    "opens that the kernel makes for a program: message queues (mq_open), core dumps, swap files",
+    "connections of 32-bit programs: counted as loss (foreign_abi); their opens are seen",
+    "calls of 64-bit programs through the 32-bit entry (int 0x80), unless their number is that of an open as well",
+    "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
+    "renames that io_uring makes: paths below a directory renamed that way keep their old name",
+];
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+struct Check {
+    check: &'static str,
+    result: String,
+    /// What it means, or what to do.
+    note: String,
+}
+
+/// The report.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The backend that `run` and `start` use here; none if they cannot work.
+    backend: Option<&'static str>,
+    checks: Vec<Check>,
+    misses: Vec<&'static str>,
+}
+
+/// Prints the report. Ends with 1 where nothing can be learned on this machine as it is.
+///
+/// # Errors
+/// [`Failure::Output`].
+pub fn doctor(output: Output) -> Result<ExitCode, Failure> {
+    let report = examine();
+    let text = match output {
+        Output::Table => table(&report),
+        Output::Json | Output::Yaml => serialise(&report, output)?,
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(if report.backend.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn table(report: &Report) -> String {
+    let mut table = Table::new(["CHECK", "RESULT", "NOTE"]);
+    for Check { check, result, note } in &report.checks {
+        table.row([(*check).to_owned(), result.clone(), note.clone()]);
+    }
+    let mut text = table.to_string();
+    match report.backend {
+        Some(backend) => {
+            text.push_str(&format!("\nBackend: {backend}. It does not see:\n"));
+            for missed in &report.misses {
+                text.push_str(&format!("  - {missed}\n"));
+            }
+        }
+        None => text.push_str("\nBackend: none. Nothing can be learned here as it is.\n"),
+    }
+    text
+}
+
+fn examine() -> Report {
+    let features = Features::probe();
+    let mut checks = kernel_checks(&features);
+    let missing = privileges::first_missing();
+    checks.push(Check {
+        check: "privileges",
+        result: missing.map_or("enough".to_owned(), |name| format!("no {name}")),
+        note: if missing.is_some() { "run it with sudo".to_owned() } else { String::new() },
+    });
+    let (cgroup_check, hierarchy) = cgroup_check();
+    checks.push(cgroup_check);
+    let works = match (missing, hierarchy) {
+        (None, Some(hierarchy)) => {
+            let loaded = settings(&hierarchy, false, 1)
+                .and_then(|settings| Probes::load(settings, Sizes::default()).map_err(Failure::from));
+            let works = loaded.is_ok();
+            checks.push(Check {
+                check: "probes",
+                result: if works { "load" } else { "refused" }.to_owned(),
+                note: loaded.err().map(|error| error.to_string()).unwrap_or_default(),
+            });
+            works
+        }
+        _ => false,
+    };
+    checks.extend(better_backends(&features));
+    Report { backend: works.then_some(BACKEND), checks, misses: if works { MISSES.to_vec() } else { Vec::new() } }
+}
+
+fn kernel_checks(features: &Features) -> Vec<Check> {
+    let unknown = || "unknown".to_owned();
+    let missing = features.missing_tracepoints.join(", ");
+    vec![
+        Check {
+            check: "kernel",
+            result: features.release.clone().unwrap_or_else(unknown),
+            note: "tried: 5.10, 6.1, 6.12, 6.18".to_owned(),
+        },
+        Check {
+            check: "type information (BTF)",
+            result: if features.btf { "yes" } else { "no" }.to_owned(),
+            note: if features.btf { String::new() } else { "needs CONFIG_DEBUG_INFO_BTF=y".to_owned() },
+        },
+        Check {
+            check: "tracepoints",
+            result: if !features.btf { unknown() } else if missing.is_empty() { "all".to_owned() } else { "missing".to_owned() },
+            note: missing,
+        },
+        Check {
+            check: "preemption",
+            result: features.preemption.clone().unwrap_or_else(unknown),
+            note: match features.preemption {
+                Some(_) => "any will do for this backend".to_owned(),
+                None => "any will do for this backend; /sys/kernel/debug/sched/preempt tells which".to_owned(),
+            },
+        },
+        Check {
+            check: "lockdown",
+            result: features.lockdown.clone().unwrap_or_else(unknown),
+            note: match features.lockdown.as_deref() {
+                Some("confidentiality") => "reading kernel memory is forbidden: the probes cannot work".to_owned(),
+                Some(_) => String::new(),
+                None => "mount securityfs at /sys/kernel/security to see it".to_owned(),
+            },
+        },
+    ]
+}
+
+fn cgroup_check() -> (Check, Option<cgroups::Hierarchy>) {
+    let found = cgroups::mounted().and_then(|mounted| cgroups::choose(&mounted).cloned());
+    let (result, note) = match &found {
+        Ok(hierarchy) => {
+            let at = hierarchy.mount_point.display();
+            match hierarchy.kind {
+                Kind::V2 => ("v2".to_owned(), format!("the unified hierarchy at {at}")),
+                Kind::V1 { controller } => (
+                    format!("v1, {}", controller.word()),
+                    format!("at {at}: the unified hierarchy holds no workloads; `profile run` uses it where there is one"),
+                ),
+            }
+        }
+        Err(error) => ("none".to_owned(), error.to_string()),
+    };
+    (Check { check: "cgroups", result, note }, found.ok())
+}
+
+/// What would see more than system call tracepoints do.
+fn better_backends(features: &Features) -> Vec<Check> {
+    let lsm = match &features.security_modules {
+        Some(active) if active.iter().any(|module| module == "bpf") => "offered by this kernel".to_owned(),
+        Some(_) => "not active: boot with bpf in the lsm= list".to_owned(),
+        None => "unknown: mount securityfs at /sys/kernel/security to see it".to_owned(),
+    };
+    vec![Check {
+        check: "better backend",
+        result: "security hooks".to_owned(),
+        note: format!("they also see io_uring; this version has none yet. BPF LSM: {lsm}"),
+    }]
+}

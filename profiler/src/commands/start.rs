@@ -1,0 +1,135 @@
+//! `profile start`: learns the workloads of this machine.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use baselines::recording::EndReason;
+use profiler_common::{CgroupState, pod};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Prepared, conclude, learn, say, start_window};
+use crate::cgroups::{self, Hierarchy};
+use crate::cli;
+use crate::clock::Clock;
+use crate::containers::HOST;
+use crate::error::Failure;
+use crate::learn::Session;
+use crate::probes::{Probes, Wire};
+use crate::recorder::Recorder;
+use crate::recorder::attribution::{Attribution, Scope};
+
+/// Records until the time is over or somebody says stop.
+///
+/// # Errors
+/// [`Failure`].
+pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
+    if options.namespace != HOST {
+        return Err(Failure::Usage {
+            what: format!("there is no namespace `{}` on this machine: without Kubernetes there is only `host`", options.namespace),
+            help: "write --namespace host".to_owned(),
+        });
+    }
+    let hierarchies = cgroups::mounted()?;
+    let hierarchy = cgroups::choose(&hierarchies)?;
+    let Prepared { mut writer, mut probes } = Prepared::new(hierarchy, &options.recording, true)?;
+    let mut attribution = Attribution::new(Scope::Host);
+    // What is there already, before anything is recorded; then what came while the probes were attached.
+    find_cgroups(hierarchy, &mut attribution, Some(&mut probes))?;
+    probes.attach()?;
+    find_cgroups(hierarchy, &mut attribution, None)?;
+    let window = start_window(&mut writer, HOST.to_owned(), options.recording.flush_interval)?;
+    say(quiet, &format!(
+        "learning {} containers and units of this machine{}; Ctrl-C ends the window",
+        attribution.len(),
+        options.duration.map(|time| format!(" for {} s", time.as_secs())).unwrap_or_default(),
+    ));
+    let session = Session::new(probes, Recorder::new(attribution), hierarchy.clone(), writer, window)?;
+    let (progress, reason) = learn(session, options.recording.flush_interval, quiet, ended(options.duration))?;
+    conclude(quiet, &progress, &options.recording.recording);
+    Ok(if matches!(reason, EndReason::Failed(_)) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Tells the attribution, and the probes before they are attached, about every cgroup there is.
+fn find_cgroups(hierarchy: &Hierarchy, attribution: &mut Attribution, probes: Option<&mut Probes>) -> Result<(), Failure> {
+    let clock = Clock::now();
+    let walk = hierarchy.walk()?;
+    if !walk.complete {
+        tracing::warn!("there are more than {} cgroups: those furthest from the root are found when they do something", cgroups::CGROUPS_MAX);
+    }
+    // What we do ourselves is nobody's workload.
+    let own = hierarchy.own()?;
+    for cgroup in &walk.cgroups {
+        if cgroup.path == own {
+            attribution.exclude(cgroup.id, &cgroup.path);
+        } else {
+            attribution.found(cgroup.id, &cgroup.path, clock);
+        }
+    }
+    let Some(probes) = probes else { return Ok(()) };
+    let started = starts(hierarchy, &walk);
+    for cgroup in &walk.cgroups {
+        let state = CgroupState {
+            recorded: attribution.container_of(cgroup.id).is_some().into(),
+            // Its first process has entered already: whoever comes now enters a running container.
+            entries: started.contains_key(&cgroup.id).into(),
+            started: started.get(&cgroup.id).copied().unwrap_or_default(),
+            ..pod::zeroed()
+        };
+        probes
+            .cgroups
+            .insert(cgroup.id, Wire(state), 0)
+            .map_err(|error| Failure::Kernel(format!("the probes' table of cgroups: {error}")))?;
+    }
+    attribution.take_excluded();
+    Ok(())
+}
+
+/// When the oldest process of each populated cgroup started, boot clock, ns: its start-up phase may be over.
+fn starts(hierarchy: &Hierarchy, walk: &cgroups::Walk) -> HashMap<u64, u64> {
+    let oldest = |cgroup: &cgroups::Cgroup| {
+        let processes = hierarchy.processes(&cgroup.path).ok()?;
+        processes.into_iter().filter_map(start_of).min().map(|start| (cgroup.id, start))
+    };
+    walk.cgroups.iter().filter_map(oldest).collect()
+}
+
+/// Field 22 of `/proc/PID/stat`: clock ticks since boot (proc_pid_stat(5)). The name in field 2 may hold anything.
+fn start_of(process: u32) -> Option<u64> {
+    // USER_HZ, which is 100 on every architecture that Linux has eBPF on.
+    const NANOS_PER_TICK: u64 = 10_000_000;
+    let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
+    let after_name = stat.rsplit(|byte| *byte == b')').next()?;
+    let ticks: u64 = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    Some(ticks.saturating_mul(NANOS_PER_TICK).max(1))
+}
+
+/// The time is over, or a signal came.
+async fn ended(duration: Option<Duration>) -> EndReason {
+    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return EndReason::Failed(format!("signals cannot be received: {error}")),
+    };
+    let over = async {
+        match duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = over => EndReason::Completed,
+        _ = interrupt.recv() => EndReason::Interrupted,
+        _ = terminate.recv() => EndReason::Interrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_start_lies_between_boot_and_now() {
+        let start = start_of(std::process::id()).unwrap();
+        assert!((1..=crate::clock::boot_ns()).contains(&start), "{start}");
+    }
+}

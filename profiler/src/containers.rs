@@ -1,0 +1,235 @@
+//! From a cgroup's path to the workload that lives there.
+//!
+//! Pure: everything is read off the path, so no answer here needs the runtime, the cluster or the file system. What a
+//! path cannot tell is not made up: a container whose image is not known yet is named `unresolved/<runtime>/<id>`.
+//!
+//! | cgroup | workload | image |
+//! |---|---|---|
+//! | `/system.slice/nginx.service` | `host/unit/nginx.service` | `host/nginx.service` |
+//! | `/system.slice/system-getty.slice/getty@tty1.service` | `host/unit/getty@tty1.service` | `host/getty@.service` |
+//! | `/user.slice/user-0.slice/session-3.scope` | `host/unit/session-3.scope` | `host/session-.scope` |
+//! | `/user.slice/.../user@1000.service/app.slice/x.service` | `host/unit/user@1000.service/x.service` | `host/user/x.service` |
+//! | `/system.slice/docker-<id>.scope` | `host/container/<short id>` | `unresolved/docker/<short id>` |
+//! | `/kubepods/besteffort/pod<uid>/<id>` | `host/pod/<uid>/<short id>` | `unresolved/kubernetes/<short id>` |
+//! | `/my/own/group` | `host/cgroup/my/own/group` | `host/cgroup/my/own/group` |
+//!
+//! - **Sub-cgroups belong to what holds them**: `docker-<id>.scope/init.scope` is the container, `foo.service/worker`
+//!   the unit. Of nested containers the innermost wins; a unit inside a container (systemd as its first process) is the
+//!   container's.
+//! - **Units**: instances of a template run the same program, so they share an image (`getty@.service`) and stay apart
+//!   as workloads. A scope's trailing number or UUID names one run of it and is dropped from the image, written as
+//!   systemd writes the prefix in its drop-in folders (`session-.scope.d`). Units of a user's own manager are another
+//!   name space than the system's, hence `host/user/`. Escapes in names (`\x2d`) stay as systemd shows them.
+//! - **Slices** and the folders of runtimes group cgroups and are no workloads.
+//! - Bytes that are no text are escaped as in [`FilePath::to_text`]; names are bounded by [`PATH_BYTES_MAX`].
+//!
+//! ```
+//! use profiler::containers::{Recognised, recognise};
+//!
+//! let Recognised::Workload(found) = recognise(b"/system.slice/system-getty.slice/getty@tty1.service/helper") else {
+//!     unreachable!("getty is a unit")
+//! };
+//! assert_eq!(found.workload.to_string(), "host/unit/getty@tty1.service");
+//! assert_eq!(found.repository, "host/getty@.service");
+//! assert_eq!(found.cgroup, b"/system.slice/system-getty.slice/getty@tty1.service");
+//! ```
+
+mod runtimes;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::fmt;
+
+use baselines::path::{FilePath, PATH_BYTES_MAX};
+
+pub use self::runtimes::Runtime;
+use self::runtimes::{Part, part_at, pod_uid};
+use self::units::{is_slice, unit};
+
+/// The namespace of everything that no cluster has named.
+pub const HOST: &str = "host";
+
+/// What a cgroup's path says about the processes in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recognised {
+    /// They belong to this workload.
+    Workload(Found),
+    /// They are a container runtime's own, kept beside the container that they look after (conmon, LXC's monitor).
+    Helper,
+    /// The cgroup groups others: the root, a slice, a pod, a runtime's folder. Nothing should run in it directly; what
+    /// does has no workload.
+    Group,
+}
+
+/// A workload, found by a path in or below its cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whose processes these are.
+    pub workload: Workload,
+    /// The container's full id, or the text of the cgroup's path where there is none.
+    pub id: String,
+    /// The repository that the image is known by for now: `host/...` or `unresolved/<runtime>/<id>`.
+    pub repository: String,
+    /// The workload's own cgroup: an ancestor of the path, or the path itself.
+    pub cgroup: Vec<u8>,
+    /// The runtime, for containers.
+    pub runtime: Option<Runtime>,
+    /// The full id of the container around this one.
+    ///
+    /// Whoever may create cgroups inside a container may give them any name, another container's too. So an id found
+    /// inside a container must not be taken for the container of the same id elsewhere.
+    pub outer: Option<String>,
+}
+
+/// Namespace, kind, name and container, see the vocabulary. Displays as `namespace/kind/name[/container]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Workload {
+    /// [`HOST`], until a cluster names it.
+    pub namespace: String,
+    /// What sort of workload it is.
+    pub kind: Kind,
+    /// The unit, the container's short id or name, the pod's uid, or the cgroup's path without the first `/`.
+    pub name: String,
+    /// For pods: the container's short id.
+    pub container: Option<String>,
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            namespace,
+            kind,
+            name,
+            container,
+        } = self;
+        let text = match container {
+            Some(container) => format!("{namespace}/{kind}/{name}/{container}"),
+            None => format!("{namespace}/{kind}/{name}"),
+        };
+        formatter.pad(&text)
+    }
+}
+
+/// What sort of workload a path can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A systemd unit.
+    Unit,
+    /// A container that no pod holds.
+    Container,
+    /// A container of a Kubernetes pod.
+    Pod,
+    /// Any other cgroup.
+    Cgroup,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Unit => "unit",
+            Self::Container => "container",
+            Self::Pod => "pod",
+            Self::Cgroup => "cgroup",
+        })
+    }
+}
+
+/// Whose cgroup is this?
+///
+/// The path starts at the hierarchy's root, as in `/proc/PID/cgroup`. Any bytes are accepted; those beyond
+/// [`PATH_BYTES_MAX`], which no system call could name, are not looked at.
+pub fn recognise(path: &[u8]) -> Recognised {
+    let path = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+    let components: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .filter(|component| !component.is_empty())
+        .collect();
+
+    // From the innermost outwards.
+    let parts: Vec<(&[&[u8]], Part)> = (1..=components.len())
+        .rev()
+        .filter_map(|length| components.get(..length))
+        .filter_map(|ancestor| Some((ancestor, part_at(ancestor)?)))
+        .collect();
+    let mut containers = parts.iter().filter_map(|(ancestor, part)| match part {
+        Part::Container(runtime, id) => Some((*ancestor, *runtime, id)),
+        Part::Helper => None,
+    });
+
+    if let Some((ancestor, runtime, id)) = containers.next() {
+        return Recognised::Workload(container(ancestor, runtime, id, containers.next()));
+    }
+    // Only outside of containers: a workload must not be able to hide in a cgroup that it named like a helper.
+    if !parts.is_empty() {
+        return Recognised::Helper;
+    }
+    unit(&components).unwrap_or_else(|| plain(&components))
+}
+
+fn container(ancestor: &[&[u8]], runtime: Runtime, id: &str, outer: Option<(&[&[u8]], Runtime, &String)>) -> Found {
+    let outer_length = outer.map_or(0, |(components, ..)| components.len());
+    let pod = ancestor
+        .iter()
+        .skip(outer_length)
+        .rev()
+        .find_map(|component| pod_uid(component));
+    let short = runtimes::short_id(id).to_owned();
+    let (kind, name, in_pod) = match pod {
+        Some(uid) => (Kind::Pod, uid, Some(short.clone())),
+        None => (Kind::Container, short.clone(), None),
+    };
+    Found {
+        workload: Workload {
+            namespace: HOST.to_owned(),
+            kind,
+            name,
+            container: in_pod,
+        },
+        id: id.to_owned(),
+        repository: format!("unresolved/{runtime}/{short}"),
+        cgroup: join(ancestor),
+        runtime: Some(runtime),
+        outer: outer.map(|(_, _, id)| id.clone()),
+    }
+}
+
+/// A cgroup that nothing says more about than its path.
+fn plain(components: &[&[u8]]) -> Recognised {
+    if components
+        .iter()
+        .all(|component| is_slice(component) || runtimes::is_folder(component))
+    {
+        return Recognised::Group;
+    }
+    let cgroup = join(components);
+    let id = text(&cgroup);
+    let name = id.trim_start_matches('/').to_owned();
+    Recognised::Workload(Found {
+        id,
+        repository: format!("{HOST}/cgroup/{name}"),
+        workload: Workload {
+            namespace: HOST.to_owned(),
+            kind: Kind::Cgroup,
+            name,
+            container: None,
+        },
+        cgroup,
+        runtime: None,
+        outer: None,
+    })
+}
+
+/// The path of these components.
+fn join(components: &[&[u8]]) -> Vec<u8> {
+    components
+        .iter()
+        .flat_map(|component| std::iter::once(&b'/').chain(*component))
+        .copied()
+        .collect()
+}
+
+/// Printable text of any bytes.
+fn text(bytes: &[u8]) -> String {
+    FilePath::canonical(bytes).to_text()
+}

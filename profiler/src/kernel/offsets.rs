@@ -1,0 +1,91 @@
+//! Where the running kernel keeps what the probes read.
+
+use profiler_common::Offsets;
+
+use super::btf::{Btf, BtfError};
+
+/// Finds every offset.
+///
+/// # Errors
+/// [`BtfError`] naming the first field that this kernel does not have: the probes cannot work on it.
+pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
+    let at = |structure: &str, field: &str| btf.offset(structure, field);
+    let registers = Registers::find(btf)?;
+    Ok(Offsets {
+        task_mm: at("task_struct", "mm")?,
+        task_fs: at("task_struct", "fs")?,
+        task_files: at("task_struct", "files")?,
+        task_cgroups: at("task_struct", "cgroups")?,
+        task_signal: at("task_struct", "signal")?,
+        task_tgid: at("task_struct", "tgid")?,
+        mm_exe_file: at("mm_struct", "exe_file")?,
+        signal_live: at("signal_struct", "live")?,
+        file_path: at("file", "f_path")?,
+        file_mode: at("file", "f_mode")?,
+        file_private_data: at("file", "private_data")?,
+        dentry_parent: at("dentry", "d_parent")?,
+        dentry_name: at("dentry", "d_name")?,
+        dentry_inode: at("dentry", "d_inode")?,
+        dentry_hash_pprev: at("dentry", "d_hash.pprev")?,
+        qstr_name: at("qstr", "name")?,
+        inode_ino: at("inode", "i_ino")?,
+        inode_sb: at("inode", "i_sb")?,
+        inode_generation: at("inode", "i_generation")?,
+        inode_mode: at("inode", "i_mode")?,
+        sb_dev: at("super_block", "s_dev")?,
+        sb_magic: at("super_block", "s_magic")?,
+        sb_root: at("super_block", "s_root")?,
+        mount_mnt: at("mount", "mnt")?,
+        mount_parent: at("mount", "mnt_parent")?,
+        mount_mountpoint: at("mount", "mnt_mountpoint")?,
+        vfsmount_root: at("vfsmount", "mnt_root")?,
+        fs_root: at("fs_struct", "root")?,
+        fs_pwd: at("fs_struct", "pwd")?,
+        files_fdt: at("files_struct", "fdt")?,
+        fdtable_fd: at("fdtable", "fd")?,
+        fdtable_max_fds: at("fdtable", "max_fds")?,
+        css_set_subsys: at("css_set", "subsys")?,
+        css_set_dfl_cgroup: at("css_set", "dfl_cgrp")?,
+        css_cgroup: at("cgroup_subsys_state", "cgroup")?,
+        cgroup_kn: at("cgroup", "kn")?,
+        cgroup_root: at("cgroup", "root")?,
+        cgroup_root_hierarchy_id: at("cgroup_root", "hierarchy_id")?,
+        kernfs_node_id: at("kernfs_node", "id")?,
+        // Renamed in 6.15, when the pointer became RCU-protected.
+        kernfs_node_parent: at("kernfs_node", "__parent").or_else(|_| at("kernfs_node", "parent"))?,
+        binprm_file: at("linux_binprm", "file")?,
+        binprm_filename: at("linux_binprm", "filename")?,
+        binprm_interp: at("linux_binprm", "interp")?,
+        socket_sk: at("socket", "sk")?,
+        sock_protocol: at("sock", "sk_protocol")?,
+        regs_syscall: registers.syscall,
+        regs_argument_0: registers.arguments.0,
+        regs_argument_1: registers.arguments.1,
+        regs_argument_2: registers.arguments.2,
+        regs_code_segment: registers.code_segment,
+        // A 64-bit program that enters the kernel the 32-bit way: x86 only.
+        task_thread_status: at("task_struct", "thread_info.status").unwrap_or(Offsets::NONE),
+    })
+}
+
+/// Where a system call's number and arguments are.
+struct Registers {
+    syscall: u32,
+    arguments: (u32, u32, u32),
+    code_segment: u32,
+}
+
+impl Registers {
+    #[cfg(target_arch = "x86_64")]
+    fn find(btf: &Btf) -> Result<Self, BtfError> {
+        let at = |field: &str| btf.offset("pt_regs", field);
+        Ok(Self { syscall: at("orig_ax")?, arguments: (at("di")?, at("si")?, at("dx")?), code_segment: at("cs")? })
+    }
+
+    /// x8 keeps the number and x0 to x2 hold the arguments at entry (arch/arm64/kernel/syscall.c).
+    #[cfg(target_arch = "aarch64")]
+    fn find(btf: &Btf) -> Result<Self, BtfError> {
+        let first = btf.offset("pt_regs", "regs")?;
+        Ok(Self { syscall: first + 64, arguments: (first, first + 8, first + 16), code_segment: Offsets::NONE })
+    }
+}

@@ -1,0 +1,374 @@
+//! A learning window: from the probes to the recording, until it ends.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use baselines::loss::Reason;
+use baselines::recording::{EndReason, Latency, WindowId, Writer};
+use hdrhistogram::Histogram;
+use profiler_common::{CgroupState, Settings, loss};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::JoinHandle;
+
+use crate::cgroups::{Hierarchy, Kind};
+use crate::clock::{Clock, boot_ns};
+use crate::error::Failure;
+use crate::kernel::btf::Btf;
+use crate::probes::{KERNEL_BTF, Probes, Wire};
+use crate::recorder::Recorder;
+
+/// What a live line shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Everything counted so far.
+    pub events: u64,
+    /// Distinct behaviours counted now.
+    pub behaviours: usize,
+    /// Of these, new in the last minute.
+    pub new_behaviours: u64,
+    /// Containers that live.
+    pub containers: usize,
+    /// Observations lost so far, all reasons together.
+    pub lost: u64,
+}
+
+/// One window, from the first flush to the last.
+pub struct Session {
+    probes: Probes,
+    recorder: Recorder,
+    hierarchy: Hierarchy,
+    writer: Option<Writer>,
+    window: WindowId,
+    /// The cgroup ids' losses, as last read.
+    lost_in: HashMap<u64, [u64; loss::COUNT]>,
+    lost: [u64; loss::COUNT],
+    missed: u64,
+    lost_so_far: u64,
+    /// When each new behaviour was first seen, by the minute of this process.
+    novelty: std::collections::VecDeque<(Instant, u64)>,
+    known: u64,
+    drains: Histogram<u64>,
+    flushes: Histogram<u64>,
+}
+
+/// The probes' settings for a hierarchy.
+///
+/// # Errors
+/// Where the kernel's numbers for a v1 controller cannot be found.
+pub fn settings(hierarchy: &Hierarchy, record_unknown: bool, keys_per_cgroup: u64) -> Result<Settings, Failure> {
+    let mut settings = Settings {
+        record_unknown: record_unknown.into(),
+        profiler: std::process::id(),
+        startup_ns: STARTUP.as_secs() * 1_000_000_000,
+        key_quota: keys_per_cgroup,
+        ..Settings::default()
+    };
+    if let Kind::V1 { controller } = hierarchy.kind {
+        let unusable = |what: &str, error: &dyn std::fmt::Display| Failure::Kernel(format!("{what}: {error}"));
+        let bytes = std::fs::read(KERNEL_BTF).map_err(|error| unusable(KERNEL_BTF, &error))?;
+        let btf = Btf::parse(&bytes).map_err(|error| unusable(KERNEL_BTF, &error))?;
+        let index = btf.enumerator("cgroup_subsys_id", controller.enumerator());
+        settings.controller = index.map_err(|error| unusable(KERNEL_BTF, &error))?.saturating_add(1);
+        let table = std::fs::read_to_string("/proc/cgroups").map_err(|error| unusable("/proc/cgroups", &error))?;
+        settings.hierarchy = hierarchy_id(&table, controller.word())
+            .ok_or_else(|| Failure::Kernel(format!("/proc/cgroups does not list {}", controller.word())))?;
+    }
+    Ok(settings)
+}
+
+/// Where nothing tells when a container is ready, its start-up phase lasts this long.
+const STARTUP: Duration = Duration::from_secs(60);
+
+/// The second column of `/proc/cgroups`.
+fn hierarchy_id(table: &str, controller: &str) -> Option<u32> {
+    let mut columns = table.lines().map(str::split_whitespace).find(|columns| columns.clone().next() == Some(controller))?;
+    columns.nth(1)?.parse().ok()
+}
+
+impl Session {
+    /// Puts the parts together. The probes may be attached already: what they counted is read first thing.
+    ///
+    /// # Errors
+    /// Where no histogram can be made (never, with these bounds).
+    pub fn new(
+        probes: Probes,
+        recorder: Recorder,
+        hierarchy: Hierarchy,
+        writer: Writer,
+        window: WindowId,
+    ) -> Result<Self, Failure> {
+        // Up to a minute, in ns, to three digits.
+        let histogram = || Histogram::new_with_max(60_000_000_000, 3).map_err(|error| Failure::Kernel(error.to_string()));
+        Ok(Self {
+            probes,
+            recorder,
+            hierarchy,
+            writer: Some(writer),
+            window,
+            lost_in: HashMap::new(),
+            lost: [0; loss::COUNT],
+            missed: 0,
+            lost_so_far: 0,
+            novelty: std::collections::VecDeque::new(),
+            known: 0,
+            drains: histogram()?,
+            flushes: histogram()?,
+        })
+    }
+
+    /// Records until `end` is there, flushing every `interval` and at the end of each minute, and ends the window.
+    ///
+    /// # Errors
+    /// Where the probes cannot be read or the recording cannot be written; the window then ends as failed, if that can
+    /// still be written.
+    pub async fn learn(
+        mut self,
+        interval: Duration,
+        end: impl Future<Output = EndReason>,
+        mut show: impl FnMut(&Progress),
+    ) -> Result<(Progress, EndReason), Failure> {
+        let result = self.record_until(interval, end, &mut show).await;
+        let (reason, result) = match result {
+            Ok(reason) => (reason.clone(), Ok(reason)),
+            Err(failure) => (EndReason::Failed(failure.to_string()), Err(failure)),
+        };
+        if let Some(writer) = &mut self.writer {
+            let ended = writer.end_window(self.window, &reason, baselines::time::UtcTime::now());
+            // If recording failed, that is the error to show.
+            if result.is_ok() {
+                ended?;
+            }
+        }
+        Ok((self.progress(), result?))
+    }
+
+    async fn record_until(
+        &mut self,
+        interval: Duration,
+        end: impl Future<Output = EndReason>,
+        show: &mut impl FnMut(&Progress),
+    ) -> Result<EndReason, Failure> {
+        tokio::pin!(end);
+        let waiting = |error: std::io::Error| Failure::Kernel(format!("waiting for the ring buffer: {error}"));
+        let descriptor = self.probes.ring.as_fd().try_clone_to_owned().map_err(waiting)?;
+        // SAFETY: an `OwnedFd` stays open and the same until it is dropped, and `AsyncFd` does not give it away.
+        let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
+            .map_err(|error| waiting(error.into()))?;
+        let mut saving: Option<JoinHandle<Saved>> = None;
+        let mut next = Instant::now() + interval;
+        loop {
+            tokio::select! {
+                reason = &mut end => {
+                    if let Some(saving) = saving {
+                        self.saved(saving.await)?;
+                    }
+                    self.finish().await?;
+                    return Ok(reason);
+                }
+                guard = ready.readable() => {
+                    guard.map_err(waiting)?.clear_ready();
+                    self.read_ring();
+                }
+                saved = async { match &mut saving { Some(saving) => saving.await, None => std::future::pending().await } } => {
+                    saving = None;
+                    self.saved(saved)?;
+                }
+                () = tokio::time::sleep_until(next.min(end_of_minute()).into()), if saving.is_none() => {
+                    next = Instant::now() + interval;
+                    saving = self.save()?;
+                    show(&self.progress());
+                }
+            }
+        }
+    }
+
+    fn read_ring(&mut self) {
+        let clock = Clock::now();
+        while let Some(message) = self.probes.ring.next() {
+            self.recorder.describe(&message, clock);
+        }
+        for id in self.recorder.attribution.take_excluded() {
+            let excluded = CgroupState { recorded: 0, ..profiler_common::pod::zeroed() };
+            if let Err(error) = self.probes.cgroups.insert(id, Wire(excluded), 0) {
+                // It is recorded then, and thrown away here: slower, and nothing else.
+                tracing::warn!(cgroup = id, %error, "a cgroup could not be excluded");
+            }
+        }
+    }
+
+    /// Reads everything that was counted since the last time.
+    fn drain(&mut self) -> Result<(), Failure> {
+        let started = Instant::now();
+        let clock = Clock::now();
+        let recorder = &mut self.recorder;
+        let before = self.probes.counters.len();
+        self.probes.counters.read(|delta| recorder.count(delta, clock))?;
+        let fresh = self.probes.counters.len().saturating_sub(before) as u64;
+        self.read_ring();
+        if self.probes.counters.is_filling_up() {
+            self.recorder.next_generation();
+            let recorder = &mut self.recorder;
+            self.probes.counters.replace(|delta| recorder.count(delta, clock))?;
+            self.read_ring();
+            self.probes.renew_quotas()?;
+        }
+        self.note_novelty(fresh);
+        self.find_unknown_cgroups(clock);
+        self.read_losses(clock)?;
+        record(&mut self.drains, started);
+        Ok(())
+    }
+
+    /// Cgroups whose announcement found no room in the ring buffer.
+    fn find_unknown_cgroups(&mut self, clock: Clock) {
+        if !self.recorder.has_unplaced() {
+            return;
+        }
+        match self.hierarchy.walk() {
+            Ok(walk) => {
+                for cgroup in walk.cgroups {
+                    self.recorder.attribution.appeared(cgroup.id, &cgroup.path, clock);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cgroups could not be listed"),
+        }
+    }
+
+    fn read_losses(&mut self, clock: Clock) -> Result<(), Failure> {
+        let mut grown = Vec::new();
+        let seen = &mut self.lost_in;
+        self.probes.each_cgroup(|id, state| {
+            if state.lost != [0; loss::COUNT] {
+                let before = seen.insert(id, state.lost).unwrap_or_default();
+                grown.push((Some(id), difference(state.lost, before)));
+            }
+        })?;
+        let mut lost = [0; loss::COUNT];
+        for (index, slot) in lost.iter_mut().enumerate() {
+            *slot = self.probes.lost(index)?;
+        }
+        grown.push((None, difference(lost, std::mem::replace(&mut self.lost, lost))));
+        for (cgroup, counts) in grown {
+            for (index, count) in counts.into_iter().enumerate() {
+                self.recorder.lose(cgroup, reason_of(index), count, clock);
+            }
+        }
+        let missed = self.probes.missed_runs()?;
+        self.recorder.lose(None, Reason::ProbeMissed, missed.saturating_sub(self.missed), clock);
+        self.missed = missed;
+        for id in self.recorder.attribution.take_dead() {
+            self.lost_in.remove(&id);
+            // Gone already if nothing was recorded of it.
+            let _ = self.probes.cgroups.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Drains, and writes what came in another thread: a slow disk must not keep the ring buffer from being read.
+    fn save(&mut self) -> Result<Option<JoinHandle<Saved>>, Failure> {
+        self.drain()?;
+        let mut flush = self.recorder.flush(Clock::now());
+        self.lost_so_far = flush.losses.iter().fold(self.lost_so_far, |sum, loss| sum.saturating_add(loss.count));
+        flush.latencies = vec![latency("drain", &self.drains), latency("flush", &self.flushes)];
+        let window = self.window;
+        Ok(self.writer.take().map(|mut writer| {
+            tokio::task::spawn_blocking(move || {
+                let started = Instant::now();
+                let result = writer.flush(window, &flush);
+                Saved { writer, started, ended: Instant::now(), result }
+            })
+        }))
+    }
+
+    fn saved(&mut self, saved: Result<Saved, tokio::task::JoinError>) -> Result<(), Failure> {
+        let Saved { writer, started, ended, result } =
+            saved.map_err(|error| Failure::Kernel(format!("the writing thread ended: {error}")))?;
+        self.writer = Some(writer);
+        // A value beyond the histogram's bounds is a flush of over a minute: it counts as a minute.
+        self.flushes.saturating_record(u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX));
+        Ok(result?)
+    }
+
+    /// The last readings: what is in flight gets a moment, what is still undescribed becomes a loss.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        self.drain()?;
+        self.drain()?;
+        self.recorder.give_up_waiting(Clock::now());
+        if let Some(saving) = self.save()? {
+            self.saved(saving.await)?;
+        }
+        Ok(())
+    }
+
+    fn note_novelty(&mut self, fresh: u64) {
+        self.known = self.known.saturating_add(fresh);
+        let now = Instant::now();
+        self.novelty.push_back((now, fresh));
+        while self.novelty.front().is_some_and(|(at, _)| now.duration_since(*at) > Duration::from_secs(60)) {
+            self.novelty.pop_front();
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            events: self.recorder.events(),
+            behaviours: self.probes.counters.len(),
+            new_behaviours: self.novelty.iter().map(|(_, fresh)| fresh).sum(),
+            containers: self.recorder.attribution.len(),
+            lost: self.lost_so_far,
+        }
+    }
+}
+
+/// A flush that has been written, or not.
+struct Saved {
+    writer: Writer,
+    started: Instant,
+    ended: Instant,
+    result: baselines::recording::Result<()>,
+}
+
+fn record(histogram: &mut Histogram<u64>, started: Instant) {
+    histogram.saturating_record(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+}
+
+fn latency(name: &str, histogram: &Histogram<u64>) -> Latency {
+    Latency {
+        name: name.to_owned(),
+        count: histogram.len(),
+        p50: histogram.value_at_quantile(0.5),
+        p90: histogram.value_at_quantile(0.9),
+        p99: histogram.value_at_quantile(0.99),
+        max: histogram.max(),
+    }
+}
+
+fn difference(now: [u64; loss::COUNT], before: [u64; loss::COUNT]) -> [u64; loss::COUNT] {
+    let mut difference = now;
+    difference.iter_mut().zip(before).for_each(|(now, before)| *now = now.saturating_sub(before));
+    difference
+}
+
+/// What a probe's loss is called in recordings.
+fn reason_of(index: usize) -> Reason {
+    match index {
+        loss::MAP_FULL => Reason::MapFull,
+        loss::KEY_QUOTA => Reason::KeyQuota,
+        loss::RACED => Reason::Raced,
+        loss::CGROUP_TABLE_FULL => Reason::CgroupTableFull,
+        loss::PROCESS_TABLE_FULL => Reason::ProcessTableFull,
+        loss::IMAGE_TABLE_FULL => Reason::ImageTableFull,
+        loss::FOREIGN_ABI => Reason::ForeignAbi,
+        _ => Reason::UnresolvedCgroup,
+    }
+}
+
+/// Just before the next minute of UTC begins, so that what was counted in this one is attributed to it.
+fn end_of_minute() -> Instant {
+    const MINUTE: u64 = 60_000_000_000;
+    let now = u64::try_from(Clock::now().utc(boot_ns()).nanos()).unwrap_or_default();
+    Instant::now() + Duration::from_nanos(MINUTE - now % MINUTE)
+}

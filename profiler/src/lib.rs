@@ -1,0 +1,28 @@
+//! Learns what workloads do: loads the probes, attributes what they count to containers, writes recordings.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`kernel`] | Where does this kernel keep things? |
+//! | [`probes`] | What has been counted, and what is new? |
+//! | [`cgroups`], [`containers`] | Which cgroup is it, and which workload lives there? |
+//! | [`resolve`] | Which file is behind a script's name, or a program's loader? |
+//! | [`recorder`] | What does that make of a recording? |
+//! | [`learn`] | How does a window go from its start to its end? |
+//! | [`command`] | How does `profile run` run its command? |
+//! | [`commands`], [`cli`] | What does the program `profile` do? |
+
+pub mod cgroups;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod commands;
+pub mod containers;
+pub mod error;
+pub mod image;
+pub mod kernel;
+pub mod learn;
+pub mod privileges;
+pub mod probes;
+pub mod recorder;
+pub mod resolve;
+pub mod table;

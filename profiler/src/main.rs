@@ -1,0 +1,51 @@
+//! The program `profile`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use miette::Diagnostic as _;
+use profiler::cli::{Cli, Command};
+use profiler::commands::{doctor, run, start, status};
+use profiler::error::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log();
+    let result = match &cli.command {
+        Command::Doctor { output } => doctor::doctor(*output),
+        Command::Run(options) => run::run(options, cli.quiet),
+        Command::Start(options) => start::start(options, cli.quiet),
+        Command::Status { recording, output } => status::status(recording, *output),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "profile", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|failure| {
+        report(&failure);
+        failure.exit_code()
+    })
+}
+
+/// What went wrong and what to do, on standard error.
+fn report(failure: &Failure) {
+    let mut text = format!("error: {failure}\n");
+    if let Some(help) = failure.help() {
+        text.push_str(&format!("  help: {help}\n"));
+    }
+    // Nobody is left to be told that standard error is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Warnings to standard error; more with WARDLINE_LOG=debug.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WARDLINE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,303 @@
+//! The probes, loaded into the kernel, and what they have counted.
+//!
+//! [`Probes::load`] finds out where this kernel keeps things, loads every program and attaches it; the [`Counters`] are
+//! then read in batches, and the [`Ring`] tells what is new.
+
+pub mod batch;
+pub mod counters;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+
+use aya::maps::{Array, HashMap, IterableMap as _, MapData, RingBuf};
+use aya::programs::{BtfTracePoint, Iter};
+use aya::{Ebpf, EbpfLoader};
+use profiler_common::pod::Pod;
+use profiler_common::{CLASSES, CgroupState, Classes, Offsets, Settings, class};
+
+use crate::kernel::btf::{Btf, BtfError};
+use crate::kernel::offsets;
+use counters::Counters;
+
+/// The compiled probes.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WARDLINE_PROBES"));
+
+/// The kernel's description of its own types.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The programs and the tracepoints that they are for.
+pub const TRACEPOINTS: [&str; 8] = [
+    // Who descends from whom first, so that no process is missed.
+    "sched_process_fork",
+    "sched_process_exit",
+    "sched_process_exec",
+    "cgroup_mkdir",
+    "cgroup_attach_task",
+    "cgroup_rmdir",
+    "sys_enter",
+    "sys_exit",
+];
+
+/// How large the kernel's tables are. The defaults take about 40 MiB in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Distinct behaviours counted at a time.
+    pub keys: u32,
+    /// Distinct behaviours of one cgroup.
+    pub keys_per_cgroup: u64,
+    /// Cgroups.
+    pub cgroups: u32,
+    /// Processes.
+    pub processes: u32,
+    /// Executables.
+    pub images: u32,
+    /// Bytes of the ring buffer: a power of two, at least a page.
+    pub ring: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { keys: 32_768, keys_per_cgroup: 16_384, cgroups: 16_384, processes: 65_536, images: 8_192, ring: 8 << 20 }
+    }
+}
+
+/// Why the probes could not be loaded.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ProbeError {
+    /// Not root.
+    #[error("loading probes into the kernel needs root: this process has no {capability}")]
+    #[diagnostic(help("run it with sudo, or give the container CAP_BPF, CAP_PERFMON, CAP_SYS_RESOURCE and CAP_DAC_READ_SEARCH"))]
+    NotPermitted {
+        /// The first capability that is missing.
+        capability: &'static str,
+    },
+    /// The kernel carries no BTF.
+    #[error("{path}: {error}; the probes need the kernel's type information (BTF)")]
+    #[diagnostic(help("use a kernel built with CONFIG_DEBUG_INFO_BTF=y: every Debian kernel since 5.10 is"))]
+    NoBtf {
+        /// Where it was looked for.
+        path: String,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+    /// The kernel's BTF is damaged, or lacks something.
+    #[error("{path}: {error}")]
+    #[diagnostic(help("this kernel is too old or too new for this version: `profile doctor` says which ones were tried"))]
+    Btf {
+        /// Where it was read.
+        path: String,
+        /// What is missing.
+        error: BtfError,
+    },
+    /// The kernel refused something.
+    #[error("the kernel refused {what}: {error}")]
+    #[diagnostic(help("`profile doctor` says what this kernel offers; please report this with its output"))]
+    Refused {
+        /// What.
+        what: String,
+        /// Why, with the verifier's log where there is one.
+        error: String,
+    },
+}
+
+impl ProbeError {
+    fn refused(what: impl Into<String>, error: &dyn std::error::Error) -> Self {
+        // aya's errors name the system call; the reason is in their source.
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Self::Refused { what: what.into(), error: text }
+    }
+}
+
+/// The loaded probes. Dropping them detaches everything.
+pub struct Probes {
+    ebpf: Ebpf,
+    /// What they count.
+    pub counters: Counters,
+    /// What is new. Read it whenever its descriptor is readable.
+    pub ring: RingBuf<MapData>,
+    /// What is known about each cgroup.
+    pub cgroups: HashMap<MapData, u64, Wire<CgroupState>>,
+    lost: Array<MapData, u64>,
+    generation: Array<MapData, u64>,
+    generations: u64,
+}
+
+/// Lets aya copy our wire types.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Wire<T>(pub T);
+
+// SAFETY: `Pod` promises what aya asks for: `repr(C)`, no padding, no pointers.
+unsafe impl<T: Pod> aya::Pod for Wire<T> {}
+
+impl Probes {
+    /// Reads the kernel's BTF, loads every program and fills the read-only settings. Nothing is recorded before
+    /// [`Probes::attach`].
+    ///
+    /// # Errors
+    /// [`ProbeError`].
+    pub fn load(settings: Settings, sizes: Sizes) -> Result<Self, ProbeError> {
+        let bytes = std::fs::read(KERNEL_BTF).map_err(|error| ProbeError::NoBtf { path: KERNEL_BTF.into(), error })?;
+        let broken = |error| ProbeError::Btf { path: KERNEL_BTF.into(), error };
+        let btf = Btf::parse(&bytes).map_err(broken)?;
+        let offsets: Wire<Offsets> = Wire(offsets::find(&btf).map_err(broken)?);
+        let (settings, native, compat) = (Wire(settings), Wire(native_classes()), Wire(compat_classes()));
+        let mut ebpf = EbpfLoader::new()
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("SETTINGS", &settings, true)
+            .override_global("NATIVE", &native, true)
+            .override_global("COMPAT", &compat, true)
+            .map_max_entries("CGROUPS", sizes.cgroups)
+            .map_max_entries("PROCESSES", sizes.processes)
+            .map_max_entries("IMAGES", sizes.images)
+            .map_max_entries("RING", sizes.ring)
+            .load(OBJECT)
+            .map_err(|error| ProbeError::refused("the probes", &error))?;
+        let counters = Counters::new(take(&mut ebpf, "KEYS")?, sizes.keys)?;
+        let (ring, cgroups, lost) = (take(&mut ebpf, "RING")?, take(&mut ebpf, "CGROUPS")?, take(&mut ebpf, "LOST")?);
+        let generation = take(&mut ebpf, "GENERATION")?;
+        let mut probes = Self { ebpf, counters, ring, cgroups, lost, generation, generations: 0 };
+        probes.load_programs()?;
+        Ok(probes)
+    }
+
+    fn load_programs(&mut self) -> Result<(), ProbeError> {
+        let btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::refused("its own BTF", &error))?;
+        for name in TRACEPOINTS {
+            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
+            program.load(name, &btf).map_err(|error| ProbeError::refused(format!("the program {name}"), &error))?;
+        }
+        let seed: &mut Iter = program(&mut self.ebpf, "seed")?;
+        seed.load("task", &btf).map_err(|error| ProbeError::refused("the program seed", &error))
+    }
+
+    /// Starts recording, and makes the processes known that are there already.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn attach(&mut self) -> Result<(), ProbeError> {
+        for name in TRACEPOINTS {
+            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
+            program.attach().map_err(|error| ProbeError::refused(format!("attaching {name}"), &error))?;
+        }
+        self.seed().map_err(|error| ProbeError::refused("iterating over processes", &*error))
+    }
+
+    fn seed(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let program: &mut Iter = program(&mut self.ebpf, "seed")?;
+        let link = program.attach()?;
+        let mut iterator: File = program.take_link(link)?.into_file()?;
+        // The program writes nothing; reading to the end runs it once for each task.
+        iterator.read_to_end(&mut Vec::new())?;
+        Ok(())
+    }
+
+    /// Losses that belong to no cgroup, by [`profiler_common::loss`] index.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn lost(&self, index: usize) -> Result<u64, ProbeError> {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        self.lost.get(&index, 0).map_err(|error| ProbeError::refused("reading the losses", &error))
+    }
+
+    /// A new generation of counters has begun: each cgroup has its whole share of it again.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn renew_quotas(&mut self) -> Result<(), ProbeError> {
+        self.generations += 1;
+        self.generation.set(0, self.generations, 0).map_err(|error| ProbeError::refused("a new generation", &error))
+    }
+
+    /// Calls `each` for every cgroup that the probes know.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn each_cgroup(&self, each: impl FnMut(u64, CgroupState)) -> Result<(), ProbeError> {
+        batch::for_each(self.cgroups.map().fd().as_fd(), each)
+            .map_err(|error| ProbeError::refused("reading the table of cgroups", &error))
+    }
+
+    /// How many runs of the probes the kernel skipped (`recursion_misses`, since 5.12; 0 before).
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn missed_runs(&mut self) -> Result<u64, ProbeError> {
+        let mut missed = 0;
+        for name in TRACEPOINTS {
+            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
+            let fd = program.fd().map_err(|error| ProbeError::refused(name, &error))?;
+            missed += batch::recursion_misses(fd.as_fd()).map_err(|error| ProbeError::refused(name, &error))?;
+        }
+        Ok(missed)
+    }
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProbeError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| ProbeError::Refused { what: format!("the program {name}"), error: "it is not in the object".into() })?
+        .try_into()
+        .map_err(|error| ProbeError::refused(format!("the program {name}"), &error))
+}
+
+fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, ProbeError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| ProbeError::Refused { what: format!("the map {name}"), error: "it is not in the object".into() })?
+        .try_into()
+        .map_err(|error| ProbeError::refused(format!("the map {name}"), &error))
+}
+
+/// What the probes do at each system call of this machine.
+fn native_classes() -> Classes {
+    let mut classes = [class::NONE; CLASSES];
+    #[cfg(target_arch = "x86_64")]
+    set(&mut classes, class::OPEN, &[libc::SYS_open, libc::SYS_creat]);
+    #[cfg(target_arch = "x86_64")]
+    set(&mut classes, class::RENAME, &[libc::SYS_rename]);
+    set(&mut classes, class::OPEN, &[libc::SYS_openat, libc::SYS_openat2, libc::SYS_open_by_handle_at]);
+    set(&mut classes, class::CONNECT, &[libc::SYS_connect]);
+    set(
+        &mut classes,
+        class::RENAME,
+        &[
+            libc::SYS_renameat,
+            libc::SYS_renameat2,
+            libc::SYS_mount,
+            libc::SYS_umount2,
+            libc::SYS_move_mount,
+            libc::SYS_pivot_root,
+        ],
+    );
+    classes
+}
+
+/// The same for 32-bit programs on x86-64 (arch/x86/entry/syscalls/syscall_32.tbl). Their opens return descriptors like
+/// any other; their connections are counted as a loss.
+fn compat_classes() -> Classes {
+    let mut classes = [class::NONE; CLASSES];
+    // open, creat, openat, open_by_handle_at, openat2
+    set(&mut classes, class::OPEN, &[5, 8, 295, 342, 437]);
+    // rename, mount, umount2, pivot_root, renameat, renameat2, move_mount
+    set(&mut classes, class::RENAME, &[38, 21, 52, 217, 302, 353, 429]);
+    // socketcall, connect
+    set(&mut classes, class::FOREIGN, &[102, 362]);
+    classes
+}
+
+fn set(classes: &mut Classes, class: u8, numbers: &[libc::c_long]) {
+    for number in numbers {
+        if let Some(slot) = usize::try_from(*number).ok().and_then(|number| classes.get_mut(number)) {
+            *slot = class;
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The counters: read in batches, replaced when they fill up.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd as _;
+
+use aya::maps::{ArrayOfMaps, IterableMap as _, MapData};
+use profiler_common::{Key, Value};
+
+use super::{ProbeError, Wire, batch};
+
+type Generation = aya::maps::HashMap<MapData, Wire<Key>, Wire<Value>>;
+
+/// The table is replaced once it is this full, in percent: what comes meanwhile needs room.
+const REPLACE_AT_PERCENT: usize = 60;
+
+/// What was counted since the last reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Delta {
+    /// Who did what.
+    pub key: Key,
+    /// How many times more than at the last reading.
+    pub count: u64,
+    /// When it was first counted, boot clock, ns.
+    pub first: u64,
+    /// When it was last counted, boot clock, ns.
+    pub last: u64,
+}
+
+/// The current generation of counters, and what was last read of it.
+pub struct Counters {
+    outer: ArrayOfMaps<MapData, Generation>,
+    current: Generation,
+    capacity: u32,
+    seen: HashMap<Key, u64>,
+}
+
+impl Counters {
+    /// Puts a first generation in place.
+    pub(super) fn new(outer: ArrayOfMaps<MapData, Generation>, capacity: u32) -> Result<Self, ProbeError> {
+        let mut counters = Self { outer, current: generation(capacity)?, capacity, seen: HashMap::new() };
+        counters.publish()?;
+        Ok(counters)
+    }
+
+    /// Calls `each` for every key whose count has grown since the last reading.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn read(&mut self, mut each: impl FnMut(Delta)) -> Result<(), ProbeError> {
+        read(&self.current, &mut self.seen, &mut each)
+    }
+
+    /// Whether it is time for [`Counters::replace`].
+    pub fn is_filling_up(&self) -> bool {
+        self.seen.len() * 100 >= self.capacity as usize * REPLACE_AT_PERCENT
+    }
+
+    /// Puts an empty table in the place of the current one, and reads that for the last time.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn replace(&mut self, mut each: impl FnMut(Delta)) -> Result<(), ProbeError> {
+        let old = std::mem::replace(&mut self.current, generation(self.capacity)?);
+        // Returns once no program runs that could still count in the old one.
+        self.publish()?;
+        read(&old, &mut self.seen, &mut each)?;
+        self.seen.clear();
+        Ok(())
+    }
+
+    /// How many keys the current generation holds.
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    fn publish(&mut self) -> Result<(), ProbeError> {
+        self.outer.set(0, &self.current, 0).map_err(|error| ProbeError::refused("a new table of counters", &error))
+    }
+}
+
+fn read(from: &Generation, seen: &mut HashMap<Key, u64>, each: &mut impl FnMut(Delta)) -> Result<(), ProbeError> {
+    batch::for_each(from.map().fd().as_fd(), |key: Key, value: Value| {
+        let before = seen.insert(key, value.count).unwrap_or_default();
+        // Another processor may add between two readings, never subtract.
+        let count = value.count.saturating_sub(before);
+        if count > 0 {
+            each(Delta { key, count, first: value.first, last: value.last });
+        }
+    })
+    .map_err(|error| ProbeError::refused("reading the counters", &error))
+}
+
+fn generation(capacity: u32) -> Result<Generation, ProbeError> {
+    Generation::create(capacity, 0).map_err(|error| ProbeError::refused("a table of counters", &error))
+}

@@ -1,0 +1,250 @@
+//! From what the probes count to what a recording holds.
+//!
+//! The probes say *that* something happened, as numbers ([`Delta`]), and once for each new thing *what* it was
+//! ([`profiler_common::Record`]). The two arrive on different ways and in any order, so a count whose description is
+//! still missing waits. What is never described is a loss with a number, not silence.
+
+pub mod attribution;
+mod described;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use baselines::behaviour::{Access, Action, Behaviour, Phase, Protocol, Provenance};
+use baselines::loss::Reason;
+use baselines::path::{FilePath, Origin};
+use baselines::recording::{Flush, Loss, Observation};
+use baselines::time::{Minute, UtcTime};
+use profiler_common::{Execution, FileIdentity, Key, Peer, kind, phase, pod, provenance};
+
+use crate::clock::Clock;
+use crate::probes::counters::Delta;
+use attribution::Attribution;
+use described::{Described, File, Image};
+
+/// Collects what belongs into the next flush.
+pub struct Recorder {
+    /// Which cgroup belongs to which container.
+    pub attribution: Attribution,
+    described: Described,
+    /// Counted, and not described yet.
+    waiting: HashMap<Key, Delta>,
+    observations: HashMap<(u64, Behaviour, Provenance, Phase, Minute), Counted>,
+    losses: HashMap<(Option<u64>, Reason), Counted>,
+    /// Everything counted so far.
+    events: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Counted {
+    count: u64,
+    first: UtcTime,
+    last: UtcTime,
+}
+
+impl Counted {
+    fn add(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+/// What a key says, once everything it refers to has been described.
+enum Told {
+    Behaviours(Vec<Behaviour>),
+    /// A description is still on its way.
+    NotYet,
+}
+
+impl Recorder {
+    /// A recorder that has seen nothing.
+    pub fn new(attribution: Attribution) -> Self {
+        Self {
+            attribution,
+            described: Described::default(),
+            waiting: HashMap::new(),
+            observations: HashMap::new(),
+            losses: HashMap::new(),
+            events: 0,
+        }
+    }
+
+    /// Takes a message of the ring buffer. Its bytes were written by the probes, but names in them by workloads.
+    pub fn describe(&mut self, message: &[u8], clock: Clock) {
+        if let Err(reason) = self.described.take(message, &mut self.attribution, clock) {
+            self.lose(None, reason, 1, clock);
+        }
+    }
+
+    /// The probes start a new generation of counters, and describe everything in it again.
+    pub fn next_generation(&mut self) {
+        self.described.next_generation();
+    }
+
+    /// Takes what was counted since the last reading.
+    pub fn count(&mut self, delta: Delta, clock: Clock) {
+        self.events = self.events.saturating_add(delta.count);
+        self.tell(delta, clock);
+    }
+
+    fn tell(&mut self, delta: Delta, clock: Clock) {
+        let cgroup = delta.key.cgroup;
+        if self.attribution.knows(cgroup) && self.attribution.container_of(cgroup).is_none() {
+            return; // decided: nobody's workload
+        }
+        match self.behaviours(&delta.key) {
+            Told::Behaviours(behaviours) => {
+                for behaviour in behaviours {
+                    self.observe(&delta, behaviour, clock);
+                }
+            }
+            Told::NotYet => {
+                let waiting = self.waiting.entry(delta.key).or_insert(Delta { count: 0, ..delta });
+                waiting.count = waiting.count.saturating_add(delta.count);
+                waiting.last = waiting.last.max(delta.last);
+            }
+        }
+    }
+
+    fn observe(&mut self, delta: &Delta, behaviour: Behaviour, clock: Clock) {
+        let (first, last) = (clock.utc(delta.first), clock.utc(delta.last));
+        let Some(container) = self.attribution.container_of(delta.key.cgroup) else { return };
+        // A count is read every few seconds, and at the end of a minute, so its last time tells the minute of all.
+        let minute = last.minute();
+        let key = (container, behaviour, provenance_of(&delta.key), phase_of(&delta.key), minute);
+        // `first` is that of the key's first count, which may be long ago.
+        let counted = Counted { count: delta.count, first: first.max(minute.start()).min(last), last };
+        self.observations.entry(key).and_modify(|known| known.add(counted)).or_insert(counted);
+    }
+
+    /// Notes a loss.
+    pub fn lose(&mut self, cgroup: Option<u64>, reason: Reason, count: u64, clock: Clock) {
+        if count == 0 {
+            return;
+        }
+        let now = clock.utc(crate::clock::boot_ns());
+        // Losses of a cgroup inside a container are the container's.
+        let cgroup = cgroup.map(|cgroup| self.attribution.container_of(cgroup).unwrap_or(cgroup));
+        let counted = Counted { count, first: now, last: now };
+        self.losses.entry((cgroup, reason)).and_modify(|known| known.add(counted)).or_insert(counted);
+    }
+
+    /// Everything since the last flush, and whatever has been described in the meantime.
+    pub fn flush(&mut self, clock: Clock) -> Flush {
+        for delta in std::mem::take(&mut self.waiting).into_values() {
+            self.tell(delta, clock);
+        }
+        for (cgroup, reason) in self.described.take_losses() {
+            self.lose(cgroup, reason, 1, clock);
+        }
+        let at = clock.utc(crate::clock::boot_ns());
+        let observations = self.observations.drain().map(|((cgroup_id, behaviour, provenance, phase, minute), counted)| {
+            let Counted { count, first: first_seen, last: last_seen } = counted;
+            Observation { cgroup_id, behaviour, provenance, phase, minute, count, first_seen, last_seen }
+        });
+        let observations = observations.collect();
+        let losses = self.losses.drain().map(|((cgroup_id, reason), Counted { count, first: first_seen, last: last_seen })| {
+            Loss { cgroup_id, reason, count, first_seen, last_seen }
+        });
+        let losses = losses.collect();
+        Flush { at, containers: self.attribution.flush(at), observations, losses, latencies: Vec::new() }
+    }
+
+    /// The window is over, or the counters that they belong to are gone: what is still undescribed stays so.
+    pub fn give_up_waiting(&mut self, clock: Clock) {
+        for delta in std::mem::take(&mut self.waiting).into_values() {
+            let cgroup = delta.key.cgroup;
+            if !self.attribution.knows(cgroup) {
+                self.lose(Some(cgroup), Reason::UnresolvedCgroup, delta.count, clock);
+            } else if let Told::NotYet = self.behaviours(&delta.key) {
+                self.lose(Some(cgroup), Reason::Undescribed, delta.count, clock);
+            } else {
+                self.tell(delta, clock);
+            }
+        }
+    }
+
+    /// Whether something was counted in a cgroup that nothing is known about.
+    pub fn has_unplaced(&self) -> bool {
+        self.waiting.keys().any(|key| !self.attribution.knows(key.cgroup))
+    }
+
+    /// How many events were counted so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    fn behaviours(&self, key: &Key) -> Told {
+        if !self.attribution.knows(key.cgroup) {
+            return Told::NotYet;
+        }
+        let Some(subject) = self.subject(key) else { return Told::NotYet };
+        match key.kind {
+            kind::OPEN => {
+                let file: FileIdentity = pod::cast(key.object);
+                match self.described.file(&file, key.lineage) {
+                    Some(file) => Told::Behaviours(vec![open(&subject, file, Access::from_bits(key.access))]),
+                    None => Told::NotYet,
+                }
+            }
+            kind::CONNECT => {
+                let peer: Peer = pod::cast(key.object);
+                let protocol = Protocol::from_number(u8::try_from(peer.protocol).unwrap_or(u8::MAX));
+                let action = Action::Connect { address: address_of(&peer), port: peer.port, protocol };
+                Told::Behaviours(vec![Behaviour { subject, action }])
+            }
+            kind::EXEC => {
+                let execution: Execution = pod::cast(key.object);
+                let script = self.described.script(key);
+                match self.described.image(execution.image) {
+                    Some(image) if execution.script == 0 || script.is_some() => {
+                        Told::Behaviours(executed(&subject, image, script.unwrap_or_default()))
+                    }
+                    _ => Told::NotYet,
+                }
+            }
+            _ => Told::NotYet,
+        }
+    }
+
+    fn subject(&self, key: &Key) -> Option<FilePath> {
+        match key.subject {
+            0 => Some(FilePath::new(*b"", Origin::Unknown)),
+            image => self.described.image(image).map(|image| image.file.path.clone()),
+        }
+    }
+}
+
+fn open(subject: &FilePath, file: &File, access: Option<Access>) -> Behaviour {
+    let File { path, backing } = file.clone();
+    Behaviour { subject: subject.clone(), action: Action::Open { path, access: access.unwrap_or_default(), backing } }
+}
+
+/// An execution, and the opens that it makes where no system call shows them: the program, its dynamic loader, and for a
+/// script the script and the scripts that interpret it. The calling program makes them: its own image is replaced later.
+fn executed(subject: &FilePath, image: &Image, scripts: &[File]) -> Vec<Behaviour> {
+    let action =
+        Action::Exec { binary: image.file.path.clone(), script: scripts.first().map(|script| script.path.clone()) };
+    let exec = Behaviour { subject: subject.clone(), action };
+    let opened = scripts.iter().chain([&image.file]).chain(&image.loader);
+    std::iter::once(exec).chain(opened.map(|file| open(subject, file, Some(Access::READ)))).collect()
+}
+
+fn address_of(peer: &Peer) -> std::net::IpAddr {
+    let [a, b, c, d, ..] = peer.address;
+    if i32::from(peer.family) == libc::AF_INET { [a, b, c, d].into() } else { peer.address.into() }
+}
+
+fn provenance_of(key: &Key) -> Provenance {
+    match key.provenance {
+        provenance::WORKLOAD => Provenance::Workload,
+        provenance::RUNTIME => Provenance::Runtime,
+        _ => Provenance::Entered,
+    }
+}
+
+fn phase_of(key: &Key) -> Phase {
+    if key.phase == phase::STARTUP { Phase::Startup } else { Phase::Steady }
+}
