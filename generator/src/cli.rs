@@ -1,0 +1,145 @@
+//! The command line: what can be asked, and the help that teaches it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::listing::Format;
+use crate::policy::Tetragon;
+
+/// Where the recorder of a node writes.
+pub const DEFAULT_RECORDING: &str = "/var/lib/wardline/recording.db";
+
+/// The environment variable that names another recording.
+pub const RECORDING_VARIABLE: &str = "WARDLINE_RECORDING";
+
+/// Turn what workloads were seen doing into baselines to read and Tetragon policies to review
+#[derive(Debug, Parser)]
+#[command(name = "generate", version, after_help = "\
+Examples:
+  generate baselines                            one document per image, in baselines-out/
+  generate policies                             one TracingPolicy per image, in policies/, in monitor mode
+  generate policies --baselines baselines-out   the same from reviewed (or edited) documents
+  generate policies --recording a.db b.db       what several nodes recorded, added up
+  source <(generate completions bash)           completions for this shell
+
+Exit codes: 0 done, 1 failed (nothing half-written), 2 wrong usage.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write one baseline document per image
+    #[command(after_help = "\
+A baseline says what an image did, how often, in how many containers, when, and what could not be recorded. Documents
+are sorted and the same to the byte for the same recordings, so that they can be kept and compared in git.
+
+Examples:
+  generate baselines --out baselines/
+  generate baselines --recording node1.db node2.db -o json")]
+    Baselines(Baselines),
+    /// Write one TracingPolicy per image, in monitor mode
+    #[command(after_help = "\
+Allowed is exactly what was learned; each value has its evidence as a comment beside it. A policy is written only if it
+reports nothing of its own baseline. In monitor mode it reports the rest and denies nothing.
+
+Warnings say what a policy cannot express, which losses its baseline has, and what else it applies to. Read them, and
+the comments at the top of each file, before you load one:
+  kubectl apply -f policies/                    in a cluster (`--server-side` for policies of more than 256 KiB)
+  tetra tracingpolicy add policies/NAME.yaml    on a node without Kubernetes
+
+Examples:
+  generate policies --out policies/
+  generate policies --baselines baselines/ --tetragon 1.6 -o yaml")]
+    Policies(Policies),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `generate baselines`.
+#[derive(Debug, Args)]
+pub struct Baselines {
+    #[command(flatten)]
+    pub(crate) recordings: Recordings,
+    /// The folder to write into; other files in it are left alone
+    #[arg(long, value_name = "DIR", default_value = "baselines-out")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+/// `generate policies`.
+#[derive(Debug, Args)]
+pub struct Policies {
+    #[command(flatten)]
+    pub(crate) recordings: Recordings,
+    /// Read the baseline documents of a folder instead of recordings
+    #[arg(long, value_name = "DIR", conflicts_with = "recording")]
+    pub(crate) baselines: Option<PathBuf>,
+    /// The folder to write into; other files in it are left alone
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    pub(crate) out: PathBuf,
+    /// The Tetragon release that will load the policies
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
+    pub(crate) tetragon: Tetragon,
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recordings {
+    /// Recordings to add up [default: $WARDLINE_RECORDING, else /var/lib/wardline/recording.db]
+    // The variable is not left to clap: it would count as given, and conflict with --baselines.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    recording: Vec<PathBuf>,
+}
+
+impl Recordings {
+    /// The files that were named, else the one in the environment, else the default.
+    pub(crate) fn paths(&self, variable: Option<OsString>) -> Vec<PathBuf> {
+        match variable.filter(|path| !path.is_empty()) {
+            _ if !self.recording.is_empty() => self.recording.clone(),
+            Some(path) => vec![path.into()],
+            None => vec![DEFAULT_RECORDING.into()],
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// How to print the list of what was written
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) output: Format,
+    /// Print no list; warnings and errors still go to standard error
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn named_recordings_win_over_the_environment_and_that_over_the_default() {
+        let none = Recordings { recording: Vec::new() };
+        let named = Recordings { recording: vec!["a".into(), "b".into()] };
+        assert_eq!(named.paths(Some("env".into())), [PathBuf::from("a"), "b".into()]);
+        assert_eq!(none.paths(Some("env".into())), [PathBuf::from("env")]);
+        assert_eq!(none.paths(Some("".into())), [PathBuf::from(DEFAULT_RECORDING)]);
+        assert_eq!(none.paths(None), [PathBuf::from(DEFAULT_RECORDING)]);
+    }
+}

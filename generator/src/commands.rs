@@ -1,0 +1,188 @@
+//! The commands: read, compute, write, tell. All decisions are in the pure modules.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use baselines::document::{self, Baseline};
+use serde::Serialize;
+
+use crate::cli;
+use crate::error::Error;
+use crate::files::{self, Output};
+use crate::listing::{self, Row};
+use crate::policy::{self, Compiled, Input};
+
+/// What a command has to say when its work is done.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// For standard output.
+    pub listing: String,
+    /// For standard error, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Runs `generate baselines`. `variable` is the value of [`cli::RECORDING_VARIABLE`].
+///
+/// # Errors
+/// [`Error`] where recordings cannot be read or documents not written.
+pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Result<Told, Error> {
+    let baselines = baselines::analysis::baselines(&arguments.recordings.paths(variable))?;
+    let outputs: Vec<Output> = baselines
+        .iter()
+        .map(|baseline| Output {
+            name: format!("{}.yaml", document::file_name(&baseline.image)),
+            content: document::to_yaml(baseline),
+        })
+        .collect();
+    files::write_all(&arguments.out, &outputs)?;
+    let rows: Vec<BaselineRow> = baselines
+        .iter()
+        .zip(&outputs)
+        .map(|(baseline, output)| BaselineRow::new(baseline, &arguments.out, &output.name))
+        .collect();
+    tell(&rows, &arguments.listing, Vec::new())
+}
+
+/// Runs `generate policies`. `variable` is the value of [`cli::RECORDING_VARIABLE`].
+///
+/// # Errors
+/// [`Error`] where baselines cannot be read, a policy does not pass its own check, or cannot be written.
+pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result<Told, Error> {
+    let inputs = match &arguments.baselines {
+        Some(folder) => files::read_baselines(folder)?,
+        None => baselines::analysis::baselines(&arguments.recordings.paths(variable))?
+            .into_iter()
+            .map(|baseline| {
+                let document = document::to_yaml(&baseline);
+                Input::new(baseline, document.as_bytes())
+            })
+            .collect(),
+    };
+    let policies = compile_all(&inputs, arguments.tetragon)?;
+    let outputs: Vec<Output> = policies
+        .iter()
+        .map(|policy| Output { name: format!("{}.yaml", policy.name), content: policy.yaml.clone() })
+        .collect();
+    files::write_all(&arguments.out, &outputs)?;
+    let rows: Vec<PolicyRow> = inputs
+        .iter()
+        .zip(&policies)
+        .map(|(input, policy)| PolicyRow::new(&input.baseline, policy, &arguments.out))
+        .collect();
+    let warnings = rows
+        .iter()
+        .flat_map(|row| row.warnings.iter().map(|warning| format!("{}: {warning}", row.image)))
+        .collect();
+    tell(&rows, &arguments.listing, warnings)
+}
+
+/// All policies, or the first reason why not.
+fn compile_all(inputs: &[Input], tetragon: policy::Tetragon) -> Result<Vec<Compiled>, Error> {
+    let mut policies = inputs.iter().map(|input| policy::compile(input, tetragon)).collect::<Result<Vec<_>, _>>()?;
+    let mut images = BTreeMap::<&str, &Input>::new();
+    for (policy, input) in policies.iter().zip(inputs) {
+        if images.insert(&policy.name, input).is_some() {
+            return Err(Error::Duplicate { image: input.baseline.image.to_string() });
+        }
+    }
+    let mut repositories = BTreeMap::<&str, Vec<String>>::new();
+    for input in inputs {
+        let image = &input.baseline.image;
+        repositories.entry(&image.repository).or_default().push(image.to_string());
+    }
+    for (policy, input) in policies.iter_mut().zip(inputs) {
+        let image = input.baseline.image.to_string();
+        let versions = repositories.get(input.baseline.image.repository.as_str()).into_iter().flatten();
+        let others: Vec<&str> = versions.map(String::as_str).filter(|other| *other != image).collect();
+        if !others.is_empty() {
+            policy.warnings.push(format!(
+                "selects the containers of {} too, because Tetragon selects by repository: it reports what only they do",
+                crate::evidence::enumerate(&others)
+            ));
+        }
+    }
+    Ok(policies)
+}
+
+fn tell<R: Row>(rows: &[R], how: &cli::Listing, warnings: Vec<String>) -> Result<Told, Error> {
+    let listing = if how.quiet { String::new() } else { listing::list(rows, how.output)? };
+    Ok(Told { listing, warnings })
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BaselineRow {
+    image: String,
+    containers: usize,
+    execs: usize,
+    opens: usize,
+    connects: usize,
+    /// Observations that were lost. What was not even counted is in the document.
+    losses: u64,
+    file: String,
+}
+
+impl BaselineRow {
+    fn new(baseline: &Baseline, folder: &Path, name: &str) -> Self {
+        Self {
+            image: baseline.image.to_string(),
+            containers: baseline.containers.len(),
+            execs: baseline.behaviours.exec.len(),
+            opens: baseline.behaviours.open.len(),
+            connects: baseline.behaviours.connect.len(),
+            losses: baseline.losses.iter().fold(0, |sum, loss| sum.saturating_add(loss.count)),
+            file: folder.join(name).display().to_string(),
+        }
+    }
+}
+
+impl Row for BaselineRow {
+    const COLUMNS: &'static [&'static str] =
+        &["IMAGE", "CONTAINERS", "EXECS", "OPENS", "CONNECTS", "LOSSES", "FILE"];
+
+    fn cells(&self) -> Vec<String> {
+        let counts = [self.containers, self.execs, self.opens, self.connects].map(|count| count.to_string());
+        let [containers, execs, opens, connects] = counts;
+        vec![self.image.clone(), containers, execs, opens, connects, self.losses.to_string(), self.file.clone()]
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PolicyRow {
+    image: String,
+    policy: String,
+    containers: usize,
+    execs: usize,
+    opens: usize,
+    connects: usize,
+    warnings: Vec<String>,
+    file: String,
+}
+
+impl PolicyRow {
+    fn new(baseline: &Baseline, policy: &Compiled, folder: &Path) -> Self {
+        Self {
+            image: baseline.image.to_string(),
+            policy: policy.name.clone(),
+            containers: baseline.containers.len(),
+            execs: baseline.behaviours.exec.len(),
+            opens: baseline.behaviours.open.len(),
+            connects: baseline.behaviours.connect.len(),
+            warnings: policy.warnings.clone(),
+            file: folder.join(format!("{}.yaml", policy.name)).display().to_string(),
+        }
+    }
+}
+
+impl Row for PolicyRow {
+    const COLUMNS: &'static [&'static str] =
+        &["IMAGE", "CONTAINERS", "EXECS", "OPENS", "CONNECTS", "WARNINGS", "FILE"];
+
+    fn cells(&self) -> Vec<String> {
+        let counts = [self.containers, self.execs, self.opens, self.connects, self.warnings.len()];
+        let [containers, execs, opens, connects, warnings] = counts.map(|count| count.to_string());
+        vec![self.image.clone(), containers, execs, opens, connects, warnings, self.file.clone()]
+    }
+}

@@ -1,0 +1,127 @@
+//! What can go wrong, each in one message: what, where, why, and what to do.
+
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+
+use crate::selfcheck::SelfCheckError;
+
+/// A command that failed. Nothing was written unless the message says so.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[non_exhaustive]
+pub enum Error {
+    /// The recordings cannot be analysed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Analysis(#[from] baselines::analysis::Error),
+    /// A baseline document cannot be read.
+    #[error("cannot use the baseline {}", path.display())]
+    #[diagnostic(help("{help}"))]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What to do.
+        help: String,
+    },
+    /// A folder without baselines.
+    #[error("there is no baseline in {}", folder.display())]
+    #[diagnostic(help("baselines are files that end in .yaml; `generate baselines --out {}` writes them", folder.display()))]
+    NoDocuments {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Two baselines of one image.
+    #[error("there are two baselines of {image}")]
+    #[diagnostic(help("keep one of the documents; to add recordings up, pass all of them as --recording instead"))]
+    Duplicate {
+        /// The image.
+        image: String,
+    },
+    /// A baseline of nothing that could be selected.
+    #[error("the image `{image}` cannot be selected: its repository is empty, or has characters that Tetragon does not read")]
+    #[diagnostic(help(
+        "correct image.repository in the baseline and use --baselines; an empty one would select every container whose \
+         image Tetragon does not know"
+    ))]
+    NoRepository {
+        /// The image.
+        image: String,
+    },
+    /// A policy that must not be written.
+    #[error("the policy for {image} does not pass its own check, so nothing was written")]
+    #[diagnostic(help("this is a defect of `generate`: please report it with the baseline, after removing what is secret"))]
+    SelfCheck {
+        /// The image.
+        image: String,
+        /// What is wrong with it.
+        source: SelfCheckError,
+    },
+    /// A target that is not ours to replace.
+    #[error("will not replace {}: it is {what}", path.display())]
+    #[diagnostic(help("remove it, or choose another folder with --out"))]
+    Target {
+        /// The target.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing} {}", path.display())]
+    #[diagnostic(help("{help}"))]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+        /// What to do.
+        help: &'static str,
+    },
+    /// The list of what was written cannot be shown.
+    #[error("cannot print the list of what was written")]
+    #[diagnostic(help("the files themselves are complete"))]
+    Print(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// For `map_err` on file operations.
+    pub(crate) fn file(doing: &'static str, path: &Path, help: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { doing, path, source, help }
+    }
+}
+
+/// An error as people read it: what happened, why, and what to do.
+///
+/// ```
+/// let error = generator::Error::Duplicate { image: "shop/web:1.4".to_owned() };
+/// assert_eq!(
+///     generator::explain(&error),
+///     "error: there are two baselines of shop/web:1.4\n  help: keep one of the documents; to add recordings up, pass all \
+///      of them as --recording instead\n",
+/// );
+/// ```
+pub fn explain(error: &dyn Diagnostic) -> String {
+    let mut text = format!("error: {}\n", printable(&error.to_string()));
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let why = printable(&cause.to_string());
+        // Some messages end with their cause already.
+        if !text.contains(&why) {
+            text.push_str(&format!("  why: {why}\n"));
+        }
+        source = cause.source();
+    }
+    if let Some(help) = error.help() {
+        text.push_str(&format!("  help: {}\n", printable(&help.to_string())));
+    }
+    text
+}
+
+/// One line of text that cannot steer the terminal: names in messages come from workloads.
+pub fn printable(text: &str) -> String {
+    crate::yaml::comment(text)
+}

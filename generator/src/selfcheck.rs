@@ -1,0 +1,206 @@
+//! The last look before anything is written: does the finished text say what was meant?
+//!
+//! The text is read back into types of its own, held against every limit of Tetragon that concerns it, and then each
+//! learned behaviour is put to it, decided as Tetragon's programs decide. This knows exactly the part of the language
+//! that [`crate::policy`] writes.
+
+mod document;
+mod limits;
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
+
+use baselines::document::Baseline;
+use baselines::path::{FilePath, Origin, PATH_BYTES_MAX};
+
+use crate::evidence::{enumerate, shorten};
+use crate::yaml::{self, YamlError};
+use document::{ActionKind, ArgumentType, Call, Document, Filter, Kprobe, Operator};
+#[cfg(test)]
+pub(crate) use limits::is_dns_label;
+
+/// Why a finished policy must not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SelfCheckError {
+    /// The text cannot be read back.
+    #[error("the text cannot be read back: {0}")]
+    Unreadable(#[from] YamlError),
+    /// It breaks a limit.
+    #[error("it breaks a limit of Tetragon: {0}")]
+    Limit(String),
+    /// It reports its own baseline.
+    #[error("it would report behaviour of its own baseline: {0}")]
+    Reports(String),
+}
+
+/// Checks a finished policy against the baseline that it was made from. `inexpressible` are the paths that it reports
+/// because no policy can allow them, which people have been told.
+///
+/// # Errors
+/// [`SelfCheckError`], the first that is found.
+pub fn check(yaml: &str, baseline: &Baseline, inexpressible: &BTreeSet<&FilePath>) -> Result<(), SelfCheckError> {
+    let document: Document = yaml::parse(yaml)?;
+    limits::check(&document).map_err(SelfCheckError::Limit)?;
+    let hooks = document
+        .spec
+        .kprobes
+        .iter()
+        .map(|hook| Hook::new(hook).map_err(|problem| format!("{:?}: {problem}", hook.call)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(SelfCheckError::Limit)?;
+    let reported: BTreeSet<String> = events(baseline)
+        .into_iter()
+        .filter(|event| !event.path.is_some_and(|path| inexpressible.contains(path)))
+        .filter(|event| hooks.iter().any(|hook| hook.call == event.call && hook.reports(event)))
+        .map(|event| shorten(&event.to_string()))
+        .collect();
+    if reported.is_empty() {
+        return Ok(());
+    }
+    Err(SelfCheckError::Reports(enumerate(&Vec::from_iter(reported))))
+}
+
+/// Something that a hook is asked about.
+#[derive(Debug)]
+struct Event<'a> {
+    call: Call,
+    /// The file, of executions and opens.
+    path: Option<&'a FilePath>,
+    /// The peer, of connections.
+    peer: Option<(IpAddr, u16)>,
+}
+
+impl std::fmt::Display for Event<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path.map(FilePath::to_text).unwrap_or_default();
+        match (self.call, self.peer) {
+            (Call::SecurityBprmCheck, _) => write!(formatter, "executing {path}"),
+            (Call::SecurityFileOpen, _) => write!(formatter, "opening {path}"),
+            (Call::SecuritySocketConnect, Some((address, port))) => write!(formatter, "connecting to {address}:{port}"),
+            (Call::SecuritySocketConnect, None) => write!(formatter, "connecting"),
+        }
+    }
+}
+
+impl Event<'_> {
+    /// The bytes that Tetragon compares. It reads no path for `/` and for anonymous files.
+    fn compared_path(&self) -> &[u8] {
+        match self.path {
+            Some(path) if path.origin() != Origin::Memfd && path.as_bytes() != b"/" => path.as_bytes(),
+            _ => &[],
+        }
+    }
+
+    /// `i_nlink` of the file.
+    fn link_count(&self) -> u32 {
+        u32::from(!self.path.is_some_and(|path| matches!(path.origin(), Origin::Memfd | Origin::Deleted)))
+    }
+}
+
+/// Everything that the kernel asks the hooks about when the learned behaviour happens again.
+fn events(baseline: &Baseline) -> Vec<Event<'_>> {
+    let file = |call, path| Event { call, path: Some(path), peer: None };
+    let behaviours = &baseline.behaviours;
+    let executed = behaviours.exec.iter().flat_map(|exec| [Some(&exec.binary), exec.script.as_ref()]).flatten();
+    let opened = behaviours.open.iter().flat_map(|open| [Some(&open.path), open.backing.as_ref()]).flatten();
+    // An execution opens its files too.
+    let opens = opened.chain(executed.clone()).map(|path| file(Call::SecurityFileOpen, path));
+    let connects = behaviours.connect.iter().flat_map(|connect| {
+        let both_forms = match connect.address.to_canonical() {
+            IpAddr::V4(v4) => [IpAddr::V4(v4), IpAddr::V6(v4.to_ipv6_mapped())],
+            v6 @ IpAddr::V6(_) => [v6; 2],
+        };
+        both_forms.map(|address| Event {
+            call: Call::SecuritySocketConnect,
+            path: None,
+            peer: Some((address, connect.port)),
+        })
+    });
+    executed.map(|path| file(Call::SecurityBprmCheck, path)).chain(opens).chain(connects).collect()
+}
+
+/// A hook, ready to be asked.
+#[derive(Debug)]
+struct Hook {
+    call: Call,
+    /// The tests of each selector, and whether it reports what passes them all.
+    selectors: Vec<(Vec<Test>, bool)>,
+}
+
+/// One filter. The semantics are those of `filter_file_buf`, `filter_inet` and `filter_addr_map` in Tetragon's
+/// bpf/process/types/basic.h.
+#[derive(Debug)]
+enum Test {
+    LinkCount(HashSet<u32>),
+    PathNotIn(HashSet<Vec<u8>>),
+    Family { v4: bool, v6: bool },
+    Address { values: HashSet<IpAddr>, negated: bool },
+    Port { values: HashSet<u16>, negated: bool },
+}
+
+impl Hook {
+    fn new(hook: &Kprobe) -> Result<Self, String> {
+        let selectors = hook.selectors.iter().map(|selector| {
+            let tests = selector.match_args.iter().map(|filter| Test::new(hook, filter)).collect::<Result<_, _>>()?;
+            let reports = selector.match_actions.iter().any(|action| action.action != ActionKind::NoPost);
+            Ok((tests, reports))
+        });
+        Ok(Self { call: hook.call, selectors: selectors.collect::<Result<_, String>>()? })
+    }
+
+    /// The first selector whose tests all pass decides.
+    fn reports(&self, event: &Event<'_>) -> bool {
+        let deciding = self.selectors.iter().find(|(tests, _)| tests.iter().all(|test| test.passes(event)));
+        deciding.is_some_and(|(_, reports)| *reports)
+    }
+}
+
+impl Test {
+    fn new(hook: &Kprobe, filter: &Filter) -> Result<Self, String> {
+        let argument = hook.argument(filter).ok_or("a filter names no declared argument")?;
+        let is_link_count = argument.resolve.as_deref() == Some("file.f_inode.i_nlink");
+        let negated = matches!(filter.operator, Operator::NotSAddr | Operator::NotSPort);
+        match (hook.call, argument.kind, filter.operator) {
+            (Call::SecurityBprmCheck, ArgumentType::Uint32, Operator::Equal) if is_link_count => {
+                Ok(Self::LinkCount(parsed(filter)?))
+            }
+            (Call::SecurityBprmCheck, ArgumentType::LinuxBinprm, Operator::NotEqual)
+            | (Call::SecurityFileOpen, ArgumentType::File, Operator::NotEqual) => {
+                Ok(Self::PathNotIn(filter.values.iter().map(|value| value.clone().into_bytes()).collect()))
+            }
+            (Call::SecuritySocketConnect, ArgumentType::Sockaddr, Operator::Family) => {
+                let has = |family: &str| filter.values.iter().any(|value| value == family);
+                Ok(Self::Family { v4: has("AF_INET"), v6: has("AF_INET6") })
+            }
+            (Call::SecuritySocketConnect, ArgumentType::Sockaddr, Operator::SAddr | Operator::NotSAddr) => {
+                Ok(Self::Address { values: parsed(filter)?, negated })
+            }
+            (Call::SecuritySocketConnect, ArgumentType::Sockaddr, Operator::SPort | Operator::NotSPort) => {
+                Ok(Self::Port { values: parsed(filter)?, negated })
+            }
+            (_, kind, operator) => Err(format!("{operator:?} on {kind:?} is not what this program writes")),
+        }
+    }
+
+    fn passes(&self, event: &Event<'_>) -> bool {
+        match (self, event.peer) {
+            (Self::LinkCount(values), _) => values.contains(&event.link_count()),
+            (Self::PathNotIn(values), _) => {
+                let path = event.compared_path();
+                !path.is_empty() && (path.len() > PATH_BYTES_MAX || !values.contains(path))
+            }
+            (Self::Family { v4, v6 }, Some((address, _))) => if address.is_ipv4() { *v4 } else { *v6 },
+            (Self::Address { values, negated }, Some((address, _))) => values.contains(&address) != *negated,
+            (Self::Port { values, negated }, Some((_, port))) => values.contains(&port) != *negated,
+            (Self::Family { .. } | Self::Address { .. } | Self::Port { .. }, None) => false,
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr + Eq + std::hash::Hash>(filter: &Filter) -> Result<HashSet<T>, String> {
+    let parse = |value: &String| value.parse().map_err(|_| format!("{value:?} is no value for {:?}", filter.operator));
+    filter.values.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests;
