@@ -337,7 +337,10 @@ pub struct ScriptRecord {
 /// no relocations for them). [`Offsets::NONE`] where this machine has no such field.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 #[repr(C)]
-#[allow(missing_docs, reason = "each field is named struct_field after the kernel's own names")]
+#[allow(
+    missing_docs,
+    reason = "each field is named struct_field after the kernel's own names"
+)]
 pub struct Offsets {
     pub task_mm: u32,
     pub task_fs: u32,

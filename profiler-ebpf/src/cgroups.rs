@@ -51,8 +51,14 @@ fn made(cgroup: Address, path: Address) -> Result<(), i32> {
         // SAFETY: the parent cannot go while a child is made in it.
         recorded = unsafe { (*parent).recorded };
     }
-    if let Err(error) = CGROUPS.insert(id, CgroupState { recorded, ..pod::zeroed() }, NOEXIST)
-        && error != -17
+    if let Err(error) = CGROUPS.insert(
+        id,
+        CgroupState {
+            recorded,
+            ..pod::zeroed()
+        },
+        NOEXIST,
+    ) && error != -17
     {
         lost(loss::CGROUP_TABLE_FULL);
     }
@@ -73,7 +79,9 @@ pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
 /// Sends a cgroup's id and path. Where there is no room, user space finds new ones by looking through the file system.
 #[inline(always)]
 fn tell(kind: u32, id: u64, path: Address) {
-    let Some(mut entry) = RING.reserve(0) else { return lost(loss::CGROUP_RECORD) };
+    let Some(mut entry) = RING.reserve(0) else {
+        return lost(loss::CGROUP_RECORD);
+    };
     let target = entry.as_mut_ptr();
     fill(target, kind, 0, id);
     // SAFETY: the entry is reserved; the helper writes at most as many bytes as there are.
@@ -101,6 +109,14 @@ fn moved(destination: Address, task: Address) -> Result<(), i32> {
     // A container's own process that goes on to a cgroup below its own stays what it was.
     let stays = known.provenance != provenance::RUNTIME as u64 && parent_of(destination)? == known.cgroup;
     let provenance = if stays { known.provenance } else { enter(cgroup) };
-    remember(tgid, &Process { image: known.image, cgroup, provenance }, ANY);
+    remember(
+        tgid,
+        &Process {
+            image: known.image,
+            cgroup,
+            provenance,
+        },
+        ANY,
+    );
     Ok(())
 }

@@ -118,19 +118,34 @@ fn over_quota(state: *mut CgroupState) -> bool {
 /// Counts what needs no description: everything about it is in its key.
 #[inline(always)]
 pub fn plain(state: *mut CgroupState, key: &Key, now: u64) {
-    let Some(keys) = KEYS.get(0) else { return lost_in(state, loss::MAP_FULL) };
+    let Some(keys) = KEYS.get(0) else {
+        return lost_in(state, loss::MAP_FULL);
+    };
     if let Some(known) = keys.get_ptr_mut(key) {
         return hit(known, now);
     }
     if !over_quota(state) {
-        insert(keys, state, key, &Value { count: 1, first: now, last: now, announced: 1, ..pod::zeroed() });
+        insert(
+            keys,
+            state,
+            key,
+            &Value {
+                count: 1,
+                first: now,
+                last: now,
+                announced: 1,
+                ..pod::zeroed()
+            },
+        );
     }
 }
 
 /// Counts the opening of a file.
 #[inline(always)]
 pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, file: &FileIdentity, now: u64) {
-    let Some(keys) = KEYS.get(0) else { return lost_in(state, loss::MAP_FULL) };
+    let Some(keys) = KEYS.get(0) else {
+        return lost_in(state, loss::MAP_FULL);
+    };
     // Read before the walk: a rename in the middle makes the next hit verify again.
     let epoch = epoch();
     if let Some(known) = keys.get_ptr_mut(&*key) {
@@ -138,7 +153,9 @@ pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, file: &FileIden
         if announced && verified == epoch {
             return hit(known, now);
         }
-        let Ok(found) = walk::lineage(path, file) else { return lost_in(state, loss::RACED) };
+        let Ok(found) = walk::lineage(path, file) else {
+            return lost_in(state, loss::RACED);
+        };
         if !announced {
             hit(known, now);
             return retry(key, known, path, epoch);
@@ -162,7 +179,13 @@ pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, file: &FileIden
     if over_quota(state) {
         return;
     }
-    let mut value = Value { count: 1, first: now, last: now, epoch, ..pod::zeroed() };
+    let mut value = Value {
+        count: 1,
+        first: now,
+        last: now,
+        epoch,
+        ..pod::zeroed()
+    };
     let Some(mut entry) = RING.reserve(0) else {
         // Not described: the next hit tries again, and if there is none, user space counts a loss.
         insert(keys, state, key, &value);
@@ -216,13 +239,19 @@ fn try_describe(target: *mut Record, key: &Key, path: &Path, file: &FileIdentity
         (*target).file = *file;
         core::ptr::read_volatile(&raw const (*target).walk.lineage)
     };
-    if walk::lineage(path, file)? == lineage { Ok(lineage) } else { Err(-1) }
+    if walk::lineage(path, file)? == lineage {
+        Ok(lineage)
+    } else {
+        Err(-1)
+    }
 }
 
 /// Counts the execution of a script, which is described when it is new.
 #[inline(always)]
 pub fn script(state: *mut CgroupState, key: &Key, now: u64, describe: impl FnOnce() -> bool) {
-    let Some(keys) = KEYS.get(0) else { return lost_in(state, loss::MAP_FULL) };
+    let Some(keys) = KEYS.get(0) else {
+        return lost_in(state, loss::MAP_FULL);
+    };
     match keys.get_ptr_mut(key) {
         Some(known) => {
             hit(known, now);
@@ -231,7 +260,12 @@ pub fn script(state: *mut CgroupState, key: &Key, now: u64, describe: impl FnOnc
             }
         }
         None => {
-            let value = Value { count: 1, first: now, last: now, ..pod::zeroed() };
+            let value = Value {
+                count: 1,
+                first: now,
+                last: now,
+                ..pod::zeroed()
+            };
             if over_quota(state) || !insert(keys, state, key, &value) {
                 return;
             }

@@ -39,7 +39,9 @@ pub(crate) use setting;
 /// Reads a field: `field!(file, file_path => u64)` reads eight bytes at `file + offsets.file_path`.
 macro_rules! field {
     ($object:expr, $offset:ident => $type:ty) => {
-        crate::kernel::read::<$type>(($object).wrapping_add(crate::kernel::constant!(crate::maps::OFFSETS, $offset) as u64))
+        crate::kernel::read::<$type>(
+            ($object).wrapping_add(crate::kernel::constant!(crate::maps::OFFSETS, $offset) as u64),
+        )
     };
 }
 pub(crate) use field;

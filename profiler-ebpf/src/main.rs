@@ -14,7 +14,10 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![allow(internal_features, reason = "core::intrinsics::atomic_xadd: AtomicU64::fetch_add does not exist on this target")]
+#![allow(
+    internal_features,
+    reason = "core::intrinsics::atomic_xadd: AtomicU64::fetch_add does not exist on this target"
+)]
 
 mod cgroups;
 mod count;

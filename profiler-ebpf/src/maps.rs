@@ -3,8 +3,8 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use profiler_common::{
-    CLASSES, CgroupState, Classes, ImageKey, ImageValue, Key, Offsets, PendingConnect, Process, Scratch, Settings, Value,
-    loss,
+    CLASSES, CgroupState, Classes, ImageKey, ImageValue, Key, Offsets, PendingConnect, Process, Scratch, Settings,
+    Value, loss,
 };
 
 /// One generation of counters. Preallocated, never LRU: an LRU table drops counts without a word.
@@ -14,6 +14,11 @@ pub type Keys = HashMap<Key, Value, 65_536>;
 /// (`maybe_wait_bpf_programs`, kernel/bpf/syscall.c), so the old one is complete when it is read for the last time.
 #[btf_map]
 pub static KEYS: ArrayOfMaps<Keys, 1> = ArrayOfMaps::new();
+
+/// The first generation, and the model of all others: kernels from 5.16 to 6.2 let two tables take each other's place only
+/// if both were made with the same type information (`bpf_map_meta_equal` compares `timer_off`, kernel/bpf/map_in_map.c).
+#[btf_map]
+pub static FIRST: Keys = HashMap::new();
 
 /// What is known about each cgroup.
 #[btf_map]

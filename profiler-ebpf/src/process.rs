@@ -36,7 +36,10 @@ fn find_image(file: Address, process: u32, key: &mut ImageKey) -> Result<u64, i3
         // Unique until the next boot: no two programs run on one processor in the same nanosecond.
         // SAFETY: the helper takes no argument.
         let cpu = unsafe { aya_ebpf::helpers::generated::bpf_get_smp_processor_id() };
-        let value = ImageValue { id: now().wrapping_mul(8192) | cpu as u64, announced: 0 };
+        let value = ImageValue {
+            id: now().wrapping_mul(8192) | cpu as u64,
+            announced: 0,
+        };
         // Another processor may have been first: then its number counts.
         let _ = IMAGES.insert(&*key, value, NOEXIST);
     }
@@ -102,12 +105,18 @@ pub fn remember(process: u32, known: &Process, flags: u64) {
 /// executed the entry point; everybody later entered a running container.
 #[inline(always)]
 pub fn enter(cgroup: u64) -> u64 {
-    let Some(state) = state_of(cgroup) else { return provenance::WORKLOAD as u64 };
+    let Some(state) = state_of(cgroup) else {
+        return provenance::WORKLOAD as u64;
+    };
     // SAFETY: the entry is removed only when the cgroup is gone, and this one has a task.
     let state = unsafe { &mut *state };
     let earlier = state.entries;
     crate::count::add(&raw mut state.entries);
-    if earlier == 0 { provenance::RUNTIME as u64 } else { provenance::ENTERED as u64 }
+    if earlier == 0 {
+        provenance::RUNTIME as u64
+    } else {
+        provenance::ENTERED as u64
+    }
 }
 
 /// What is known about a cgroup; one that nobody decided about is recorded, or not, as the profiler set.
@@ -119,8 +128,14 @@ pub fn state_of(cgroup: u64) -> Option<*mut CgroupState> {
     if setting!(record_unknown) == 0 {
         return None;
     }
-    if let Err(error) = CGROUPS.insert(cgroup, CgroupState { recorded: 1, ..pod::zeroed() }, NOEXIST)
-        && error != -17
+    if let Err(error) = CGROUPS.insert(
+        cgroup,
+        CgroupState {
+            recorded: 1,
+            ..pod::zeroed()
+        },
+        NOEXIST,
+    ) && error != -17
     {
         lost(loss::CGROUP_TABLE_FULL);
     }
@@ -132,5 +147,9 @@ pub fn state_of(cgroup: u64) -> Option<*mut CgroupState> {
 pub fn recorded(cgroup: u64) -> Option<*mut CgroupState> {
     let state = state_of(cgroup)?;
     // SAFETY: as in `enter`.
-    if unsafe { (*state).recorded } == 0 || ids().0 == setting!(profiler) { None } else { Some(state) }
+    if unsafe { (*state).recorded } == 0 || ids().0 == setting!(profiler) {
+        None
+    } else {
+        Some(state)
+    }
 }

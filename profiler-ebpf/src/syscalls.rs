@@ -75,7 +75,11 @@ fn class_of(registers: u64, number: u64) -> u8 {
         return class_in(&raw const COMPAT, number);
     }
     let class = class_in(&raw const NATIVE, number);
-    if class != class::NONE && is_compat_entry() { class_in(&raw const COMPAT, number) } else { class }
+    if class != class::NONE && is_compat_entry() {
+        class_in(&raw const COMPAT, number)
+    } else {
+        class
+    }
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use crate::count::{lost_in, plain};
 use crate::kernel::{
     Address, Path, cgroup_of, current_cgroup, field, file_flags, identify, ids, now, phase, root, working_directory,
 };
-use crate::maps::{PROCESSES, RING};
+use crate::maps::{FIRST, PROCESSES, RING};
 use crate::process::{ANY, NOEXIST, enter, fill, find, image_of, recorded, remember};
 use crate::walk;
 
@@ -31,9 +31,20 @@ fn executed(binprm: Address) -> Result<(), i32> {
     let before = find(tgid);
     let cgroup = current_cgroup()?;
     // The first program that the runtime's process executes in the container is the container's entry point.
-    let provenance =
-        if before.provenance == provenance::RUNTIME as u64 { provenance::WORKLOAD as u64 } else { before.provenance };
-    remember(tgid, &Process { image, cgroup, provenance }, ANY);
+    let provenance = if before.provenance == provenance::RUNTIME as u64 {
+        provenance::WORKLOAD as u64
+    } else {
+        before.provenance
+    };
+    remember(
+        tgid,
+        &Process {
+            image,
+            cgroup,
+            provenance,
+        },
+        ANY,
+    );
     let Some(state) = recorded(cgroup) else { return Ok(()) };
     // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
     let phase = unsafe {
@@ -99,7 +110,9 @@ fn name_script(execution: &mut Execution, name: Address) -> Result<(), i32> {
 /// Sends a script's name as called and the directory that a relative name starts from. False where there was no room.
 #[inline(always)]
 fn describe_script(key: &Key, name: Address, process: u32) -> bool {
-    let Some(mut entry) = RING.reserve_untyped::<ScriptRecord>(0) else { return false };
+    let Some(mut entry) = RING.reserve_untyped::<ScriptRecord>(0) else {
+        return false;
+    };
     let target = entry.as_mut_ptr();
     match fill_script(target, key, name, process) {
         Ok(()) => entry.submit(0),
@@ -179,8 +192,12 @@ pub fn seed(ctx: *mut core::ffi::c_void) -> i32 {
     if task != 0 {
         let _ = seen(task);
     }
+    // User space needs this table, and the linker keeps none that no program uses.
+    let _ = FIRST.get_ptr(&NOBODY);
     0
 }
+
+static NOBODY: Key = pod::zeroed();
 
 fn seen(task: Address) -> Result<(), i32> {
     let tgid = field!(task, task_tgid => u32)?;
@@ -189,8 +206,11 @@ fn seen(task: Address) -> Result<(), i32> {
         return Ok(()); // a kernel thread, or a thread of a process that is known already
     }
     let file = field!(mm, mm_exe_file => u64)?;
-    let known =
-        Process { image: image_of(file, tgid), cgroup: cgroup_of(task)?, provenance: provenance::WORKLOAD as u64 };
+    let known = Process {
+        image: image_of(file, tgid),
+        cgroup: cgroup_of(task)?,
+        provenance: provenance::WORKLOAD as u64,
+    };
     // NOEXIST: if it executed something in the meantime, that is newer.
     remember(tgid, &known, NOEXIST);
     Ok(())

@@ -28,7 +28,11 @@ macro_rules! set {
 #[inline(always)]
 fn start(walk: *mut Walk, path: &Path, file: &FileIdentity) {
     set!(walk, dentry, path.dentry);
-    set!(walk, mount, path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64));
+    set!(
+        walk,
+        mount,
+        path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64)
+    );
     set!(walk, root_dentry, file.root_dentry);
     set!(walk, root_mount, file.root_mount);
     // Not 0, which says that there is none.
@@ -66,7 +70,11 @@ fn step(walk: *mut Walk, path: Option<*mut u8>) -> Result<bool, i32> {
     }
     let name = field!(dentry, dentry_name => u64)?;
     // Rotation makes the order of the components count; the constant is 2^64 divided by the golden ratio.
-    set!(walk, lineage, (get!(walk, lineage).rotate_left(7) ^ name ^ dentry).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    set!(
+        walk,
+        lineage,
+        (get!(walk, lineage).rotate_left(7) ^ name ^ dentry).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    );
     if let Some(path) = path
         && !prepend(walk, path, dentry, (name >> 32) & (NAME_BYTES as u64 - 1))?
     {
@@ -103,7 +111,9 @@ fn prepend(walk: *mut Walk, path: *mut u8, dentry: u64, length: u64) -> Result<b
     }
     let at = position - length - 1;
     let name = crate::kernel::read::<u64>(
-        dentry.wrapping_add(constant!(OFFSETS, dentry_name) as u64).wrapping_add(constant!(OFFSETS, qstr_name) as u64),
+        dentry
+            .wrapping_add(constant!(OFFSETS, dentry_name) as u64)
+            .wrapping_add(constant!(OFFSETS, qstr_name) as u64),
     )?;
     // `at` is below PATH_BYTES, which the verifier cannot know; the mask tells it.
     let target = (at & (PATH_BYTES as u64 - 1)) as usize;

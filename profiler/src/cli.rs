@@ -13,7 +13,11 @@ pub const RECORDING: &str = "/var/lib/wardline/recording.db";
 
 /// Learn what workloads really do: executions, connections and file opens, counted in the kernel.
 #[derive(Debug, Parser)]
-#[command(version, name = "profile", max_term_width = 100, after_help = "\
+#[command(
+    version,
+    name = "profile",
+    max_term_width = 100,
+    after_help = "\
 Examples:
   sudo profile doctor                                  What this kernel offers
   sudo profile run --image shop/web:1.4 -- ./server    Learn one command
@@ -22,7 +26,8 @@ Examples:
   generate baselines --out baselines-out/              Then: one document an image
   generate policies --out policies/                    And one policy
 
-Exit codes: 0 success, 1 failure, 2 wrong usage; `profile run` ends with its command's exit code.")]
+Exit codes: 0 success, 1 failure, 2 wrong usage; `profile run` ends with its command's exit code."
+)]
 pub struct Cli {
     /// Say nothing but errors.
     #[arg(long, short, global = true)]
@@ -92,7 +97,12 @@ pub struct Run {
     #[command(flatten)]
     pub recording: Recording,
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -143,7 +153,9 @@ impl Recording {
 }
 
 fn ring_kib(text: &str) -> Result<u32, String> {
-    let kib: u32 = text.parse().map_err(|_| "write a number of KiB, such as 8192".to_owned())?;
+    let kib: u32 = text
+        .parse()
+        .map_err(|_| "write a number of KiB, such as 8192".to_owned())?;
     if kib.is_power_of_two() && (16..=1 << 20).contains(&kib) {
         Ok(kib)
     } else {
@@ -154,7 +166,9 @@ fn ring_kib(text: &str) -> Result<u32, String> {
 /// A duration as people write it: a number and one of ms, s, m, h, d.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration: write a number and ms, s, m, h or d, such as 90s or 24h");
-    let digits = text.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let milliseconds = match unit {
@@ -185,11 +199,28 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        let cases = [("250ms", 250), ("90s", 90_000), ("10m", 600_000), ("24h", 86_400_000), ("7d", 604_800_000)];
+        let cases = [
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("10m", 600_000),
+            ("24h", 86_400_000),
+            ("7d", 604_800_000),
+        ];
         for (text, milliseconds) in cases {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "10", "m", "-1s", "1.5h", "10 m", "0s", "1w", "99999999999999999999s", "999999999999d"] {
+        for text in [
+            "",
+            "10",
+            "m",
+            "-1s",
+            "1.5h",
+            "10 m",
+            "0s",
+            "1w",
+            "99999999999999999999s",
+            "999999999999d",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

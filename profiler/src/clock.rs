@@ -13,7 +13,9 @@ pub struct Clock {
 impl Clock {
     /// Compares the two clocks.
     pub fn now() -> Self {
-        Self { boot_in_utc: read(libc::CLOCK_REALTIME).saturating_sub(read(libc::CLOCK_BOOTTIME)) }
+        Self {
+            boot_in_utc: read(libc::CLOCK_REALTIME).saturating_sub(read(libc::CLOCK_BOOTTIME)),
+        }
     }
 
     /// The moment of a boot clock reading in ns.

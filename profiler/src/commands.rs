@@ -111,7 +111,10 @@ impl Display {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self { bar, plain: (!quiet && !live).then(|| std::cell::Cell::new(Instant::now())) }
+        Self {
+            bar,
+            plain: (!quiet && !live).then(|| std::cell::Cell::new(Instant::now())),
+        }
     }
 
     fn show(&self, progress: &Progress) {
@@ -134,7 +137,13 @@ impl Display {
 }
 
 fn line(progress: &Progress) -> String {
-    let Progress { events, behaviours, new_behaviours, containers, lost } = progress;
+    let Progress {
+        events,
+        behaviours,
+        new_behaviours,
+        containers,
+        lost,
+    } = progress;
     format!(
         "{events} events, {behaviours} behaviours ({new_behaviours} new in the last minute), {containers} containers, {lost} lost"
     )
@@ -150,8 +159,14 @@ fn say(quiet: bool, text: &str) {
 
 /// How a window ended, in one line, and what to do next.
 fn conclude(quiet: bool, progress: &Progress, recording: &Path) {
-    say(quiet, &format!("learned: {}; recording: {}", line(progress), recording.display()));
+    say(
+        quiet,
+        &format!("learned: {}; recording: {}", line(progress), recording.display()),
+    );
     if progress.lost > 0 {
-        say(quiet, "some observations were lost: `profile status` says which and why");
+        say(
+            quiet,
+            "some observations were lost: `profile status` says which and why",
+        );
     }
 }

@@ -41,15 +41,21 @@ pub fn parse(text: &str) -> Result<Image, String> {
 }
 
 fn is_repository(text: &str) -> bool {
-    let (registry, rest) = text.split_once('/').map_or((None, text), |(first, rest)| (Some(first), rest));
+    let (registry, rest) = text
+        .split_once('/')
+        .map_or((None, text), |(first, rest)| (Some(first), rest));
     let is_component = |text: &str| {
         text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
             && !text.ends_with(['.', '_', '-'])
-            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
     };
     // A registry may have a port, and capital letters as host names may.
     let is_registry = |text: &str| {
-        let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+        let (host, port) = text
+            .split_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port)));
         is_component(&host.to_ascii_lowercase()) && port.is_none_or(|port| port.parse::<u16>().is_ok())
     };
     text.len() <= 255 && registry.is_none_or(is_registry) && rest.split('/').all(is_component)
@@ -84,13 +90,28 @@ mod tests {
         ];
         for (text, repository, tag, digest) in cases {
             let image = parse(text).unwrap();
-            assert_eq!((image.repository.as_str(), image.tag.as_deref(), image.digest.as_deref()), (repository, tag, digest));
+            assert_eq!(
+                (image.repository.as_str(), image.tag.as_deref(), image.digest.as_deref()),
+                (repository, tag, digest)
+            );
         }
     }
 
     #[test]
     fn other_names_are_refused() {
-        for text in ["", "/web", "web/", "a//b", "web:", "web@sha256:12", "a b", "web:\n", "../etc", "shop/Web", "x:99999/y"] {
+        for text in [
+            "",
+            "/web",
+            "web/",
+            "a//b",
+            "web:",
+            "web@sha256:12",
+            "a b",
+            "web:\n",
+            "../etc",
+            "shop/Web",
+            "x:99999/y",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -25,10 +25,10 @@ use crate::recorder::Recorder;
 pub struct Progress {
     /// Everything counted so far.
     pub events: u64,
-    /// Distinct behaviours counted now.
+    /// Different behaviours seen so far.
     pub behaviours: usize,
     /// Of these, new in the last minute.
-    pub new_behaviours: u64,
+    pub new_behaviours: usize,
     /// Containers that live.
     pub containers: usize,
     /// Observations lost so far, all reasons together.
@@ -47,9 +47,10 @@ pub struct Session {
     lost: [u64; loss::COUNT],
     missed: u64,
     lost_so_far: u64,
-    /// When each new behaviour was first seen, by the minute of this process.
-    novelty: std::collections::VecDeque<(Instant, u64)>,
-    known: u64,
+    /// Behaviours at the last flush.
+    known: usize,
+    /// How many behaviours were new at each flush of the last minute.
+    novelty: std::collections::VecDeque<(Instant, usize)>,
     drains: Histogram<u64>,
     flushes: Histogram<u64>,
 }
@@ -62,7 +63,7 @@ pub fn settings(hierarchy: &Hierarchy, record_unknown: bool, keys_per_cgroup: u6
     let mut settings = Settings {
         record_unknown: record_unknown.into(),
         profiler: std::process::id(),
-        startup_ns: STARTUP.as_secs() * 1_000_000_000,
+        startup_ns: STARTUP_SECONDS * 1_000_000_000,
         key_quota: keys_per_cgroup,
         ..Settings::default()
     };
@@ -80,11 +81,14 @@ pub fn settings(hierarchy: &Hierarchy, record_unknown: bool, keys_per_cgroup: u6
 }
 
 /// Where nothing tells when a container is ready, its start-up phase lasts this long.
-const STARTUP: Duration = Duration::from_secs(60);
+const STARTUP_SECONDS: u64 = 60;
 
 /// The second column of `/proc/cgroups`.
 fn hierarchy_id(table: &str, controller: &str) -> Option<u32> {
-    let mut columns = table.lines().map(str::split_whitespace).find(|columns| columns.clone().next() == Some(controller))?;
+    let mut columns = table
+        .lines()
+        .map(str::split_whitespace)
+        .find(|columns| columns.clone().next() == Some(controller))?;
     columns.nth(1)?.parse().ok()
 }
 
@@ -101,7 +105,8 @@ impl Session {
         window: WindowId,
     ) -> Result<Self, Failure> {
         // Up to a minute, in ns, to three digits.
-        let histogram = || Histogram::new_with_max(60_000_000_000, 3).map_err(|error| Failure::Kernel(error.to_string()));
+        let histogram =
+            || Histogram::new_with_max(60_000_000_000, 3).map_err(|error| Failure::Kernel(error.to_string()));
         Ok(Self {
             probes,
             recorder,
@@ -112,8 +117,8 @@ impl Session {
             lost: [0; loss::COUNT],
             missed: 0,
             lost_so_far: 0,
-            novelty: std::collections::VecDeque::new(),
             known: 0,
+            novelty: std::collections::VecDeque::new(),
             drains: histogram()?,
             flushes: histogram()?,
         })
@@ -191,7 +196,10 @@ impl Session {
             self.recorder.describe(&message, clock);
         }
         for id in self.recorder.attribution.take_excluded() {
-            let excluded = CgroupState { recorded: 0, ..profiler_common::pod::zeroed() };
+            let excluded = CgroupState {
+                recorded: 0,
+                ..profiler_common::pod::zeroed()
+            };
             if let Err(error) = self.probes.cgroups.insert(id, Wire(excluded), 0) {
                 // It is recorded then, and thrown away here: slower, and nothing else.
                 tracing::warn!(cgroup = id, %error, "a cgroup could not be excluded");
@@ -204,9 +212,7 @@ impl Session {
         let started = Instant::now();
         let clock = Clock::now();
         let recorder = &mut self.recorder;
-        let before = self.probes.counters.len();
         self.probes.counters.read(|delta| recorder.count(delta, clock))?;
-        let fresh = self.probes.counters.len().saturating_sub(before) as u64;
         self.read_ring();
         if self.probes.counters.is_filling_up() {
             self.recorder.next_generation();
@@ -215,7 +221,6 @@ impl Session {
             self.read_ring();
             self.probes.renew_quotas()?;
         }
-        self.note_novelty(fresh);
         self.find_unknown_cgroups(clock);
         self.read_losses(clock)?;
         record(&mut self.drains, started);
@@ -257,7 +262,8 @@ impl Session {
             }
         }
         let missed = self.probes.missed_runs()?;
-        self.recorder.lose(None, Reason::ProbeMissed, missed.saturating_sub(self.missed), clock);
+        self.recorder
+            .lose(None, Reason::ProbeMissed, missed.saturating_sub(self.missed), clock);
         self.missed = missed;
         for id in self.recorder.attribution.take_dead() {
             self.lost_in.remove(&id);
@@ -271,24 +277,38 @@ impl Session {
     fn save(&mut self) -> Result<Option<JoinHandle<Saved>>, Failure> {
         self.drain()?;
         let mut flush = self.recorder.flush(Clock::now());
-        self.lost_so_far = flush.losses.iter().fold(self.lost_so_far, |sum, loss| sum.saturating_add(loss.count));
+        self.note_novelty();
+        self.lost_so_far = flush
+            .losses
+            .iter()
+            .fold(self.lost_so_far, |sum, loss| sum.saturating_add(loss.count));
         flush.latencies = vec![latency("drain", &self.drains), latency("flush", &self.flushes)];
         let window = self.window;
         Ok(self.writer.take().map(|mut writer| {
             tokio::task::spawn_blocking(move || {
                 let started = Instant::now();
                 let result = writer.flush(window, &flush);
-                Saved { writer, started, ended: Instant::now(), result }
+                Saved {
+                    writer,
+                    started,
+                    ended: Instant::now(),
+                    result,
+                }
             })
         }))
     }
 
     fn saved(&mut self, saved: Result<Saved, tokio::task::JoinError>) -> Result<(), Failure> {
-        let Saved { writer, started, ended, result } =
-            saved.map_err(|error| Failure::Kernel(format!("the writing thread ended: {error}")))?;
+        let Saved {
+            writer,
+            started,
+            ended,
+            result,
+        } = saved.map_err(|error| Failure::Kernel(format!("the writing thread ended: {error}")))?;
         self.writer = Some(writer);
         // A value beyond the histogram's bounds is a flush of over a minute: it counts as a minute.
-        self.flushes.saturating_record(u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX));
+        self.flushes
+            .saturating_record(u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX));
         Ok(result?)
     }
 
@@ -303,11 +323,16 @@ impl Session {
         Ok(())
     }
 
-    fn note_novelty(&mut self, fresh: u64) {
-        self.known = self.known.saturating_add(fresh);
+    fn note_novelty(&mut self) {
+        let fresh = self.recorder.behaviours().saturating_sub(self.known);
+        self.known = self.recorder.behaviours();
         let now = Instant::now();
         self.novelty.push_back((now, fresh));
-        while self.novelty.front().is_some_and(|(at, _)| now.duration_since(*at) > Duration::from_secs(60)) {
+        while self
+            .novelty
+            .front()
+            .is_some_and(|(at, _)| now.duration_since(*at) > Duration::from_mins(1))
+        {
             self.novelty.pop_front();
         }
     }
@@ -315,7 +340,7 @@ impl Session {
     fn progress(&self) -> Progress {
         Progress {
             events: self.recorder.events(),
-            behaviours: self.probes.counters.len(),
+            behaviours: self.recorder.behaviours(),
             new_behaviours: self.novelty.iter().map(|(_, fresh)| fresh).sum(),
             containers: self.recorder.attribution.len(),
             lost: self.lost_so_far,
@@ -348,7 +373,10 @@ fn latency(name: &str, histogram: &Histogram<u64>) -> Latency {
 
 fn difference(now: [u64; loss::COUNT], before: [u64; loss::COUNT]) -> [u64; loss::COUNT] {
     let mut difference = now;
-    difference.iter_mut().zip(before).for_each(|(now, before)| *now = now.saturating_sub(before));
+    difference
+        .iter_mut()
+        .zip(before)
+        .for_each(|(now, before)| *now = now.saturating_sub(before));
     difference
 }
 

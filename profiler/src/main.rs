@@ -30,15 +30,16 @@ fn main() -> ExitCode {
 
 /// What went wrong and what to do, on standard error.
 fn report(failure: &Failure) {
-    let mut text = format!("error: {failure}\n");
-    if let Some(help) = failure.help() {
-        text.push_str(&format!("  help: {help}\n"));
-    }
+    let help = failure
+        .help()
+        .map(|help| format!("  help: {help}\n"))
+        .unwrap_or_default();
+    let text = format!("error: {failure}\n{help}");
     // Nobody is left to be told that standard error is gone.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Warnings to standard error; more with WARDLINE_LOG=debug.
+/// Warnings to standard error; more with `WARDLINE_LOG=debug`.
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WARDLINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));

@@ -58,7 +58,14 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { keys: 32_768, keys_per_cgroup: 16_384, cgroups: 16_384, processes: 65_536, images: 8_192, ring: 8 << 20 }
+        Self {
+            keys: 32_768,
+            keys_per_cgroup: 16_384,
+            cgroups: 16_384,
+            processes: 65_536,
+            images: 8_192,
+            ring: 8 << 20,
+        }
     }
 }
 
@@ -67,7 +74,9 @@ impl Default for Sizes {
 pub enum ProbeError {
     /// Not root.
     #[error("loading probes into the kernel needs root: this process has no {capability}")]
-    #[diagnostic(help("run it with sudo, or give the container CAP_BPF, CAP_PERFMON, CAP_SYS_RESOURCE and CAP_DAC_READ_SEARCH"))]
+    #[diagnostic(help(
+        "run it with sudo, or give the container CAP_BPF, CAP_PERFMON, CAP_SYS_RESOURCE and CAP_DAC_READ_SEARCH"
+    ))]
     NotPermitted {
         /// The first capability that is missing.
         capability: &'static str,
@@ -83,7 +92,9 @@ pub enum ProbeError {
     },
     /// The kernel's BTF is damaged, or lacks something.
     #[error("{path}: {error}")]
-    #[diagnostic(help("this kernel is too old or too new for this version: `profile doctor` says which ones were tried"))]
+    #[diagnostic(help(
+        "this kernel is too old or too new for this version: `profile doctor` says which ones were tried"
+    ))]
     Btf {
         /// Where it was read.
         path: String,
@@ -110,7 +121,10 @@ impl ProbeError {
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        Self::Refused { what: what.into(), error: text }
+        Self::Refused {
+            what: what.into(),
+            error: text,
+        }
     }
 }
 
@@ -143,8 +157,14 @@ impl Probes {
     /// # Errors
     /// [`ProbeError`].
     pub fn load(settings: Settings, sizes: Sizes) -> Result<Self, ProbeError> {
-        let bytes = std::fs::read(KERNEL_BTF).map_err(|error| ProbeError::NoBtf { path: KERNEL_BTF.into(), error })?;
-        let broken = |error| ProbeError::Btf { path: KERNEL_BTF.into(), error };
+        let bytes = std::fs::read(KERNEL_BTF).map_err(|error| ProbeError::NoBtf {
+            path: KERNEL_BTF.into(),
+            error,
+        })?;
+        let broken = |error| ProbeError::Btf {
+            path: KERNEL_BTF.into(),
+            error,
+        };
         let btf = Btf::parse(&bytes).map_err(broken)?;
         let offsets: Wire<Offsets> = Wire(offsets::find(&btf).map_err(broken)?);
         let (settings, native, compat) = (Wire(settings), Wire(native_classes()), Wire(compat_classes()));
@@ -153,16 +173,35 @@ impl Probes {
             .override_global("SETTINGS", &settings, true)
             .override_global("NATIVE", &native, true)
             .override_global("COMPAT", &compat, true)
+            .map_max_entries("FIRST", sizes.keys)
             .map_max_entries("CGROUPS", sizes.cgroups)
             .map_max_entries("PROCESSES", sizes.processes)
             .map_max_entries("IMAGES", sizes.images)
             .map_max_entries("RING", sizes.ring)
             .load(OBJECT)
             .map_err(|error| ProbeError::refused("the probes", &error))?;
-        let counters = Counters::new(take(&mut ebpf, "KEYS")?, sizes.keys)?;
-        let (ring, cgroups, lost) = (take(&mut ebpf, "RING")?, take(&mut ebpf, "CGROUPS")?, take(&mut ebpf, "LOST")?);
+        let Some(aya::maps::Map::HashMap(first)) = ebpf.take_map("FIRST") else {
+            return Err(ProbeError::Refused {
+                what: "the map FIRST".into(),
+                error: "it is not in the object".into(),
+            });
+        };
+        let counters = Counters::new(take(&mut ebpf, "KEYS")?, first, sizes.keys)?;
+        let (ring, cgroups, lost) = (
+            take(&mut ebpf, "RING")?,
+            take(&mut ebpf, "CGROUPS")?,
+            take(&mut ebpf, "LOST")?,
+        );
         let generation = take(&mut ebpf, "GENERATION")?;
-        let mut probes = Self { ebpf, counters, ring, cgroups, lost, generation, generations: 0 };
+        let mut probes = Self {
+            ebpf,
+            counters,
+            ring,
+            cgroups,
+            lost,
+            generation,
+            generations: 0,
+        };
         probes.load_programs()?;
         Ok(probes)
     }
@@ -171,10 +210,13 @@ impl Probes {
         let btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::refused("its own BTF", &error))?;
         for name in TRACEPOINTS {
             let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
-            program.load(name, &btf).map_err(|error| ProbeError::refused(format!("the program {name}"), &error))?;
+            program
+                .load(name, &btf)
+                .map_err(|error| ProbeError::refused(format!("the program {name}"), &error))?;
         }
         let seed: &mut Iter = program(&mut self.ebpf, "seed")?;
-        seed.load("task", &btf).map_err(|error| ProbeError::refused("the program seed", &error))
+        seed.load("task", &btf)
+            .map_err(|error| ProbeError::refused("the program seed", &error))
     }
 
     /// Starts recording, and makes the processes known that are there already.
@@ -184,9 +226,12 @@ impl Probes {
     pub fn attach(&mut self) -> Result<(), ProbeError> {
         for name in TRACEPOINTS {
             let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
-            program.attach().map_err(|error| ProbeError::refused(format!("attaching {name}"), &error))?;
+            program
+                .attach()
+                .map_err(|error| ProbeError::refused(format!("attaching {name}"), &error))?;
         }
-        self.seed().map_err(|error| ProbeError::refused("iterating over processes", &*error))
+        self.seed()
+            .map_err(|error| ProbeError::refused("iterating over processes", &*error))
     }
 
     fn seed(&mut self) -> Result<(), Box<dyn std::error::Error>> {
@@ -204,7 +249,9 @@ impl Probes {
     /// [`ProbeError::Refused`].
     pub fn lost(&self, index: usize) -> Result<u64, ProbeError> {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        self.lost.get(&index, 0).map_err(|error| ProbeError::refused("reading the losses", &error))
+        self.lost
+            .get(&index, 0)
+            .map_err(|error| ProbeError::refused("reading the losses", &error))
     }
 
     /// A new generation of counters has begun: each cgroup has its whole share of it again.
@@ -213,7 +260,9 @@ impl Probes {
     /// [`ProbeError::Refused`].
     pub fn renew_quotas(&mut self) -> Result<(), ProbeError> {
         self.generations += 1;
-        self.generation.set(0, self.generations, 0).map_err(|error| ProbeError::refused("a new generation", &error))
+        self.generation
+            .set(0, self.generations, 0)
+            .map_err(|error| ProbeError::refused("a new generation", &error))
     }
 
     /// Calls `each` for every cgroup that the probes know.
@@ -245,14 +294,20 @@ where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
 {
     ebpf.program_mut(name)
-        .ok_or_else(|| ProbeError::Refused { what: format!("the program {name}"), error: "it is not in the object".into() })?
+        .ok_or_else(|| ProbeError::Refused {
+            what: format!("the program {name}"),
+            error: "it is not in the object".into(),
+        })?
         .try_into()
         .map_err(|error| ProbeError::refused(format!("the program {name}"), &error))
 }
 
 fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, ProbeError> {
     ebpf.take_map(name)
-        .ok_or_else(|| ProbeError::Refused { what: format!("the map {name}"), error: "it is not in the object".into() })?
+        .ok_or_else(|| ProbeError::Refused {
+            what: format!("the map {name}"),
+            error: "it is not in the object".into(),
+        })?
         .try_into()
         .map_err(|error| ProbeError::refused(format!("the map {name}"), &error))
 }
@@ -264,7 +319,11 @@ fn native_classes() -> Classes {
     set(&mut classes, class::OPEN, &[libc::SYS_open, libc::SYS_creat]);
     #[cfg(target_arch = "x86_64")]
     set(&mut classes, class::RENAME, &[libc::SYS_rename]);
-    set(&mut classes, class::OPEN, &[libc::SYS_openat, libc::SYS_openat2, libc::SYS_open_by_handle_at]);
+    set(
+        &mut classes,
+        class::OPEN,
+        &[libc::SYS_openat, libc::SYS_openat2, libc::SYS_open_by_handle_at],
+    );
     set(&mut classes, class::CONNECT, &[libc::SYS_connect]);
     set(
         &mut classes,
@@ -281,7 +340,7 @@ fn native_classes() -> Classes {
     classes
 }
 
-/// The same for 32-bit programs on x86-64 (arch/x86/entry/syscalls/syscall_32.tbl). Their opens return descriptors like
+/// The same for 32-bit programs on x86-64 (`arch/x86/entry/syscalls/syscall_32.tbl`). Their opens return descriptors like
 /// any other; their connections are counted as a loss.
 fn compat_classes() -> Classes {
     let mut classes = [class::NONE; CLASSES];

@@ -9,7 +9,8 @@ mod described;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use baselines::behaviour::{Access, Action, Behaviour, Phase, Protocol, Provenance};
 use baselines::loss::Reason;
@@ -34,6 +35,8 @@ pub struct Recorder {
     losses: HashMap<(Option<u64>, Reason), Counted>,
     /// Everything counted so far.
     events: u64,
+    /// Fingerprints of the behaviours seen so far: eight bytes each, whatever their paths.
+    known: HashSet<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -68,6 +71,7 @@ impl Recorder {
             observations: HashMap::new(),
             losses: HashMap::new(),
             events: 0,
+            known: HashSet::new(),
         }
     }
 
@@ -94,7 +98,7 @@ impl Recorder {
         if self.attribution.knows(cgroup) && self.attribution.container_of(cgroup).is_none() {
             return; // decided: nobody's workload
         }
-        match self.behaviours(&delta.key) {
+        match self.behaviours_of(&delta.key) {
             Told::Behaviours(behaviours) => {
                 for behaviour in behaviours {
                     self.observe(&delta, behaviour, clock);
@@ -110,13 +114,30 @@ impl Recorder {
 
     fn observe(&mut self, delta: &Delta, behaviour: Behaviour, clock: Clock) {
         let (first, last) = (clock.utc(delta.first), clock.utc(delta.last));
-        let Some(container) = self.attribution.container_of(delta.key.cgroup) else { return };
+        self.known
+            .insert(BuildHasherDefault::<DefaultHasher>::default().hash_one(&behaviour));
+        let Some(container) = self.attribution.container_of(delta.key.cgroup) else {
+            return;
+        };
         // A count is read every few seconds, and at the end of a minute, so its last time tells the minute of all.
         let minute = last.minute();
-        let key = (container, behaviour, provenance_of(&delta.key), phase_of(&delta.key), minute);
+        let key = (
+            container,
+            behaviour,
+            provenance_of(&delta.key),
+            phase_of(&delta.key),
+            minute,
+        );
         // `first` is that of the key's first count, which may be long ago.
-        let counted = Counted { count: delta.count, first: first.max(minute.start()).min(last), last };
-        self.observations.entry(key).and_modify(|known| known.add(counted)).or_insert(counted);
+        let counted = Counted {
+            count: delta.count,
+            first: first.max(minute.start()).min(last),
+            last,
+        };
+        self.observations
+            .entry(key)
+            .and_modify(|known| known.add(counted))
+            .or_insert(counted);
     }
 
     /// Notes a loss.
@@ -127,8 +148,15 @@ impl Recorder {
         let now = clock.utc(crate::clock::boot_ns());
         // Losses of a cgroup inside a container are the container's.
         let cgroup = cgroup.map(|cgroup| self.attribution.container_of(cgroup).unwrap_or(cgroup));
-        let counted = Counted { count, first: now, last: now };
-        self.losses.entry((cgroup, reason)).and_modify(|known| known.add(counted)).or_insert(counted);
+        let counted = Counted {
+            count,
+            first: now,
+            last: now,
+        };
+        self.losses
+            .entry((cgroup, reason))
+            .and_modify(|known| known.add(counted))
+            .or_insert(counted);
     }
 
     /// Everything since the last flush, and whatever has been described in the meantime.
@@ -140,16 +168,53 @@ impl Recorder {
             self.lose(cgroup, reason, 1, clock);
         }
         let at = clock.utc(crate::clock::boot_ns());
-        let observations = self.observations.drain().map(|((cgroup_id, behaviour, provenance, phase, minute), counted)| {
-            let Counted { count, first: first_seen, last: last_seen } = counted;
-            Observation { cgroup_id, behaviour, provenance, phase, minute, count, first_seen, last_seen }
-        });
+        let observations =
+            self.observations
+                .drain()
+                .map(|((cgroup_id, behaviour, provenance, phase, minute), counted)| {
+                    let Counted {
+                        count,
+                        first: first_seen,
+                        last: last_seen,
+                    } = counted;
+                    Observation {
+                        cgroup_id,
+                        behaviour,
+                        provenance,
+                        phase,
+                        minute,
+                        count,
+                        first_seen,
+                        last_seen,
+                    }
+                });
         let observations = observations.collect();
-        let losses = self.losses.drain().map(|((cgroup_id, reason), Counted { count, first: first_seen, last: last_seen })| {
-            Loss { cgroup_id, reason, count, first_seen, last_seen }
-        });
+        let losses = self.losses.drain().map(
+            |(
+                (cgroup_id, reason),
+                Counted {
+                    count,
+                    first: first_seen,
+                    last: last_seen,
+                },
+            )| {
+                Loss {
+                    cgroup_id,
+                    reason,
+                    count,
+                    first_seen,
+                    last_seen,
+                }
+            },
+        );
         let losses = losses.collect();
-        Flush { at, containers: self.attribution.flush(at), observations, losses, latencies: Vec::new() }
+        Flush {
+            at,
+            containers: self.attribution.flush(at),
+            observations,
+            losses,
+            latencies: Vec::new(),
+        }
     }
 
     /// The window is over, or the counters that they belong to are gone: what is still undescribed stays so.
@@ -158,7 +223,7 @@ impl Recorder {
             let cgroup = delta.key.cgroup;
             if !self.attribution.knows(cgroup) {
                 self.lose(Some(cgroup), Reason::UnresolvedCgroup, delta.count, clock);
-            } else if let Told::NotYet = self.behaviours(&delta.key) {
+            } else if let Told::NotYet = self.behaviours_of(&delta.key) {
                 self.lose(Some(cgroup), Reason::Undescribed, delta.count, clock);
             } else {
                 self.tell(delta, clock);
@@ -171,16 +236,23 @@ impl Recorder {
         self.waiting.keys().any(|key| !self.attribution.knows(key.cgroup))
     }
 
+    /// How many different behaviours were seen so far.
+    pub fn behaviours(&self) -> usize {
+        self.known.len()
+    }
+
     /// How many events were counted so far.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    fn behaviours(&self, key: &Key) -> Told {
+    fn behaviours_of(&self, key: &Key) -> Told {
         if !self.attribution.knows(key.cgroup) {
             return Told::NotYet;
         }
-        let Some(subject) = self.subject(key) else { return Told::NotYet };
+        let Some(subject) = self.subject(key) else {
+            return Told::NotYet;
+        };
         match key.kind {
             kind::OPEN => {
                 let file: FileIdentity = pod::cast(key.object);
@@ -192,7 +264,11 @@ impl Recorder {
             kind::CONNECT => {
                 let peer: Peer = pod::cast(key.object);
                 let protocol = Protocol::from_number(u8::try_from(peer.protocol).unwrap_or(u8::MAX));
-                let action = Action::Connect { address: address_of(&peer), port: peer.port, protocol };
+                let action = Action::Connect {
+                    address: address_of(&peer),
+                    port: peer.port,
+                    protocol,
+                };
                 Told::Behaviours(vec![Behaviour { subject, action }])
             }
             kind::EXEC => {
@@ -219,22 +295,40 @@ impl Recorder {
 
 fn open(subject: &FilePath, file: &File, access: Option<Access>) -> Behaviour {
     let File { path, backing } = file.clone();
-    Behaviour { subject: subject.clone(), action: Action::Open { path, access: access.unwrap_or_default(), backing } }
+    Behaviour {
+        subject: subject.clone(),
+        action: Action::Open {
+            path,
+            access: access.unwrap_or_default(),
+            backing,
+        },
+    }
 }
 
 /// An execution, and the opens that it makes where no system call shows them: the program, its dynamic loader, and for a
 /// script the script and the scripts that interpret it. The calling program makes them: its own image is replaced later.
 fn executed(subject: &FilePath, image: &Image, scripts: &[File]) -> Vec<Behaviour> {
-    let action =
-        Action::Exec { binary: image.file.path.clone(), script: scripts.first().map(|script| script.path.clone()) };
-    let exec = Behaviour { subject: subject.clone(), action };
+    let action = Action::Exec {
+        binary: image.file.path.clone(),
+        script: scripts.first().map(|script| script.path.clone()),
+    };
+    let exec = Behaviour {
+        subject: subject.clone(),
+        action,
+    };
     let opened = scripts.iter().chain([&image.file]).chain(&image.loader);
-    std::iter::once(exec).chain(opened.map(|file| open(subject, file, Some(Access::READ)))).collect()
+    std::iter::once(exec)
+        .chain(opened.map(|file| open(subject, file, Some(Access::READ))))
+        .collect()
 }
 
 fn address_of(peer: &Peer) -> std::net::IpAddr {
     let [a, b, c, d, ..] = peer.address;
-    if i32::from(peer.family) == libc::AF_INET { [a, b, c, d].into() } else { peer.address.into() }
+    if i32::from(peer.family) == libc::AF_INET {
+        [a, b, c, d].into()
+    } else {
+        peer.address.into()
+    }
 }
 
 fn provenance_of(key: &Key) -> Provenance {
@@ -246,5 +340,9 @@ fn provenance_of(key: &Key) -> Provenance {
 }
 
 fn phase_of(key: &Key) -> Phase {
-    if key.phase == phase::STARTUP { Phase::Startup } else { Phase::Steady }
+    if key.phase == phase::STARTUP {
+        Phase::Startup
+    } else {
+        Phase::Steady
+    }
 }

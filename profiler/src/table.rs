@@ -24,7 +24,9 @@ pub struct Table<const COLUMNS: usize> {
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// A table with these headings.
     pub fn new(headings: [&str; COLUMNS]) -> Self {
-        Self { rows: vec![headings.map(str::to_owned)] }
+        Self {
+            rows: vec![headings.map(str::to_owned)],
+        }
     }
 
     /// Adds a row.
@@ -45,7 +47,7 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
         for row in &self.rows {
             let mut line = String::new();
             for (cell, widest) in row.iter().zip(widths) {
-                line.push_str(&format!("{cell:widest$}   "));
+                line.extend([cell, " ".repeat(widest - width(cell) + 3).as_str()]);
             }
             writeln!(formatter, "{}", line.trim_end())?;
         }
@@ -60,9 +62,9 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
 pub fn serialise(value: &impl Serialize, output: Output) -> Result<String, Failure> {
     let text = match output {
         Output::Yaml => serde_yaml::to_string(value).map_err(|error| error.to_string()),
-        Output::Json | Output::Table => {
-            serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|error| error.to_string())
-        }
+        Output::Json | Output::Table => serde_json::to_string_pretty(value)
+            .map(|text| text + "\n")
+            .map_err(|error| error.to_string()),
     };
     text.map_err(|error| Failure::Kernel(format!("cannot be written as text: {error}")))
 }

@@ -228,3 +228,40 @@ fn is_ignored(number: c_int) -> io::Result<bool> {
     };
     Ok(action.sa_sigaction == libc::SIG_IGN)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_the_terminal_sends_is_not_passed_on_once_the_command_is_being_started() {
+        // SAFETY: a structure of integers; all zeros is a valid value.
+        let mut information: siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
+        let mut command = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = Pid::from_child(&command);
+        let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let relay = Relay::default();
+        let waits = |signal| {
+            relay
+                .places()
+                .any(|(known, place)| known == signal && place.load(Ordering::SeqCst) != NOBODY)
+        };
+
+        information.si_code = libc::SI_KERNEL;
+        relay.receive(Signal::WINCH, &information);
+        assert!(waits(Signal::WINCH)); // for a command that could not have got it
+        relay.is_starting.store(true, Ordering::SeqCst);
+        relay.receive(Signal::INT, &information);
+        assert!(!waits(Signal::INT));
+        relay.target.set(Target { pid, handle }).unwrap();
+        // Would end it.
+        relay.receive(Signal::INT, &information);
+
+        information.si_code = libc::SI_USER;
+        relay.receive(Signal::TERM, &information);
+        assert_eq!(command.wait().unwrap().signal(), Some(SIGTERM));
+    }
+}

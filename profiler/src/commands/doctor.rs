@@ -28,7 +28,7 @@ const MISSES: [&str; 6] = [
 /// One line of the report.
 #[derive(Debug, Serialize)]
 struct Check {
-    check: &'static str,
+    name: &'static str,
     result: String,
     /// What it means, or what to do.
     note: String,
@@ -54,25 +54,23 @@ pub fn doctor(output: Output) -> Result<ExitCode, Failure> {
         Output::Json | Output::Yaml => serialise(&report, output)?,
     };
     std::io::stdout().write_all(text.as_bytes())?;
-    Ok(if report.backend.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.backend.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn table(report: &Report) -> String {
     let mut table = Table::new(["CHECK", "RESULT", "NOTE"]);
-    for Check { check, result, note } in &report.checks {
-        table.row([(*check).to_owned(), result.clone(), note.clone()]);
+    for Check { name, result, note } in &report.checks {
+        table.row([(*name).to_owned(), result.clone(), note.clone()]);
     }
-    let mut text = table.to_string();
-    match report.backend {
-        Some(backend) => {
-            text.push_str(&format!("\nBackend: {backend}. It does not see:\n"));
-            for missed in &report.misses {
-                text.push_str(&format!("  - {missed}\n"));
-            }
-        }
-        None => text.push_str("\nBackend: none. Nothing can be learned here as it is.\n"),
-    }
-    text
+    let Some(backend) = report.backend else {
+        return format!("{table}\nBackend: none. Nothing can be learned here as it is.\n");
+    };
+    let misses: String = report.misses.iter().flat_map(|missed| ["  - ", missed, "\n"]).collect();
+    format!("{table}\nBackend: {backend}. It does not see:\n{misses}")
 }
 
 fn examine() -> Report {
@@ -80,9 +78,13 @@ fn examine() -> Report {
     let mut checks = kernel_checks(&features);
     let missing = privileges::first_missing();
     checks.push(Check {
-        check: "privileges",
+        name: "privileges",
         result: missing.map_or("enough".to_owned(), |name| format!("no {name}")),
-        note: if missing.is_some() { "run it with sudo".to_owned() } else { String::new() },
+        note: if missing.is_some() {
+            "run it with sudo".to_owned()
+        } else {
+            String::new()
+        },
     });
     let (cgroup_check, hierarchy) = cgroup_check();
     checks.push(cgroup_check);
@@ -92,7 +94,7 @@ fn examine() -> Report {
                 .and_then(|settings| Probes::load(settings, Sizes::default()).map_err(Failure::from));
             let works = loaded.is_ok();
             checks.push(Check {
-                check: "probes",
+                name: "probes",
                 result: if works { "load" } else { "refused" }.to_owned(),
                 note: loaded.err().map(|error| error.to_string()).unwrap_or_default(),
             });
@@ -101,7 +103,11 @@ fn examine() -> Report {
         _ => false,
     };
     checks.extend(better_backends(&features));
-    Report { backend: works.then_some(BACKEND), checks, misses: if works { MISSES.to_vec() } else { Vec::new() } }
+    Report {
+        backend: works.then_some(BACKEND),
+        checks,
+        misses: if works { MISSES.to_vec() } else { Vec::new() },
+    }
 }
 
 fn kernel_checks(features: &Features) -> Vec<Check> {
@@ -109,22 +115,32 @@ fn kernel_checks(features: &Features) -> Vec<Check> {
     let missing = features.missing_tracepoints.join(", ");
     vec![
         Check {
-            check: "kernel",
+            name: "kernel",
             result: features.release.clone().unwrap_or_else(unknown),
             note: "tried: 5.10, 6.1, 6.12, 6.18".to_owned(),
         },
         Check {
-            check: "type information (BTF)",
+            name: "type information (BTF)",
             result: if features.btf { "yes" } else { "no" }.to_owned(),
-            note: if features.btf { String::new() } else { "needs CONFIG_DEBUG_INFO_BTF=y".to_owned() },
+            note: if features.btf {
+                String::new()
+            } else {
+                "needs CONFIG_DEBUG_INFO_BTF=y".to_owned()
+            },
         },
         Check {
-            check: "tracepoints",
-            result: if !features.btf { unknown() } else if missing.is_empty() { "all".to_owned() } else { "missing".to_owned() },
+            name: "tracepoints",
+            result: if !features.btf {
+                unknown()
+            } else if missing.is_empty() {
+                "all".to_owned()
+            } else {
+                "missing".to_owned()
+            },
             note: missing,
         },
         Check {
-            check: "preemption",
+            name: "preemption",
             result: features.preemption.clone().unwrap_or_else(unknown),
             note: match features.preemption {
                 Some(_) => "any will do for this backend".to_owned(),
@@ -132,7 +148,7 @@ fn kernel_checks(features: &Features) -> Vec<Check> {
             },
         },
         Check {
-            check: "lockdown",
+            name: "lockdown",
             result: features.lockdown.clone().unwrap_or_else(unknown),
             note: match features.lockdown.as_deref() {
                 Some("confidentiality") => "reading kernel memory is forbidden: the probes cannot work".to_owned(),
@@ -152,13 +168,22 @@ fn cgroup_check() -> (Check, Option<cgroups::Hierarchy>) {
                 Kind::V2 => ("v2".to_owned(), format!("the unified hierarchy at {at}")),
                 Kind::V1 { controller } => (
                     format!("v1, {}", controller.word()),
-                    format!("at {at}: the unified hierarchy holds no workloads; `profile run` uses it where there is one"),
+                    format!(
+                        "at {at}: the unified hierarchy holds no workloads; `profile run` uses it where there is one"
+                    ),
                 ),
             }
         }
         Err(error) => ("none".to_owned(), error.to_string()),
     };
-    (Check { check: "cgroups", result, note }, found.ok())
+    (
+        Check {
+            name: "cgroups",
+            result,
+            note,
+        },
+        found.ok(),
+    )
 }
 
 /// What would see more than system call tracepoints do.
@@ -169,7 +194,7 @@ fn better_backends(features: &Features) -> Vec<Check> {
         None => "unknown: mount securityfs at /sys/kernel/security to see it".to_owned(),
     };
     vec![Check {
-        check: "better backend",
+        name: "better backend",
         result: "security hooks".to_owned(),
         note: format!("they also see io_uring; this version has none yet. BPF LSM: {lsm}"),
     }]

@@ -41,18 +41,29 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
     // From here on Ctrl-C is the command's to answer, and leaves no cgroup behind.
     let signals = Signals::hold().map_err(|source| CommandError::Signals { source })?;
     let cgroup = hierarchy.create_for_run()?;
-    let recorded = CgroupState { recorded: 1, ..pod::zeroed() };
+    let recorded = CgroupState {
+        recorded: 1,
+        ..pod::zeroed()
+    };
     probes
         .cgroups
         .insert(cgroup.id(), Wire(recorded), 0)
         .map_err(|error| Failure::Kernel(format!("the probes were not told about the command's cgroup: {error}")))?;
     probes.attach()?;
-    let window = start_window(&mut writer, format!("run {}", options.image), options.recording.flush_interval)?;
-    let recorder = recorder(options, &cgroup, name.as_encoded_bytes());
-    let session = Session::new(probes, recorder, hierarchy.clone(), writer, window)?;
+    let window = start_window(
+        &mut writer,
+        format!("run {}", options.image),
+        options.recording.flush_interval,
+    )?;
+    let container = container(options, &cgroup, name.as_encoded_bytes());
+    let session = Session::new(probes, Recorder::new(container), hierarchy.clone(), writer, window)?;
     let child = program.spawn(&cgroup, signals)?;
-    let (progress, reason) =
-        learn(session, options.recording.flush_interval, quiet, ended(child, cgroup, quiet))?;
+    let (progress, reason) = learn(
+        session,
+        options.recording.flush_interval,
+        quiet,
+        ended(child, cgroup, quiet),
+    )?;
     conclude(quiet, &progress, &options.recording.recording);
     Ok(match reason {
         EndReason::CommandExited { code } => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
@@ -60,7 +71,8 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
     })
 }
 
-fn recorder(options: &cli::Run, cgroup: &OwnedCgroup, command: &[u8]) -> Recorder {
+/// The one container of this window.
+fn container(options: &cli::Run, cgroup: &OwnedCgroup, command: &[u8]) -> Attribution {
     let name = command.rsplit(|byte| *byte == b'/').next().unwrap_or(command);
     let mut attribution = Attribution::new(Scope::Run {
         cgroup: cgroup.id(),
@@ -74,7 +86,7 @@ fn recorder(options: &cli::Run, cgroup: &OwnedCgroup, command: &[u8]) -> Recorde
         image: options.image.clone(),
     });
     attribution.appeared(cgroup.id(), cgroup.path(), Clock::now());
-    Recorder::new(attribution)
+    attribution
 }
 
 /// Waits for the command, and for what it left behind.
@@ -87,7 +99,10 @@ async fn ended(child: Child, cgroup: OwnedCgroup, quiet: bool) -> EndReason {
         Ok((Ok(code), removed)) => {
             match removed {
                 Ok(removed) if removed.killed > 0 => {
-                    say(quiet, &format!("{} processes outlived the command and were killed", removed.killed));
+                    say(
+                        quiet,
+                        &format!("{} processes outlived the command and were killed", removed.killed),
+                    );
                 }
                 Ok(_) => {}
                 Err(error) => say(quiet, &format!("warning: {error}")),

@@ -26,7 +26,10 @@ use crate::recorder::attribution::{Attribution, Scope};
 pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     if options.namespace != HOST {
         return Err(Failure::Usage {
-            what: format!("there is no namespace `{}` on this machine: without Kubernetes there is only `host`", options.namespace),
+            what: format!(
+                "there is no namespace `{}` on this machine: without Kubernetes there is only `host`",
+                options.namespace
+            ),
             help: "write --namespace host".to_owned(),
         });
     }
@@ -39,23 +42,45 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     probes.attach()?;
     find_cgroups(hierarchy, &mut attribution, None)?;
     let window = start_window(&mut writer, HOST.to_owned(), options.recording.flush_interval)?;
-    say(quiet, &format!(
-        "learning {} containers and units of this machine{}; Ctrl-C ends the window",
-        attribution.len(),
-        options.duration.map(|time| format!(" for {} s", time.as_secs())).unwrap_or_default(),
-    ));
+    say(
+        quiet,
+        &format!(
+            "learning {} containers and units of this machine{}; Ctrl-C ends the window",
+            attribution.len(),
+            options
+                .duration
+                .map(|time| format!(" for {} s", time.as_secs()))
+                .unwrap_or_default(),
+        ),
+    );
     let session = Session::new(probes, Recorder::new(attribution), hierarchy.clone(), writer, window)?;
-    let (progress, reason) = learn(session, options.recording.flush_interval, quiet, ended(options.duration))?;
+    let (progress, reason) = learn(
+        session,
+        options.recording.flush_interval,
+        quiet,
+        ended(options.duration),
+    )?;
     conclude(quiet, &progress, &options.recording.recording);
-    Ok(if matches!(reason, EndReason::Failed(_)) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if matches!(reason, EndReason::Failed(_)) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Tells the attribution, and the probes before they are attached, about every cgroup there is.
-fn find_cgroups(hierarchy: &Hierarchy, attribution: &mut Attribution, probes: Option<&mut Probes>) -> Result<(), Failure> {
+fn find_cgroups(
+    hierarchy: &Hierarchy,
+    attribution: &mut Attribution,
+    probes: Option<&mut Probes>,
+) -> Result<(), Failure> {
     let clock = Clock::now();
     let walk = hierarchy.walk()?;
     if !walk.complete {
-        tracing::warn!("there are more than {} cgroups: those furthest from the root are found when they do something", cgroups::CGROUPS_MAX);
+        tracing::warn!(
+            "there are more than {} cgroups: those furthest from the root are found when they do something",
+            cgroups::CGROUPS_MAX
+        );
     }
     // What we do ourselves is nobody's workload.
     let own = hierarchy.own()?;
@@ -89,18 +114,27 @@ fn find_cgroups(hierarchy: &Hierarchy, attribution: &mut Attribution, probes: Op
 fn starts(hierarchy: &Hierarchy, walk: &cgroups::Walk) -> HashMap<u64, u64> {
     let oldest = |cgroup: &cgroups::Cgroup| {
         let processes = hierarchy.processes(&cgroup.path).ok()?;
-        processes.into_iter().filter_map(start_of).min().map(|start| (cgroup.id, start))
+        processes
+            .into_iter()
+            .filter_map(start_of)
+            .min()
+            .map(|start| (cgroup.id, start))
     };
     walk.cgroups.iter().filter_map(oldest).collect()
 }
 
-/// Field 22 of `/proc/PID/stat`: clock ticks since boot (proc_pid_stat(5)). The name in field 2 may hold anything.
+/// Field 22 of `/proc/PID/stat`: clock ticks since boot (`proc_pid_stat(5)`). The name in field 2 may hold anything.
 fn start_of(process: u32) -> Option<u64> {
     // USER_HZ, which is 100 on every architecture that Linux has eBPF on.
     const NANOS_PER_TICK: u64 = 10_000_000;
     let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
     let after_name = stat.rsplit(|byte| *byte == b')').next()?;
-    let ticks: u64 = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    let ticks: u64 = std::str::from_utf8(after_name)
+        .ok()?
+        .split_ascii_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()?;
     Some(ticks.saturating_mul(NANOS_PER_TICK).max(1))
 }
 

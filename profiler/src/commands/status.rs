@@ -28,7 +28,7 @@ pub fn status(path: &Path, output: Output) -> Result<ExitCode, Failure> {
 }
 
 fn table(path: &Path, summary: &Summary) -> String {
-    let mut text = format!(
+    let head = format!(
         "Recording {} on {}: {} behaviours, revision {}, id {}\n\n",
         path.display(),
         printable(&summary.host),
@@ -36,8 +36,17 @@ fn table(path: &Path, summary: &Summary) -> String {
         summary.revision,
         summary.id
     );
-    let mut windows =
-        Table::new(["WINDOW", "STARTED", "ENDED", "SELECTOR", "BACKEND", "CONTAINERS", "NEW", "EVENTS", "LOST"]);
+    let mut windows = Table::new([
+        "WINDOW",
+        "STARTED",
+        "ENDED",
+        "SELECTOR",
+        "BACKEND",
+        "CONTAINERS",
+        "NEW",
+        "EVENTS",
+        "LOST",
+    ]);
     for window in &summary.windows {
         windows.row([
             window.number.to_string(),
@@ -51,8 +60,15 @@ fn table(path: &Path, summary: &Summary) -> String {
             window.losses.to_string(),
         ]);
     }
-    text.push_str(&windows.to_string());
-    let mut containers = Table::new(["WORKLOAD", "IMAGE", "BEHAVIOURS", "EVENTS", "FIRST SEEN", "LAST SEEN", "START"]);
+    let mut containers = Table::new([
+        "WORKLOAD",
+        "IMAGE",
+        "BEHAVIOURS",
+        "EVENTS",
+        "FIRST SEEN",
+        "LAST SEEN",
+        "START",
+    ]);
     for seen in &summary.containers {
         let container = &seen.container;
         containers.row([
@@ -65,10 +81,7 @@ fn table(path: &Path, summary: &Summary) -> String {
             if container.partial { "not seen" } else { "seen" }.to_owned(),
         ]);
     }
-    text.push_str(&format!("\n{containers}"));
-    text.push_str(&losses(summary));
-    text.push_str(&latencies(summary));
-    text
+    format!("{head}{windows}\n{containers}{}{}", losses(summary), latencies(summary))
 }
 
 fn losses(summary: &Summary) -> String {

@@ -80,7 +80,7 @@ struct Type {
     /// Whether members carry a bit field's size in the upper byte of their offset.
     has_bit_fields: bool,
     /// Size in bytes, or another type's number.
-    size_or_type: u32,
+    target: u32,
     members: Vec<Member>,
 }
 
@@ -117,8 +117,14 @@ impl Btf {
         };
         let types = section(type_offset, type_length).ok_or(BtfError::Format("its types are cut off"))?;
         let strings = section(string_offset, string_length).ok_or(BtfError::Format("its names are cut off"))?;
-        Self { types: vec![Type::void()], strings: strings.to_vec(), structures: HashMap::new(), typedefs: HashMap::new(), functions: HashMap::new() }
-            .with_types(Reader(types))
+        Self {
+            types: vec![Type::void()],
+            strings: strings.to_vec(),
+            structures: HashMap::new(),
+            typedefs: HashMap::new(),
+            functions: HashMap::new(),
+        }
+        .with_types(Reader(types))
     }
 
     fn with_types(mut self, mut reader: Reader<'_>) -> Result<Self, BtfError> {
@@ -146,10 +152,10 @@ impl Btf {
     /// # Errors
     /// [`BtfError::NoType`], [`BtfError::NoMember`].
     pub fn offset(&self, structure: &str, path: &str) -> Result<u32, BtfError> {
-        let number = *self
-            .structures
-            .get(structure)
-            .ok_or_else(|| BtfError::NoType { kind: "struct", name: structure.to_owned() })?;
+        let number = *self.structures.get(structure).ok_or_else(|| BtfError::NoType {
+            kind: "struct",
+            name: structure.to_owned(),
+        })?;
         let mut current = self.types.get(number);
         let mut bits = 0_u32;
         for name in path.split('.') {
@@ -158,7 +164,9 @@ impl Btf {
                 of: format!("struct {structure}"),
                 name: path.to_owned(),
             })?;
-            bits = bits.checked_add(offset).ok_or(BtfError::Format("an offset overflows"))?;
+            bits = bits
+                .checked_add(offset)
+                .ok_or(BtfError::Format("an offset overflows"))?;
             current = self.resolve(inner);
         }
         Ok(bits / 8)
@@ -169,14 +177,23 @@ impl Btf {
     /// # Errors
     /// [`BtfError::NoType`], [`BtfError::NoMember`].
     pub fn enumerator(&self, of: &str, name: &str) -> Result<u32, BtfError> {
-        let number =
-            self.structures.get(of).ok_or_else(|| BtfError::NoType { kind: "enum", name: of.to_owned() })?;
-        let members = self.types.get(*number).map(|known| known.members.as_slice()).unwrap_or_default();
+        let number = self.structures.get(of).ok_or_else(|| BtfError::NoType {
+            kind: "enum",
+            name: of.to_owned(),
+        })?;
+        let members = self
+            .types
+            .get(*number)
+            .map(|known| known.members.as_slice())
+            .unwrap_or_default();
         members
             .iter()
             .find(|member| name_at(&self.strings, member.name) == name)
             .map(|member| member.type_or_value)
-            .ok_or_else(|| BtfError::NoMember { of: format!("enum {of}"), name: name.to_owned() })
+            .ok_or_else(|| BtfError::NoMember {
+                of: format!("enum {of}"),
+                name: name.to_owned(),
+            })
     }
 
     /// Whether a tracepoint can be traced with types (`tp_btf`): the kernel has a typedef for it.
@@ -195,7 +212,11 @@ impl Btf {
             return None;
         }
         of.members.iter().find_map(|member| {
-            let bits = if of.has_bit_fields { member.bits & 0x00ff_ffff } else { member.bits };
+            let bits = if of.has_bit_fields {
+                member.bits & 0x00ff_ffff
+            } else {
+                member.bits
+            };
             match name_at(&self.strings, member.name) {
                 "" => {
                     let (inner, found) = self.member(self.resolve(member.type_or_value)?, name, depth + 1)?;
@@ -210,10 +231,13 @@ impl Btf {
     fn resolve(&self, number: u32) -> Option<&Type> {
         let mut known = self.types.get(number as usize)?;
         for _ in 0..DEPTH_MAX {
-            if !matches!(known.kind, kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG) {
+            if !matches!(
+                known.kind,
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG
+            ) {
                 return Some(known);
             }
-            known = self.types.get(known.size_or_type as usize)?;
+            known = self.types.get(known.target as usize)?;
         }
         None
     }
@@ -222,22 +246,36 @@ impl Btf {
 impl Type {
     /// Type 0, which is in no file.
     fn void() -> Self {
-        Self { name: 0, kind: 0, has_bit_fields: false, size_or_type: 0, members: Vec::new() }
+        Self {
+            name: 0,
+            kind: 0,
+            has_bit_fields: false,
+            target: 0,
+            members: Vec::new(),
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, BtfError> {
-        let (name, info, size_or_type) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let (name, info, target) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (count, kind) = (info as usize & 0xffff, info >> 24 & 0x1f);
         let mut members = Vec::new();
         match kind {
             kind::STRUCT | kind::UNION => {
                 for _ in 0..count {
-                    members.push(Member { name: reader.u32()?, type_or_value: reader.u32()?, bits: reader.u32()? });
+                    members.push(Member {
+                        name: reader.u32()?,
+                        type_or_value: reader.u32()?,
+                        bits: reader.u32()?,
+                    });
                 }
             }
             kind::ENUM => {
                 for _ in 0..count {
-                    members.push(Member { name: reader.u32()?, type_or_value: reader.u32()?, bits: 0 });
+                    members.push(Member {
+                        name: reader.u32()?,
+                        type_or_value: reader.u32()?,
+                        bits: 0,
+                    });
                 }
             }
             kind::INT | kind::VAR | kind::DECL_TAG => reader.skip(4)?,
@@ -246,9 +284,19 @@ impl Type {
             kind::DATASEC | kind::ENUM64 => reader.skip(count * 12)?,
             // Pointers, forward declarations, typedefs, qualifiers, functions, floats, tags: nothing follows.
             2 | 7..=12 | 16 | 18 => {}
-            _ => return Err(BtfError::Format("it holds a kind of type that this version does not know")),
+            _ => {
+                return Err(BtfError::Format(
+                    "it holds a kind of type that this version does not know",
+                ));
+            }
         }
-        Ok(Self { name, kind, has_bit_fields: info >> 31 == 1, size_or_type, members })
+        Ok(Self {
+            name,
+            kind,
+            has_bit_fields: info >> 31 == 1,
+            target,
+            members,
+        })
     }
 }
 
@@ -256,14 +304,19 @@ impl Type {
 fn name_at(strings: &[u8], offset: u32) -> &str {
     let rest = strings.get(offset as usize..).unwrap_or_default();
     let end = rest.iter().position(|byte| *byte == 0).unwrap_or(0);
-    rest.get(..end).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
+    rest.get(..end)
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .unwrap_or_default()
 }
 
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], BtfError> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(BtfError::Format("it is cut off"))?;
+        let (head, rest) = self
+            .0
+            .split_first_chunk::<N>()
+            .ok_or(BtfError::Format("it is cut off"))?;
         self.0 = rest;
         Ok(*head)
     }
@@ -290,19 +343,48 @@ mod tests {
     /// BTF of `struct outer { int first; union { struct { int deep; }; int other; }; }; enum colour { RED = 7 };`
     fn example() -> Vec<u8> {
         let strings = b"\0outer\0first\0deep\0other\0colour\0RED\0btf_trace_x\0";
-        let name = |text: &[u8]| strings.windows(text.len()).position(|window| window == text).unwrap() as u32;
+        let word_of = |number: usize| u32::try_from(number).unwrap();
+        let name = |text: &[u8]| word_of(strings.windows(text.len()).position(|window| window == text).unwrap());
         let mut types = Vec::new();
         let mut word = |value: u32| types.extend(value.to_ne_bytes());
-        for value in [0, kind::INT << 24, 4, 32] { word(value); } // 1: int
-        for value in [0, kind::STRUCT << 24 | 1, 4, name(b"deep"), 1, 0] { word(value); } // 2
-        for value in [0, kind::UNION << 24 | 2, 4, 0, 2, 0, name(b"other"), 1, 0] { word(value); } // 3
-        for value in [name(b"outer"), kind::STRUCT << 24 | 2, 8, name(b"first"), 1, 0, 0, 3, 32] { word(value); } // 4
-        for value in [name(b"colour"), kind::ENUM << 24 | 1, 4, name(b"RED"), 7] { word(value); } // 5
-        for value in [name(b"btf_trace_x"), kind::TYPEDEF << 24, 1] { word(value); } // 6
+        for value in [0, kind::INT << 24, 4, 32] {
+            word(value);
+        } // 1: int
+        for value in [0, kind::STRUCT << 24 | 1, 4, name(b"deep"), 1, 0] {
+            word(value);
+        } // 2
+        for value in [0, kind::UNION << 24 | 2, 4, 0, 2, 0, name(b"other"), 1, 0] {
+            word(value);
+        } // 3
+        for value in [
+            name(b"outer"),
+            kind::STRUCT << 24 | 2,
+            8,
+            name(b"first"),
+            1,
+            0,
+            0,
+            3,
+            32,
+        ] {
+            word(value);
+        } // 4
+        for value in [name(b"colour"), kind::ENUM << 24 | 1, 4, name(b"RED"), 7] {
+            word(value);
+        } // 5
+        for value in [name(b"btf_trace_x"), kind::TYPEDEF << 24, 1] {
+            word(value);
+        } // 6
         let mut bytes = Vec::new();
         bytes.extend(MAGIC.to_ne_bytes());
         bytes.extend([1, 0]);
-        for value in [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
+        for value in [
+            24,
+            0,
+            word_of(types.len()),
+            word_of(types.len()),
+            word_of(strings.len()),
+        ] {
             bytes.extend(value.to_ne_bytes());
         }
         bytes.extend(types);
@@ -319,8 +401,14 @@ mod tests {
         assert_eq!(btf.enumerator("colour", "RED"), Ok(7));
         assert!(btf.has_tracepoint("x"));
         assert!(!btf.has_tracepoint("y"));
-        assert_eq!(btf.offset("outer", "gone").unwrap_err().to_string(), "struct outer of this kernel has no gone");
-        assert_eq!(btf.offset("inner", "x").unwrap_err().to_string(), "this kernel has no struct inner");
+        assert_eq!(
+            btf.offset("outer", "gone").unwrap_err().to_string(),
+            "struct outer of this kernel has no gone"
+        );
+        assert_eq!(
+            btf.offset("inner", "x").unwrap_err().to_string(),
+            "this kernel has no struct inner"
+        );
     }
 
     #[test]

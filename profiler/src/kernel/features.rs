@@ -28,7 +28,10 @@ impl Features {
     pub fn probe() -> Self {
         let btf = fs::read(KERNEL_BTF).ok().and_then(|bytes| Btf::parse(&bytes).ok());
         let missing = |btf: &Btf| {
-            crate::probes::TRACEPOINTS.into_iter().filter(|name| !btf.has_tracepoint(name)).collect()
+            crate::probes::TRACEPOINTS
+                .into_iter()
+                .filter(|name| !btf.has_tracepoint(name))
+                .collect()
         };
         let security = Path::new("/sys/kernel/security");
         Self {
@@ -45,7 +48,10 @@ impl Features {
 }
 
 fn read(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
 }
 
 /// The word that is marked in a line such as `none [integrity] confidentiality`.
@@ -73,7 +79,10 @@ mod tests {
 
     #[test]
     fn marked_words_are_found() {
-        assert_eq!(chosen("none [integrity] confidentiality", '[', ']').as_deref(), Some("integrity"));
+        assert_eq!(
+            chosen("none [integrity] confidentiality", '[', ']').as_deref(),
+            Some("integrity")
+        );
         assert_eq!(chosen("none voluntary (full) lazy", '(', ')').as_deref(), Some("full"));
         assert_eq!(chosen("none", '[', ']'), None);
     }
@@ -82,6 +91,9 @@ mod tests {
     fn a_kernel_that_chose_at_boot_does_not_say_what() {
         assert_eq!(preemption_in("#1 SMP PREEMPT_DYNAMIC Debian 6.12"), None);
         assert_eq!(preemption_in("#1 SMP PREEMPT Debian").as_deref(), Some("full"));
-        assert_eq!(preemption_in("#1 SMP Debian 5.10").as_deref(), Some("none or voluntary"));
+        assert_eq!(
+            preemption_in("#1 SMP Debian 5.10").as_deref(),
+            Some("none or voluntary")
+        );
     }
 }

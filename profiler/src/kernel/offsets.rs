@@ -79,13 +79,21 @@ impl Registers {
     #[cfg(target_arch = "x86_64")]
     fn find(btf: &Btf) -> Result<Self, BtfError> {
         let at = |field: &str| btf.offset("pt_regs", field);
-        Ok(Self { syscall: at("orig_ax")?, arguments: (at("di")?, at("si")?, at("dx")?), code_segment: at("cs")? })
+        Ok(Self {
+            syscall: at("orig_ax")?,
+            arguments: (at("di")?, at("si")?, at("dx")?),
+            code_segment: at("cs")?,
+        })
     }
 
     /// x8 keeps the number and x0 to x2 hold the arguments at entry (arch/arm64/kernel/syscall.c).
     #[cfg(target_arch = "aarch64")]
     fn find(btf: &Btf) -> Result<Self, BtfError> {
         let first = btf.offset("pt_regs", "regs")?;
-        Ok(Self { syscall: first + 64, arguments: (first, first + 8, first + 16), code_segment: Offsets::NONE })
+        Ok(Self {
+            syscall: first + 64,
+            arguments: (first, first + 8, first + 16),
+            code_segment: Offsets::NONE,
+        })
     }
 }

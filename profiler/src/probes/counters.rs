@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 
-use aya::maps::{ArrayOfMaps, IterableMap as _, MapData};
+use aya::maps::{ArrayOfMaps, MapData};
 use profiler_common::{Key, Value};
 
-use super::{ProbeError, Wire, batch};
-
-type Generation = aya::maps::HashMap<MapData, Wire<Key>, Wire<Value>>;
+use super::{ProbeError, batch};
 
 /// The table is replaced once it is this full, in percent: what comes meanwhile needs room.
 const REPLACE_AT_PERCENT: usize = 60;
@@ -28,16 +26,21 @@ pub struct Delta {
 
 /// The current generation of counters, and what was last read of it.
 pub struct Counters {
-    outer: ArrayOfMaps<MapData, Generation>,
-    current: Generation,
+    outer: ArrayOfMaps<MapData, MapData>,
+    current: MapData,
     capacity: u32,
     seen: HashMap<Key, u64>,
 }
 
 impl Counters {
     /// Puts a first generation in place.
-    pub(super) fn new(outer: ArrayOfMaps<MapData, Generation>, capacity: u32) -> Result<Self, ProbeError> {
-        let mut counters = Self { outer, current: generation(capacity)?, capacity, seen: HashMap::new() };
+    pub(super) fn new(outer: ArrayOfMaps<MapData, MapData>, first: MapData, capacity: u32) -> Result<Self, ProbeError> {
+        let mut counters = Self {
+            outer,
+            current: first,
+            capacity,
+            seen: HashMap::new(),
+        };
         counters.publish()?;
         Ok(counters)
     }
@@ -60,7 +63,10 @@ impl Counters {
     /// # Errors
     /// [`ProbeError::Refused`].
     pub fn replace(&mut self, mut each: impl FnMut(Delta)) -> Result<(), ProbeError> {
-        let old = std::mem::replace(&mut self.current, generation(self.capacity)?);
+        let next = batch::create_like(self.current.fd().as_fd())
+            .map_err(|error| ProbeError::refused("a new table of counters", &error))?;
+        let next = MapData::from_fd(next).map_err(|error| ProbeError::refused("a new table of counters", &error))?;
+        let old = std::mem::replace(&mut self.current, next);
         // Returns once no program runs that could still count in the old one.
         self.publish()?;
         read(&old, &mut self.seen, &mut each)?;
@@ -79,22 +85,25 @@ impl Counters {
     }
 
     fn publish(&mut self) -> Result<(), ProbeError> {
-        self.outer.set(0, &self.current, 0).map_err(|error| ProbeError::refused("a new table of counters", &error))
+        self.outer
+            .set(0, &self.current, 0)
+            .map_err(|error| ProbeError::refused("a new table of counters", &error))
     }
 }
 
-fn read(from: &Generation, seen: &mut HashMap<Key, u64>, each: &mut impl FnMut(Delta)) -> Result<(), ProbeError> {
-    batch::for_each(from.map().fd().as_fd(), |key: Key, value: Value| {
+fn read(from: &MapData, seen: &mut HashMap<Key, u64>, each: &mut impl FnMut(Delta)) -> Result<(), ProbeError> {
+    batch::for_each(from.fd().as_fd(), |key: Key, value: Value| {
         let before = seen.insert(key, value.count).unwrap_or_default();
         // Another processor may add between two readings, never subtract.
         let count = value.count.saturating_sub(before);
         if count > 0 {
-            each(Delta { key, count, first: value.first, last: value.last });
+            each(Delta {
+                key,
+                count,
+                first: value.first,
+                last: value.last,
+            });
         }
     })
     .map_err(|error| ProbeError::refused("reading the counters", &error))
-}
-
-fn generation(capacity: u32) -> Result<Generation, ProbeError> {
-    Generation::create(capacity, 0).map_err(|error| ProbeError::refused("a table of counters", &error))
 }

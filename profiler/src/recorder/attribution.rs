@@ -79,8 +79,15 @@ impl Attribution {
         }
         self.by_path.insert(path.to_vec(), id);
         let container = match self.scope.clone() {
-            Scope::Run { cgroup, path: own, workload, image } => {
-                let is_below = path.strip_prefix(own.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+            Scope::Run {
+                cgroup,
+                path: own,
+                workload,
+                image,
+            } => {
+                let is_below = path
+                    .strip_prefix(own.as_slice())
+                    .is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
                 is_below.then(|| {
                     self.containers
                         .entry(cgroup)
@@ -93,11 +100,19 @@ impl Attribution {
         if container.is_none() {
             self.excluded.push(id);
         }
-        self.homes.insert(id, Home { path: path.to_vec(), container });
+        self.homes.insert(
+            id,
+            Home {
+                path: path.to_vec(),
+                container,
+            },
+        );
     }
 
     fn recognised(&mut self, id: u64, path: &[u8], clock: Clock, partial: bool) -> Option<u64> {
-        let Recognised::Workload(found) = recognise(path) else { return None };
+        let Recognised::Workload(found) = recognise(path) else {
+            return None;
+        };
         // A sub-cgroup belongs to the container above it; if that one's own cgroup was never seen, it stands for it.
         let home = self.by_path.get(&found.cgroup).copied().unwrap_or(id);
         let workload = Workload {
@@ -106,7 +121,11 @@ impl Attribution {
             name: found.workload.name,
             container: found.workload.container.unwrap_or_else(|| "main".to_owned()),
         };
-        let image = Image { repository: found.repository, tag: None, digest: None };
+        let image = Image {
+            repository: found.repository,
+            tag: None,
+            digest: None,
+        };
         self.containers
             .entry(home)
             .or_insert_with(|| container(home, workload, found.id, image, &found.cgroup, clock, partial));
@@ -115,7 +134,17 @@ impl Attribution {
 
     /// A cgroup that is nobody's workload, whatever its path says.
     pub fn exclude(&mut self, id: u64, path: &[u8]) {
-        if self.homes.insert(id, Home { path: path.to_vec(), container: None }).is_none() {
+        if self
+            .homes
+            .insert(
+                id,
+                Home {
+                    path: path.to_vec(),
+                    container: None,
+                },
+            )
+            .is_none()
+        {
             self.excluded.push(id);
         }
     }
@@ -187,5 +216,14 @@ fn container(
     partial: bool,
 ) -> Container {
     let now = clock.utc(boot_ns());
-    Container { cgroup_id, workload, id, image, cgroup_path: path.to_vec(), started: now, alive_until: now, partial }
+    Container {
+        cgroup_id,
+        workload,
+        id,
+        image,
+        cgroup_path: path.to_vec(),
+        started: now,
+        alive_until: now,
+        partial,
+    }
 }

@@ -44,7 +44,9 @@ pub(super) struct Described {
 
 impl Described {
     pub(super) fn file(&self, file: &FileIdentity, lineage: u64) -> Option<&File> {
-        self.files.get(&(*file, lineage)).or_else(|| self.earlier.get(&(*file, lineage)))
+        self.files
+            .get(&(*file, lineage))
+            .or_else(|| self.earlier.get(&(*file, lineage)))
     }
 
     pub(super) fn image(&self, id: u64) -> Option<&Image> {
@@ -65,12 +67,7 @@ impl Described {
     }
 
     /// Takes a message of the ring buffer.
-    pub(super) fn take(
-        &mut self,
-        message: &[u8],
-        attribution: &mut Attribution,
-        clock: Clock,
-    ) -> Result<(), Reason> {
+    pub(super) fn take(&mut self, message: &[u8], attribution: &mut Attribution, clock: Clock) -> Result<(), Reason> {
         let record: Record = pod::read(message).ok_or(Reason::Decode)?;
         match record.kind {
             record::FILE => {
@@ -98,7 +95,11 @@ impl Described {
     fn take_image(&mut self, record: &Record) -> Result<(), Reason> {
         let file = self.file_of(record, None)?;
         let overlay = overlay_of(record, &file.path);
-        let mut image = Image { file, loader: None, overlay };
+        let mut image = Image {
+            file,
+            loader: None,
+            overlay,
+        };
         match loader_of(record, &image) {
             Ok(loader) => image.loader = loader,
             Err(Unresolved) => self.losses.push((None, Reason::UnresolvedPath)),
@@ -119,15 +120,16 @@ impl Described {
             let program = FilePath::canonical(chain.pop()?);
             image.is_some_and(|image| image.file.path == program).then_some(chain)
         });
-        let files = match chain {
-            Some(chain) => {
-                let overlay = image.and_then(|image| image.overlay.as_deref());
-                chain.into_iter().map(|path| file_at(path, overlay)).collect()
-            }
-            None => {
-                self.losses.push((Some(script.record.key.cgroup), Reason::UnresolvedPath));
-                vec![File { path: FilePath::new(name, Origin::AsCalled), backing: None }]
-            }
+        let files = if let Some(chain) = chain {
+            let overlay = image.and_then(|image| image.overlay.as_deref());
+            chain.into_iter().map(|path| file_at(path, overlay)).collect()
+        } else {
+            self.losses
+                .push((Some(script.record.key.cgroup), Reason::UnresolvedPath));
+            vec![File {
+                path: FilePath::new(name, Origin::AsCalled),
+                backing: None,
+            }]
         };
         self.scripts.insert(script.record.key, files);
         Ok(())
@@ -139,8 +141,11 @@ fn file_at(path: Vec<u8>, overlay: Option<&[u8]>) -> File {
     let backing = overlay
         .and_then(|overlay| path.strip_prefix(overlay))
         .filter(|rest| rest.starts_with(b"/"))
-        .map(|rest| FilePath::canonical(rest));
-    File { path: FilePath::canonical(path), backing }
+        .map(FilePath::canonical);
+    File {
+        path: FilePath::canonical(path),
+        backing,
+    }
 }
 
 /// Where a process's paths begin: its own root, and where it has ended, ours.
@@ -153,7 +158,9 @@ struct Unresolved;
 /// The dynamic loader of an executable.
 fn loader_of(record: &Record, image: &Image) -> Result<Option<File>, Unresolved> {
     for root in roots(record.tgid) {
-        let Some(program) = open_program(record, image, &root) else { continue };
+        let Some(program) = open_program(record, image, &root) else {
+            continue;
+        };
         let name = match elf_interpreter(&program) {
             Ok(Some(name)) => name,
             // Statically linked, or run by an interpreter that binfmt_misc knows.
@@ -204,7 +211,9 @@ fn backing_of(record: &Record, path: &FilePath) -> Option<FilePath> {
     if !has(record, flags::OVERLAY) || has(record, flags::OVERLAY_PART) {
         return None;
     }
-    let below = usize::try_from(record.walk.below_mount).ok().filter(|below| *below < PATH_BYTES)?;
+    let below = usize::try_from(record.walk.below_mount)
+        .ok()
+        .filter(|below| *below < PATH_BYTES)?;
     let layer = record.path.get(below..PATH_BYTES)?;
     (layer != path.as_bytes()).then(|| FilePath::new(layer, path.origin()))
 }

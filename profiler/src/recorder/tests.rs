@@ -1,0 +1,318 @@
+//! The recorder, fed by hand with what the probes would send.
+
+use std::net::IpAddr;
+
+use baselines::behaviour::Action;
+use baselines::workload::{Image as ImageName, Workload};
+use profiler_common::{PATH_BYTES, Record, flags, record};
+
+use super::attribution::Scope;
+use super::*;
+
+const CGROUP: u64 = 7;
+const PROGRAM: u64 = 100;
+
+fn clock() -> Clock {
+    Clock::now()
+}
+
+fn recorder() -> Recorder {
+    let text = str::to_owned;
+    let workload = Workload {
+        namespace: text("host"),
+        kind: text("run"),
+        name: text("a"),
+        container: text("a"),
+    };
+    let image = ImageName {
+        repository: text("a"),
+        tag: None,
+        digest: None,
+    };
+    let mut attribution = Attribution::new(Scope::Run {
+        cgroup: CGROUP,
+        path: b"/run".to_vec(),
+        workload,
+        image,
+    });
+    attribution.appeared(CGROUP, b"/run", clock());
+    Recorder::new(attribution)
+}
+
+/// A record whose path ends where the probes end it.
+fn message(kind: u32, id: u64, key: Key, path: &[u8], set: u32) -> Vec<u8> {
+    let mut message: Record = pod::zeroed();
+    let start = PATH_BYTES - path.len();
+    message.path[start..PATH_BYTES].copy_from_slice(path);
+    (message.kind, message.id, message.key, message.tgid) = (kind, id, key, u32::MAX);
+    message.walk.position = start as u64;
+    message.walk.below_mount = PATH_BYTES as u64;
+    message.walk.flags = set.into();
+    message.file = pod::cast(key.object);
+    pod::bytes_of(&message).to_vec()
+}
+
+fn key(kind: u8, object: [u64; 8]) -> Key {
+    Key {
+        cgroup: CGROUP,
+        subject: PROGRAM,
+        kind,
+        access: 1,
+        object,
+        ..pod::zeroed()
+    }
+}
+
+fn delta(key: Key, count: u64) -> Delta {
+    let now = crate::clock::boot_ns();
+    Delta {
+        key,
+        count,
+        first: now,
+        last: now,
+    }
+}
+
+/// The subject's description. Its file does not exist, so its loader stays unknown: one loss.
+fn program() -> Vec<u8> {
+    message(record::IMAGE, PROGRAM, pod::zeroed(), b"/no/such/program", 0)
+}
+
+fn counts(flush: &Flush) -> Vec<(String, u64)> {
+    let mut counts: Vec<_> = flush
+        .observations
+        .iter()
+        .map(|seen| (seen.behaviour.to_string(), seen.count))
+        .collect();
+    counts.sort();
+    counts
+}
+
+fn lost(flush: &Flush) -> Vec<(Option<u64>, Reason, u64)> {
+    let mut lost: Vec<_> = flush
+        .losses
+        .iter()
+        .map(|loss| (loss.cgroup_id, loss.reason, loss.count))
+        .collect();
+    lost.sort();
+    lost
+}
+
+#[test]
+fn a_count_waits_for_its_description_in_whatever_order_they_come() {
+    let file = key(kind::OPEN, [1; 8]);
+    let described = message(record::FILE, 0, file, b"/etc/hosts", 0);
+    let expected = vec![("/no/such/program opens /etc/hosts (read)".to_owned(), 5)];
+
+    let mut recorder = recorder();
+    recorder.count(delta(file, 5), clock());
+    assert_eq!(counts(&recorder.flush(clock())), [], "nobody knows yet what it was");
+    recorder.describe(&program(), clock());
+    assert_eq!(counts(&recorder.flush(clock())), [], "nor which file");
+    recorder.describe(&described, clock());
+    assert_eq!(counts(&recorder.flush(clock())), expected);
+    assert_eq!(counts(&recorder.flush(clock())), [], "counted once");
+
+    recorder = self::recorder();
+    recorder.describe(&described, clock());
+    recorder.describe(&program(), clock());
+    recorder.count(delta(file, 2), clock());
+    recorder.count(delta(file, 3), clock());
+    assert_eq!(counts(&recorder.flush(clock())), expected);
+}
+
+#[test]
+fn what_is_never_described_is_a_loss_with_a_number() {
+    let mut recorder = recorder();
+    recorder.describe(&program(), clock());
+    recorder.count(delta(key(kind::OPEN, [1; 8]), 5), clock());
+    recorder.count(
+        delta(
+            Key {
+                cgroup: 8,
+                ..key(kind::OPEN, [2; 8])
+            },
+            3,
+        ),
+        clock(),
+    );
+    recorder.give_up_waiting(clock());
+    let flush = recorder.flush(clock());
+    assert_eq!(counts(&flush), []);
+    let expected = [
+        (None, Reason::UnresolvedPath, 1),
+        (Some(CGROUP), Reason::Undescribed, 5),
+        (Some(8), Reason::UnresolvedCgroup, 3),
+    ];
+    assert_eq!(lost(&flush), expected);
+}
+
+#[test]
+fn counts_of_the_last_generation_still_find_their_description() {
+    let file = key(kind::OPEN, [1; 8]);
+    let mut recorder = recorder();
+    recorder.describe(&program(), clock());
+    recorder.describe(&message(record::FILE, 0, file, b"/etc/hosts", 0), clock());
+    recorder.next_generation();
+    recorder.count(delta(file, 1), clock());
+    assert_eq!(counts(&recorder.flush(clock())).len(), 1);
+}
+
+#[test]
+fn an_execution_opens_what_no_system_call_shows() {
+    let execution = Execution {
+        image: 101,
+        ..pod::zeroed()
+    };
+    let mut recorder = recorder();
+    recorder.describe(&program(), clock());
+    recorder.describe(
+        &message(record::IMAGE, 101, pod::zeroed(), b"/no/such/tool", 0),
+        clock(),
+    );
+    recorder.count(delta(key(kind::EXEC, pod::cast(execution)), 4), clock());
+    let expected = [
+        ("/no/such/program executes /no/such/tool".to_owned(), 4),
+        ("/no/such/program opens /no/such/tool (read)".to_owned(), 4),
+    ];
+    assert_eq!(counts(&recorder.flush(clock())), expected);
+}
+
+#[test]
+fn addresses_are_the_ones_that_were_passed() {
+    let v4 = Peer {
+        address: [0; 16],
+        port: 443,
+        family: 2,
+        protocol: 6,
+        padding: [0; 42],
+    };
+    let v4 = Peer {
+        address: [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ..v4
+    };
+    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
+    let mapped = Peer {
+        address: mapped,
+        family: 10,
+        protocol: 17,
+        ..v4
+    };
+    let mut recorder = recorder();
+    recorder.describe(&program(), clock());
+    recorder.count(delta(key(kind::CONNECT, pod::cast(v4)), 1), clock());
+    recorder.count(delta(key(kind::CONNECT, pod::cast(mapped)), 1), clock());
+    let mut seen: Vec<_> = recorder
+        .flush(clock())
+        .observations
+        .into_iter()
+        .map(|seen| seen.behaviour.action)
+        .collect();
+    seen.sort();
+    let connect = |address: &str, protocol| Action::Connect {
+        address: address.parse::<IpAddr>().unwrap(),
+        port: 443,
+        protocol,
+    };
+    assert_eq!(
+        seen,
+        [
+            connect("10.0.0.1", Protocol::Tcp),
+            connect("::ffff:10.0.0.1", Protocol::Udp)
+        ]
+    );
+}
+
+#[test]
+fn paths_say_where_they_come_from() {
+    let cases: [(&[u8], u32, &[u8], Origin); 6] = [
+        (b"/etc/hosts", 0, b"/etc/hosts", Origin::Canonical),
+        (b"", 0, b"/", Origin::Canonical),
+        (b"/x (deleted)", flags::DELETED, b"/x (deleted)", Origin::Deleted),
+        (
+            b"/memfd:code",
+            flags::PATHLESS | flags::UNREACHABLE,
+            b"memfd:code",
+            Origin::Memfd,
+        ),
+        (b"/outside", flags::UNREACHABLE, b"/outside", Origin::Unreachable),
+        (b"/tail", flags::CUT, b"/tail", Origin::Cut),
+    ];
+    for (bytes, set, expected, origin) in cases {
+        let file = key(kind::OPEN, [1; 8]);
+        let mut recorder = recorder();
+        recorder.describe(&program(), clock());
+        recorder.describe(&message(record::FILE, 0, file, bytes, set), clock());
+        recorder.count(delta(file, 1), clock());
+        let flush = recorder.flush(clock());
+        let Action::Open { path, .. } = &flush.observations[0].behaviour.action else {
+            panic!("an open")
+        };
+        assert_eq!((path.as_bytes(), path.origin()), (expected, origin));
+    }
+}
+
+#[test]
+fn an_overlay_below_the_root_has_a_path_in_its_layer() {
+    let file = key(kind::OPEN, [1; 8]);
+    let mut described: Record = pod::read(&message(record::FILE, 0, file, b"/mnt/etc/hosts", flags::OVERLAY)).unwrap();
+    described.walk.below_mount = (PATH_BYTES - b"/etc/hosts".len()) as u64;
+    let mut recorder = recorder();
+    recorder.describe(&program(), clock());
+    recorder.describe(pod::bytes_of(&described), clock());
+    recorder.count(delta(file, 1), clock());
+    let flush = recorder.flush(clock());
+    let Action::Open { backing, .. } = &flush.observations[0].behaviour.action else {
+        panic!("an open")
+    };
+    assert_eq!(backing.as_ref().map(FilePath::as_bytes), Some(b"/etc/hosts".as_slice()));
+}
+
+#[test]
+fn damaged_messages_are_counted_and_nothing_else() {
+    let whole = message(record::FILE, 0, key(kind::OPEN, [1; 8]), b"/x", 0);
+    let mut beyond: Record = pod::read(&whole).unwrap();
+    beyond.walk.position = u64::MAX;
+    let mut unknown: Record = pod::read(&whole).unwrap();
+    unknown.kind = 99;
+    let mut recorder = recorder();
+    let messages = [
+        &[][..],
+        &whole[..whole.len() - 1],
+        pod::bytes_of(&beyond),
+        pod::bytes_of(&unknown),
+    ];
+    for message in messages {
+        recorder.describe(message, clock());
+    }
+    assert_eq!(lost(&recorder.flush(clock())), [(None, Reason::Decode, 4)]);
+}
+
+#[test]
+fn counts_of_a_removed_cgroup_still_belong_to_it() {
+    let mut attribution = Attribution::new(Scope::Host);
+    attribution.appeared(20, b"/system.slice/a.service", clock());
+    attribution.appeared(21, b"/system.slice/a.service/worker", clock());
+    attribution.appeared(22, b"/system.slice", clock());
+    assert_eq!(
+        attribution.container_of(21),
+        Some(20),
+        "a sub-cgroup belongs to its unit"
+    );
+    assert_eq!(attribution.container_of(22), None, "a slice is no workload");
+    assert_eq!(attribution.take_excluded(), [22]);
+    let now = UtcTime::now();
+    attribution.gone(21);
+    attribution.gone(20);
+    assert_eq!(attribution.flush(now).len(), 1, "it is written once more");
+    assert_eq!(
+        attribution.container_of(21),
+        Some(20),
+        "what was counted last is still attributed"
+    );
+    assert_eq!(attribution.flush(now), []);
+    assert_eq!(attribution.container_of(21), None);
+    let mut dead = attribution.take_dead();
+    dead.sort_unstable();
+    assert_eq!(dead, [20, 21]);
+}
