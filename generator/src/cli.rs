@@ -16,15 +16,19 @@ pub const RECORDING_VARIABLE: &str = "WARDLINE_RECORDING";
 
 /// Turn what workloads were seen doing into baselines to read and Tetragon policies to review
 #[derive(Debug, Parser)]
-#[command(name = "generate", version, after_help = "\
+#[command(
+    name = "generate",
+    version,
+    after_help = "\
 Examples:
-  generate baselines                            one document per image, in baselines-out/
-  generate policies                             one TracingPolicy per image, in policies/, in monitor mode
-  generate policies --baselines baselines-out   the same from reviewed (or edited) documents
-  generate policies --recording a.db b.db       what several nodes recorded, added up
+  generate baselines                            documents in baselines-out/
+  generate policies                             policies in policies/
+  generate policies --baselines baselines-out   from (edited) documents
+  generate policies --recording a.db b.db       what several nodes recorded
   source <(generate completions bash)           completions for this shell
 
-Exit codes: 0 done, 1 failed (nothing half-written), 2 wrong usage.")]
+Exit codes: 0 done, 1 failed (nothing half-written), 2 wrong usage."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -36,21 +40,23 @@ pub struct Cli {
 pub enum Command {
     /// Write one baseline document per image
     #[command(after_help = "\
-A baseline says what an image did, how often, in how many containers, when, and what could not be recorded. Documents
-are sorted and the same to the byte for the same recordings, so that they can be kept and compared in git.
+A baseline says what an image did, how often, in how many containers, when,
+and what could not be recorded. Documents are sorted and the same to the byte
+for the same recordings, so that they can be kept and compared in git.
 
 Examples:
   generate baselines --out baselines/
   generate baselines --recording node1.db node2.db -o json")]
     Baselines(Baselines),
-    /// Write one TracingPolicy per image, in monitor mode
+    /// Write one Tetragon policy per image, in monitor mode
     #[command(after_help = "\
-Allowed is exactly what was learned; each value has its evidence as a comment beside it. A policy is written only if it
-reports nothing of its own baseline. In monitor mode it reports the rest and denies nothing.
+Allowed is exactly what was learned; each value has its evidence as a comment
+beside it. A policy is written only if it reports nothing of its own baseline.
+In monitor mode it reports the rest and denies nothing.
 
-Warnings say what a policy cannot express, which losses its baseline has, and what else it applies to. Read them, and
-the comments at the top of each file, before you load one:
-  kubectl apply -f policies/                    in a cluster (`--server-side` for policies of more than 256 KiB)
+Warnings say what a policy cannot express, what its baseline misses, and what
+else it applies to. Read them, and the top of each file, before you load one:
+  kubectl apply --server-side -f policies/      in a cluster
   tetra tracingpolicy add policies/NAME.yaml    on a node without Kubernetes
 
 Examples:
@@ -94,11 +100,13 @@ pub struct Policies {
     pub(crate) listing: Listing,
 }
 
+const RECORDING_HELP: &str =
+    "Recordings to add up [default: the one that WARDLINE_RECORDING names, else /var/lib/wardline/recording.db]";
+
 #[derive(Debug, Args)]
 pub(crate) struct Recordings {
-    /// Recordings to add up [default: $WARDLINE_RECORDING, else /var/lib/wardline/recording.db]
     // The variable is not left to clap: it would count as given, and conflict with --baselines.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(long, value_name = "FILE", num_args = 1.., help = RECORDING_HELP)]
     recording: Vec<PathBuf>,
 }
 
@@ -136,7 +144,9 @@ mod tests {
     #[test]
     fn named_recordings_win_over_the_environment_and_that_over_the_default() {
         let none = Recordings { recording: Vec::new() };
-        let named = Recordings { recording: vec!["a".into(), "b".into()] };
+        let named = Recordings {
+            recording: vec!["a".into(), "b".into()],
+        };
         assert_eq!(named.paths(Some("env".into())), [PathBuf::from("a"), "b".into()]);
         assert_eq!(none.paths(Some("env".into())), [PathBuf::from("env")]);
         assert_eq!(none.paths(Some("".into())), [PathBuf::from(DEFAULT_RECORDING)]);

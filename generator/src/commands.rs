@@ -28,11 +28,13 @@ pub struct Told {
 /// [`Error`] where recordings cannot be read or documents not written.
 pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Result<Told, Error> {
     let baselines = baselines::analysis::baselines(&arguments.recordings.paths(variable))?;
-    let outputs: Vec<Output> = baselines
+    let documents: Vec<String> = baselines.iter().map(document::to_yaml).collect();
+    let outputs: Vec<Output<'_>> = baselines
         .iter()
-        .map(|baseline| Output {
+        .zip(&documents)
+        .map(|(baseline, content)| Output {
             name: format!("{}.yaml", document::file_name(&baseline.image)),
-            content: document::to_yaml(baseline),
+            content,
         })
         .collect();
     files::write_all(&arguments.out, &outputs)?;
@@ -60,9 +62,12 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
             .collect(),
     };
     let policies = compile_all(&inputs, arguments.tetragon)?;
-    let outputs: Vec<Output> = policies
+    let outputs: Vec<Output<'_>> = policies
         .iter()
-        .map(|policy| Output { name: format!("{}.yaml", policy.name), content: policy.yaml.clone() })
+        .map(|policy| Output {
+            name: format!("{}.yaml", policy.name),
+            content: &policy.yaml,
+        })
         .collect();
     files::write_all(&arguments.out, &outputs)?;
     let rows: Vec<PolicyRow> = inputs
@@ -79,26 +84,37 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
 
 /// All policies, or the first reason why not.
 fn compile_all(inputs: &[Input], tetragon: policy::Tetragon) -> Result<Vec<Compiled>, Error> {
-    let mut policies = inputs.iter().map(|input| policy::compile(input, tetragon)).collect::<Result<Vec<_>, _>>()?;
+    let mut policies = inputs
+        .iter()
+        .map(|input| policy::compile(input, tetragon))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut images = BTreeMap::<&str, &Input>::new();
     for (policy, input) in policies.iter().zip(inputs) {
         if images.insert(&policy.name, input).is_some() {
-            return Err(Error::Duplicate { image: input.baseline.image.to_string() });
+            return Err(Error::Duplicate {
+                image: input.baseline.image.to_string(),
+            });
         }
     }
     let mut repositories = BTreeMap::<&str, Vec<String>>::new();
     for input in inputs {
         let image = &input.baseline.image;
-        repositories.entry(&image.repository).or_default().push(image.to_string());
+        repositories
+            .entry(&image.repository)
+            .or_default()
+            .push(image.to_string());
     }
     for (policy, input) in policies.iter_mut().zip(inputs) {
         let image = input.baseline.image.to_string();
-        let versions = repositories.get(input.baseline.image.repository.as_str()).into_iter().flatten();
+        let versions = repositories
+            .get(input.baseline.image.repository.as_str())
+            .into_iter()
+            .flatten();
         let others: Vec<&str> = versions.map(String::as_str).filter(|other| *other != image).collect();
         if !others.is_empty() {
             policy.warnings.push(format!(
                 "selects the containers of {} too, because Tetragon selects by repository: it reports what only they do",
-                crate::evidence::enumerate(&others)
+                crate::evidence::enumerate(others.iter())
             ));
         }
     }
@@ -106,7 +122,11 @@ fn compile_all(inputs: &[Input], tetragon: policy::Tetragon) -> Result<Vec<Compi
 }
 
 fn tell<R: Row>(rows: &[R], how: &cli::Listing, warnings: Vec<String>) -> Result<Told, Error> {
-    let listing = if how.quiet { String::new() } else { listing::list(rows, how.output)? };
+    let listing = if how.quiet {
+        String::new()
+    } else {
+        listing::list(rows, how.output)?
+    };
     Ok(Told { listing, warnings })
 }
 
@@ -131,20 +151,30 @@ impl BaselineRow {
             execs: baseline.behaviours.exec.len(),
             opens: baseline.behaviours.open.len(),
             connects: baseline.behaviours.connect.len(),
-            losses: baseline.losses.iter().fold(0, |sum, loss| sum.saturating_add(loss.count)),
+            losses: baseline
+                .losses
+                .iter()
+                .fold(0, |sum, loss| sum.saturating_add(loss.count)),
             file: folder.join(name).display().to_string(),
         }
     }
 }
 
 impl Row for BaselineRow {
-    const COLUMNS: &'static [&'static str] =
-        &["IMAGE", "CONTAINERS", "EXECS", "OPENS", "CONNECTS", "LOSSES", "FILE"];
+    const COLUMNS: &'static [&'static str] = &["IMAGE", "CONTAINERS", "EXECS", "OPENS", "CONNECTS", "LOSSES", "FILE"];
 
     fn cells(&self) -> Vec<String> {
         let counts = [self.containers, self.execs, self.opens, self.connects].map(|count| count.to_string());
         let [containers, execs, opens, connects] = counts;
-        vec![self.image.clone(), containers, execs, opens, connects, self.losses.to_string(), self.file.clone()]
+        vec![
+            self.image.clone(),
+            containers,
+            execs,
+            opens,
+            connects,
+            self.losses.to_string(),
+            self.file.clone(),
+        ]
     }
 }
 
@@ -177,12 +207,25 @@ impl PolicyRow {
 }
 
 impl Row for PolicyRow {
-    const COLUMNS: &'static [&'static str] =
-        &["IMAGE", "CONTAINERS", "EXECS", "OPENS", "CONNECTS", "WARNINGS", "FILE"];
+    const COLUMNS: &'static [&'static str] = &["IMAGE", "CONTAINERS", "EXECS", "OPENS", "CONNECTS", "WARNINGS", "FILE"];
 
     fn cells(&self) -> Vec<String> {
-        let counts = [self.containers, self.execs, self.opens, self.connects, self.warnings.len()];
+        let counts = [
+            self.containers,
+            self.execs,
+            self.opens,
+            self.connects,
+            self.warnings.len(),
+        ];
         let [containers, execs, opens, connects, warnings] = counts.map(|count| count.to_string());
-        vec![self.image.clone(), containers, execs, opens, connects, warnings, self.file.clone()]
+        vec![
+            self.image.clone(),
+            containers,
+            execs,
+            opens,
+            connects,
+            warnings,
+            self.file.clone(),
+        ]
     }
 }

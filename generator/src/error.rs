@@ -15,16 +15,9 @@ pub enum Error {
     #[diagnostic(transparent)]
     Analysis(#[from] baselines::analysis::Error),
     /// A baseline document cannot be read.
-    #[error("cannot use the baseline {}", path.display())]
-    #[diagnostic(help("{help}"))]
-    Document {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-        /// What to do.
-        help: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Document(#[from] baselines::document::DocumentError),
     /// A folder without baselines.
     #[error("there is no baseline in {}", folder.display())]
     #[diagnostic(help("baselines are files that end in .yaml; `generate baselines --out {}` writes them", folder.display()))]
@@ -40,7 +33,9 @@ pub enum Error {
         image: String,
     },
     /// A baseline of nothing that could be selected.
-    #[error("the image `{image}` cannot be selected: its repository is empty, or has characters that Tetragon does not read")]
+    #[error(
+        "the image `{image}` cannot be selected: its repository is empty, or has characters that Tetragon does not read"
+    )]
     #[diagnostic(help(
         "correct image.repository in the baseline and use --baselines; an empty one would select every container whose \
          image Tetragon does not know"
@@ -51,7 +46,9 @@ pub enum Error {
     },
     /// A policy that must not be written.
     #[error("the policy for {image} does not pass its own check, so nothing was written")]
-    #[diagnostic(help("this is a defect of `generate`: please report it with the baseline, after removing what is secret"))]
+    #[diagnostic(help(
+        "this is a defect of `generate`: please report it with the baseline, after removing what is secret"
+    ))]
     SelfCheck {
         /// The image.
         image: String,
@@ -90,7 +87,12 @@ impl Error {
     /// For `map_err` on file operations.
     pub(crate) fn file(doing: &'static str, path: &Path, help: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { doing, path, source, help }
+        move |source| Self::File {
+            doing,
+            path,
+            source,
+            help,
+        }
     }
 }
 
@@ -105,20 +107,20 @@ impl Error {
 /// );
 /// ```
 pub fn explain(error: &dyn Diagnostic) -> String {
-    let mut text = format!("error: {}\n", printable(&error.to_string()));
+    let mut lines = vec![format!("error: {}\n", printable(&error.to_string()))];
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let why = printable(&cause.to_string());
         // Some messages end with their cause already.
-        if !text.contains(&why) {
-            text.push_str(&format!("  why: {why}\n"));
+        if !lines.iter().any(|line| line.contains(&why)) {
+            lines.push(format!("  why: {why}\n"));
         }
         source = cause.source();
     }
-    if let Some(help) = error.help() {
-        text.push_str(&format!("  help: {}\n", printable(&help.to_string())));
-    }
-    text
+    let help = error
+        .help()
+        .map(|help| format!("  help: {}\n", printable(&help.to_string())));
+    lines.into_iter().chain(help).collect()
 }
 
 /// One line of text that cannot steer the terminal: names in messages come from workloads.

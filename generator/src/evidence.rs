@@ -28,19 +28,40 @@ pub(crate) struct Use<'a> {
 /// Several behaviours can need one value. Counts add up; containers do not, because the same container may have shown
 /// several of them, so the largest number is given, as a lower bound.
 pub(crate) fn describe(uses: &[Use<'_>], containers: usize) -> String {
-    let count = uses.iter().fold(0_u64, |sum, used| sum.saturating_add(used.evidence.count));
-    let seen_in = uses.iter().map(|used| used.evidence.containers).max().unwrap_or_default();
+    let count = uses
+        .iter()
+        .fold(0_u64, |sum, used| sum.saturating_add(used.evidence.count));
+    let seen_in = uses
+        .iter()
+        .map(|used| used.evidence.containers)
+        .max()
+        .unwrap_or_default();
     let is_bound = uses.len() > 1 && usize::try_from(seen_in).is_ok_and(|seen_in| seen_in < containers);
-    let phases: BTreeSet<Phase> = uses.iter().flat_map(|used| used.evidence.phases.iter().copied()).collect();
+    let phases: BTreeSet<Phase> = uses
+        .iter()
+        .flat_map(|used| used.evidence.phases.iter().copied())
+        .collect();
     let phases: Vec<&str> = phases.into_iter().map(phase_word).collect();
-    let hows: BTreeSet<&str> = uses.iter().map(|used| used.how.as_str()).filter(|how| !how.is_empty()).collect();
+    let hows: BTreeSet<&str> = uses
+        .iter()
+        .map(|used| used.how.as_str())
+        .filter(|how| !how.is_empty())
+        .collect();
     format!(
         "{count}x in {}{seen_in} of {}, {}, by {}{}",
         if is_bound { "at least " } else { "" },
         counted(containers, "container"),
-        if phases.is_empty() { "in no phase".to_owned() } else { phases.join("+") },
-        enumerate(&busiest(uses)),
-        if hows.is_empty() { String::new() } else { format!(" ({})", enumerate(&Vec::from_iter(hows))) },
+        if phases.is_empty() {
+            "in no phase".to_owned()
+        } else {
+            phases.join("+")
+        },
+        enumerate(busiest(uses).iter()),
+        if hows.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", enumerate(hows.iter()))
+        },
     )
 }
 
@@ -63,11 +84,13 @@ fn busiest(uses: &[Use<'_>]) -> Vec<String> {
 }
 
 /// `a, b, c and 4 more`.
-pub(crate) fn enumerate<S: AsRef<str>>(names: &[S]) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(AsRef::as_ref).collect();
-    match names.len().saturating_sub(NAMES_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+pub(crate) fn enumerate(names: impl ExactSizeIterator<Item: AsRef<str>>) -> String {
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let shown: Vec<String> = names.take(NAMES_MAX).map(|name| name.as_ref().to_owned()).collect();
+    if more == 0 {
+        shown.join(", ")
+    } else {
+        format!("{} and {more} more", shown.join(", "))
     }
 }
 

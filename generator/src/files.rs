@@ -5,63 +5,82 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use baselines::document;
+use baselines::document::{self, DocumentError};
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
 use crate::policy::Input;
 
-/// Every baseline document of a folder (files that end in `.yaml`), sorted by file name.
+/// Every baseline document of a folder (files that end in `.yaml`), sorted by image.
 ///
 /// # Errors
 /// [`Error`] where the folder or one of the documents cannot be read, or there is none.
 pub fn read_baselines(folder: &Path) -> Result<Vec<Input>, Error> {
     let cannot_list = || Error::file("list", folder, "name a folder that `generate baselines --out` wrote");
     let entries = fs::read_dir(folder).map_err(cannot_list())?;
-    let paths = entries.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>().map_err(cannot_list())?;
-    let mut documents: Vec<PathBuf> =
-        paths.into_iter().filter(|path| path.extension().is_some_and(|it| it == "yaml")).collect();
+    let paths = entries
+        .map(|entry| entry.map(|it| it.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(cannot_list())?;
+    let mut documents: Vec<PathBuf> = paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
+        .collect();
     if documents.is_empty() {
-        return Err(Error::NoDocuments { folder: folder.to_owned() });
+        return Err(Error::NoDocuments {
+            folder: folder.to_owned(),
+        });
     }
+    // The first that cannot be read is the same one every time.
     documents.sort();
-    documents.iter().map(|path| read_baseline(path)).collect()
+    let mut inputs = documents
+        .iter()
+        .map(|path| read_baseline(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    inputs.sort_by(|left, right| left.baseline.image.cmp(&right.baseline.image));
+    Ok(inputs)
 }
 
+/// Not [`document::read`], because the hash is of the very bytes that were read.
 fn read_baseline(path: &Path) -> Result<Input, Error> {
     const HELP: &str = "every .yaml file of the folder is read: move away what is no baseline";
-    let unusable = |source: Box<dyn std::error::Error + Send + Sync>, help: String| Error::Document {
-        path: path.to_owned(),
-        source,
-        help,
-    };
-    let cannot_read = || Error::file("read", path, HELP);
     // A FIFO would block, and a device never end.
-    if !fs::metadata(path).map_err(cannot_read())?.is_file() {
-        return Err(unusable("it is no regular file".into(), HELP.to_owned()));
+    if !fs::metadata(path)
+        .map_err(Error::file("look at", path, HELP))?
+        .is_file()
+    {
+        return Err(Error::file("read", path, HELP)(io::Error::other(
+            "it is no regular file",
+        )));
     }
     let mut text = String::new();
-    let limited = File::open(path).map_err(cannot_read())?.take(document::SIZE_MAX.saturating_add(1));
-    let mut limited = io::BufReader::new(limited);
-    limited.read_to_string(&mut text).map_err(cannot_read())?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > document::SIZE_MAX {
-        let problem = format!("it has more than {} bytes", document::SIZE_MAX);
-        return Err(unusable(problem.into(), "a baseline is never that large: was it edited?".to_owned()));
-    }
-    let baseline = document::from_yaml(&text).map_err(|error| {
-        let help = miette::Diagnostic::help(&error).map_or_else(|| HELP.to_owned(), |help| help.to_string());
-        unusable(Box::new(error), help)
+    // One byte more than may be, so that `from_yaml` can tell.
+    let limit = document::SIZE_MAX.saturating_add(1);
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_string(&mut text))
+        .map_err(Error::file("read", path, HELP))?;
+    let baseline = document::from_yaml(&text).map_err(|error| match error {
+        DocumentError::Invalid { line, column, what, .. } => DocumentError::Invalid {
+            file: Some(path.to_owned()),
+            line,
+            column,
+            what,
+        },
+        DocumentError::TooLarge { .. } => DocumentError::TooLarge {
+            file: Some(path.to_owned()),
+        },
+        other => other,
     })?;
     Ok(Input::new(baseline, text.as_bytes()))
 }
 
 /// A file to be written.
 #[derive(Debug)]
-pub struct Output {
+pub struct Output<'a> {
     /// Its name in the folder.
     pub name: String,
     /// All of it.
-    pub content: String,
+    pub content: &'a str,
 }
 
 /// Writes all files into a folder, which is made if it is missing. Other files in it are left alone.
@@ -71,7 +90,7 @@ pub struct Output {
 ///
 /// # Errors
 /// [`Error`] where a target is no regular file, or the operating system refuses.
-pub fn write_all(folder: &Path, outputs: &[Output]) -> Result<(), Error> {
+pub fn write_all(folder: &Path, outputs: &[Output<'_>]) -> Result<(), Error> {
     const HELP: &str = "choose a folder that this user may write to, with enough space, with --out";
     fs::create_dir_all(folder).map_err(Error::file("make the folder", folder, HELP))?;
     for output in outputs {
@@ -81,14 +100,19 @@ pub fn write_all(folder: &Path, outputs: &[Output]) -> Result<(), Error> {
         .iter()
         .map(|output| {
             let target = folder.join(&output.name);
-            stage(folder, &output.content).map(|file| (file, target.clone())).map_err(Error::file("write", &target, HELP))
+            stage(folder, output.content)
+                .map(|file| (file, target.clone()))
+                .map_err(Error::file("write", &target, HELP))
         })
         .collect::<Result<Vec<_>, Error>>()?;
     for (file, target) in staged {
-        file.persist(&target).map_err(|refused| Error::file("write", &target, HELP)(refused.error))?;
+        file.persist(&target)
+            .map_err(|refused| Error::file("write", &target, HELP)(refused.error))?;
     }
     // The names are part of the folder's own content.
-    File::open(folder).and_then(|it| it.sync_all()).map_err(Error::file("flush the folder", folder, HELP))
+    File::open(folder)
+        .and_then(|it| it.sync_all())
+        .map_err(Error::file("flush the folder", folder, HELP))
 }
 
 /// The content in a temporary file beside its target, on disk, with the permissions that a new file would have.
@@ -104,10 +128,17 @@ fn stage(folder: &Path, content: &str) -> io::Result<NamedTempFile> {
 
 /// A rename would replace a symbolic link instead of what it points to, and make a device a file: rather nothing at all.
 fn refuse_unless_ours(target: &Path) -> Result<(), Error> {
-    let refused = |what| Err(Error::Target { path: target.to_owned(), what });
+    let refused = |what| {
+        Err(Error::Target {
+            path: target.to_owned(),
+            what,
+        })
+    };
     match fs::symlink_metadata(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::file("look at", target, "choose another folder with --out")(error)),
+        Err(error) => Err(Error::file("look at", target, "choose another folder with --out")(
+            error,
+        )),
         Ok(metadata) if metadata.is_symlink() => refused("a symbolic link"),
         Ok(metadata) if metadata.is_dir() => refused("a directory"),
         Ok(metadata) if metadata.is_file() => Ok(()),
@@ -119,13 +150,18 @@ fn refuse_unless_ours(target: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn output(name: &str, content: &str) -> Output {
-        Output { name: name.to_owned(), content: content.to_owned() }
+    fn output<'a>(name: &str, content: &'a str) -> Output<'a> {
+        Output {
+            name: name.to_owned(),
+            content,
+        }
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -171,10 +207,20 @@ mod tests {
     fn folders_without_baselines_and_files_that_are_none_are_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read_baselines(folder.path()), Err(Error::NoDocuments { .. })));
-        assert!(matches!(read_baselines(&folder.path().join("missing")), Err(Error::File { .. })));
+        assert!(matches!(
+            read_baselines(&folder.path().join("missing")),
+            Err(Error::File { .. })
+        ));
         fs::write(folder.path().join("notes.txt"), "no document").unwrap();
         assert!(matches!(read_baselines(folder.path()), Err(Error::NoDocuments { .. })));
         fs::create_dir(folder.path().join("folder.yaml")).unwrap();
-        assert!(matches!(read_baselines(folder.path()), Err(Error::Document { .. })));
+        assert!(matches!(read_baselines(folder.path()), Err(Error::File { .. })));
+        fs::remove_dir(folder.path().join("folder.yaml")).unwrap();
+        fs::write(folder.path().join("policy.yaml"), "kind: TracingPolicy").unwrap();
+        let error = read_baselines(folder.path()).unwrap_err();
+        assert!(
+            matches!(error, Error::Document(_)) && error.to_string().contains("policy.yaml:1:"),
+            "{error}"
+        );
     }
 }

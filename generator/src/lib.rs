@@ -19,7 +19,9 @@
 //! let text = "\
 //! apiVersion: wardline.dev/v1
 //! kind: Baseline
-//! image: {repository: shop/web, tag: '1.4'}
+//! image:
+//!   repository: shop/web
+//!   tag: '1.4'
 //! recordings: []
 //! containers: []
 //! losses: []

@@ -44,16 +44,27 @@ pub fn list<R: Row>(rows: &[R], format: Format) -> Result<String, Error> {
 /// Columns as wide as their widest cell, three blanks between them, as kubectl prints them.
 fn table<R: Row>(rows: &[R]) -> String {
     let head = R::COLUMNS.iter().map(|&name| name.to_owned()).collect();
-    let body = rows.iter().map(|row| row.cells().iter().map(|cell| printable(cell)).collect());
+    let body = rows
+        .iter()
+        .map(|row| row.cells().iter().map(|cell| printable(cell)).collect());
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
     let widths: Vec<usize> = (0..R::COLUMNS.len())
-        .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|it| it.chars().count()).max())
+        .map(|column| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|it| it.chars().count())
+                .max()
+        })
         .map(Option::unwrap_or_default)
         .collect();
     let mut text = String::new();
     for line in lines {
-        let padded: Vec<String> =
-            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        let padded: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}", width = *width))
+            .collect();
         text.push_str(padded.join("   ").trim_end());
         text.push('\n');
     }
@@ -77,7 +88,13 @@ mod tests {
         }
     }
 
-    const FRUITS: [Fruit; 2] = [Fruit { name: "pear", count: 1 }, Fruit { name: "\u{1b}[31mapple", count: 20 }];
+    const FRUITS: [Fruit; 2] = [
+        Fruit { name: "pear", count: 1 },
+        Fruit {
+            name: "\u{1b}[31mapple",
+            count: 20,
+        },
+    ];
 
     #[test]
     fn a_table_is_aligned_and_cannot_steer_the_terminal() {

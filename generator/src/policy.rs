@@ -5,6 +5,7 @@
 //! again on the finished text by [`crate::selfcheck`].
 
 mod connections;
+mod header;
 pub(crate) mod model;
 mod paths;
 mod render;
@@ -16,9 +17,9 @@ use baselines::document::{Baseline, Exec};
 use baselines::path::{FilePath, Origin};
 
 use crate::error::{Error, printable};
-use crate::evidence::{Use, counted};
+use crate::evidence::{Use, enumerate};
 use crate::{selfcheck, yaml};
-use model::{Action, Argument, Call, Errno, Filter, Hook, Operator, Policy, Scope, Selector, Value};
+use model::{Action, Argument, Call, Errno, Filter, Hook, Operator, Policy, Selector, Value};
 use paths::Paths;
 use scope::Scoped;
 
@@ -27,10 +28,10 @@ use scope::Scoped;
 /// What is written today means the same to both; the word goes into the policy for whoever loads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tetragon {
-    /// 1.6.x.
+    /// Any 1.6 release
     #[value(name = "1.6")]
     V1_6,
-    /// 1.7.x.
+    /// Any 1.7 release
     #[default]
     #[value(name = "1.7")]
     V1_7,
@@ -57,7 +58,10 @@ pub struct Input {
 impl Input {
     /// A baseline whose document has these bytes.
     pub fn new(baseline: Baseline, document: &[u8]) -> Self {
-        Self { baseline, hash: format!("sha256:{}", scope::sha256(document)) }
+        Self {
+            baseline,
+            hash: format!("sha256:{}", scope::sha256(document)),
+        }
     }
 }
 
@@ -72,10 +76,6 @@ pub struct Compiled {
     pub warnings: Vec<String>,
 }
 
-/// How many annotation bytes the list of recordings may take; beyond, it is given as a hash. Kubernetes allows 256 KiB
-/// for all annotations together.
-const RECORDINGS_BYTES_MAX: usize = 16 << 10;
-
 /// The policy for one image, checked against its own baseline.
 ///
 /// # Errors
@@ -83,26 +83,39 @@ const RECORDINGS_BYTES_MAX: usize = 16 << 10;
 /// report what its baseline allows or breaks a limit of Tetragon: both mean that nothing may be written.
 pub fn compile(input: &Input, tetragon: Tetragon) -> Result<Compiled, Error> {
     let baseline = &input.baseline;
-    if baseline.image.repository.is_empty() || !yaml::agent_reads(&baseline.image.repository) {
-        return Err(Error::NoRepository { image: baseline.image.to_string() });
+    let repository = &baseline.image.repository;
+    if repository.is_empty() || !scope::is_host(repository) && !yaml::agent_reads(repository) {
+        return Err(Error::NoRepository {
+            image: baseline.image.to_string(),
+        });
     }
     let mut report = Report::default();
     let (hooks, not_watched) = hooks(baseline, &mut report);
-    let Scoped { scope, comments, warnings } = scope::scope(baseline);
+    let Scoped {
+        scope,
+        comments,
+        warnings,
+    } = scope::scope(baseline);
     report.warnings.extend(warnings);
     let policy = Policy {
-        header: header(baseline, tetragon, comments, &mut report),
+        header: header::header(baseline, tetragon, comments, &mut report),
         name: scope::name(&baseline.image),
-        annotations: annotations(input, tetragon, &scope),
+        annotations: header::annotations(input, tetragon, &scope),
         scope,
         hooks,
         not_watched,
     };
     let yaml = render::render(&policy);
-    selfcheck::check(&yaml, baseline, &report.inexpressible)
-        .map_err(|source| Error::SelfCheck { image: baseline.image.to_string(), source })?;
+    selfcheck::check(&yaml, baseline, &report.inexpressible).map_err(|source| Error::SelfCheck {
+        image: baseline.image.to_string(),
+        source,
+    })?;
     let warnings = report.warnings.iter().map(|warning| printable(warning)).collect();
-    Ok(Compiled { name: policy.name, yaml, warnings })
+    Ok(Compiled {
+        name: policy.name,
+        yaml,
+        warnings,
+    })
 }
 
 /// What people have to be told, and what the self-check must know.
@@ -118,6 +131,24 @@ impl<'a> Report<'a> {
         self.warnings.extend(paths.warnings(done));
         self.inexpressible.extend(paths.inexpressible());
         self.needs_kernel_5_11 |= paths.needs_kernel_5_11();
+    }
+
+    /// The comment for a hook that would have an empty list. A warning too, if something was learned.
+    fn not_watched(&mut self, call: Call, what: &str, paths: &Paths<'a>) -> String {
+        if paths.is_anything_left_out() {
+            self.warnings.push(format!(
+                "no {what} is watched, because none that was learned can be in a policy"
+            ));
+            format!(
+                "No hook for {}: no learned {what} can be in a policy. They all pass unseen.",
+                call.function()
+            )
+        } else {
+            format!(
+                "No hook for {}: no {what} was learned. They all pass unseen.",
+                call.function()
+            )
+        }
     }
 }
 
@@ -146,12 +177,16 @@ fn exec_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hoo
     let values = paths.values(containers);
     if values.is_empty() {
         // An empty list would match everything or nothing, depending on the operator (facts 2.3).
-        comments.insert(0, "No hook for security_bprm_check: there is no execution to allow.".to_owned());
+        comments.insert(0, report.not_watched(Call::Exec, "execution", &paths));
         return (None, comments);
     }
     let report_rest = |comment: &str, argument, operator, values| Selector {
         comments: vec![comment.to_owned()],
-        filters: vec![Filter { argument, operator, values }],
+        filters: vec![Filter {
+            argument,
+            operator,
+            values,
+        }],
         action: Action::Override(Errno::Eperm),
     };
     let mut selectors = Vec::new();
@@ -164,14 +199,15 @@ fn exec_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hoo
             vec![Value::constant("0")],
         ));
     } else {
-        let what = nameless.join("; ");
         comments.push(format!(
-            "NO GUARD against executing anonymous (memfd) files: it would report this image's own behaviour ({what}). \
-             Every memfd execution passes unseen, since no list of paths sees those."
+            "NO GUARD against executing anonymous (memfd) files: it would report this image's own behaviour ({}). \
+             Every memfd execution passes unseen, since no list of paths sees those.",
+            nameless.join("; ")
         ));
         report.warnings.push(format!(
-            "executes files without a name ({what}): the policy has no guard against that, so every memfd execution \
-             passes unseen"
+            "executes files without a name ({}): the policy has no guard against that, so every memfd execution passes \
+             unseen",
+            enumerate(nameless.iter())
         ));
     }
     selectors.push(report_rest(
@@ -180,20 +216,37 @@ fn exec_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hoo
         Operator::NotEqual,
         values,
     ));
-    (Some(Hook { call: Call::Exec, comments, selectors }), Vec::new())
+    (
+        Some(Hook {
+            call: Call::Exec,
+            comments,
+            selectors,
+        }),
+        Vec::new(),
+    )
 }
 
 /// The binaries and scripts of executions. `how` says what an empty list of words would not.
 fn executed<'a>(execs: &'a [Exec], how: &str) -> Paths<'a> {
     let mut paths = Paths::default();
     for exec in execs {
-        let used = |how: String| Use { how, subject: &exec.parent, evidence: &exec.evidence };
+        let used = |how: String| Use {
+            how,
+            subject: &exec.parent,
+            evidence: &exec.evidence,
+        };
         let Some(script) = &exec.script else {
             paths.add(&exec.binary, used(how.to_owned()));
             continue;
         };
         paths.add(script, used(how.to_owned()));
-        paths.add(&exec.binary, used(format!("interpreter of {}", crate::evidence::shorten(&script.to_text()))));
+        paths.add(
+            &exec.binary,
+            used(format!(
+                "interpreter of {}",
+                crate::evidence::shorten(&script.to_text())
+            )),
+        );
     }
     paths
 }
@@ -204,7 +257,10 @@ fn nameless(execs: &[Exec]) -> Vec<String> {
     let executions: BTreeSet<String> = execs
         .iter()
         .flat_map(|exec| [Some(&exec.binary), exec.script.as_ref()].map(|path| (exec, path)))
-        .filter_map(|(exec, path)| path.filter(has_no_name).map(|path| format!("{} executes {path}", exec.parent)))
+        .filter_map(|(exec, path)| {
+            path.filter(has_no_name)
+                .map(|path| format!("{} executes {path}", exec.parent))
+        })
         .collect();
     executions.into_iter().collect()
 }
@@ -214,10 +270,20 @@ fn open_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hoo
     let containers = baseline.containers.len();
     let (mut paths, mut backing) = (Paths::default(), Paths::default());
     for open in &baseline.behaviours.open {
-        let used = |how: String| Use { how, subject: &open.subject, evidence: &open.evidence };
+        let used = |how: String| Use {
+            how,
+            subject: &open.subject,
+            evidence: &open.evidence,
+        };
         paths.add(&open.path, used(open.access.to_string().replace(',', "+")));
         if let Some(layer) = &open.backing {
-            backing.add(layer, used(format!("layer file of {}", crate::evidence::shorten(&open.path.to_text()))));
+            backing.add(
+                layer,
+                used(format!(
+                    "layer file of {}",
+                    crate::evidence::shorten(&open.path.to_text())
+                )),
+            );
         }
     }
     paths.add_missing(backing);
@@ -226,85 +292,24 @@ fn open_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hoo
     let mut comments = paths.left_out_comments(containers);
     let values = paths.values(containers);
     if values.is_empty() {
-        comments.insert(0, "No hook for security_file_open: there is no open to allow.".to_owned());
+        comments.insert(0, report.not_watched(Call::Open, "open", &paths));
         return (None, comments);
     }
     let selector = Selector {
         comments: vec!["Everything but the files and directories that were observed.".to_owned()],
-        filters: vec![Filter { argument: Argument::File, operator: Operator::NotEqual, values }],
+        filters: vec![Filter {
+            argument: Argument::File,
+            operator: Operator::NotEqual,
+            values,
+        }],
         action: Action::Override(Errno::Eacces),
     };
-    (Some(Hook { call: Call::Open, comments, selectors: vec![selector] }), Vec::new())
-}
-
-fn header(baseline: &Baseline, tetragon: Tetragon, scope: Vec<String>, report: &mut Report<'_>) -> Vec<String> {
-    let behaviours = &baseline.behaviours;
-    let partial = baseline.containers.iter().filter(|container| container.partial).count();
-    let mut header = vec![
-        format!(
-            "What {} was seen doing is allowed, everything else is reported. Monitor mode: nothing is denied.",
-            baseline.image
-        ),
-        format!(
-            "Written by `generate policies` {} for Tetragon {} from {}, {} and {} in {}. The comment beside a value is its \
-             evidence.",
-            env!("CARGO_PKG_VERSION"),
-            tetragon.word(),
-            counted(behaviours.exec.len(), "exec"),
-            counted(behaviours.open.len(), "open"),
-            counted(behaviours.connect.len(), "connect"),
-            counted(baseline.containers.len(), "container"),
-        ),
-    ];
-    header.extend(scope);
-    if partial > 0 {
-        let containers = counted(baseline.containers.len(), "container");
-        header.push(format!("Of {containers}, {partial} ran before the recording began: what starting does was not seen."));
-    }
-    let not_learned = &baseline.not_learned;
-    let not_learned = not_learned.exec.len() + not_learned.open.len() + not_learned.connect.len();
-    if not_learned > 0 {
-        header.push(format!(
-            "Seen but not learned, so reported: {} of debug sessions or of the container runtime.",
-            counted(not_learned, "behaviour")
-        ));
-    }
-    if let Some(losses) = losses(baseline) {
-        header.push(format!("WARNING: the baseline is lossy ({losses}). What is missing in it will be reported."));
-        report.warnings.push(format!("the baseline is lossy ({losses}): what is missing in it will be reported"));
-    }
-    if report.needs_kernel_5_11 {
-        header.push("A path here is longer than 510 bytes: this policy loads on kernel 5.11 and later only.".to_owned());
-    }
-    header
-}
-
-/// What is missing in the baseline, if anything is.
-fn losses(baseline: &Baseline) -> Option<String> {
-    let counted = baseline.losses.iter().map(|loss| match &loss.container {
-        Some(container) => format!("{} {} in container {container}", loss.count, loss.reason),
-        None => format!("{} {}", loss.count, loss.reason),
-    });
-    let losses: Vec<String> = counted.chain(baseline.uncounted_losses.iter().cloned()).collect();
-    (!losses.is_empty()).then(|| losses.join(", "))
-}
-
-fn annotations(input: &Input, tetragon: Tetragon, scope: &Scope) -> Vec<(&'static str, String)> {
-    let recordings: BTreeSet<String> =
-        input.baseline.recordings.iter().map(|it| format!("{}@{}", it.recording, it.revision)).collect();
-    let count = recordings.len();
-    let recordings = recordings.into_iter().collect::<Vec<_>>().join(",");
-    let recordings = if recordings.len() <= RECORDINGS_BYTES_MAX {
-        recordings
-    } else {
-        format!("{count} recordings, sha256:{}", scope::sha256(recordings.as_bytes()))
-    };
-    vec![
-        ("baseline", input.hash.clone()),
-        ("generator", env!("CARGO_PKG_VERSION").to_owned()),
-        ("image", printable(&input.baseline.image.to_string())),
-        ("recordings", recordings),
-        ("scope", if *scope == Scope::Node { "node" } else { "image" }.to_owned()),
-        ("tetragon", tetragon.word().to_owned()),
-    ]
+    (
+        Some(Hook {
+            call: Call::Open,
+            comments,
+            selectors: vec![selector],
+        }),
+        Vec::new(),
+    )
 }

@@ -57,7 +57,7 @@ pub fn check(yaml: &str, baseline: &Baseline, inexpressible: &BTreeSet<&FilePath
     if reported.is_empty() {
         return Ok(());
     }
-    Err(SelfCheckError::Reports(enumerate(&Vec::from_iter(reported))))
+    Err(SelfCheckError::Reports(enumerate(reported.iter())))
 }
 
 /// Something that a hook is asked about.
@@ -74,10 +74,10 @@ impl std::fmt::Display for Event<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = self.path.map(FilePath::to_text).unwrap_or_default();
         match (self.call, self.peer) {
-            (Call::SecurityBprmCheck, _) => write!(formatter, "executing {path}"),
-            (Call::SecurityFileOpen, _) => write!(formatter, "opening {path}"),
-            (Call::SecuritySocketConnect, Some((address, port))) => write!(formatter, "connecting to {address}:{port}"),
-            (Call::SecuritySocketConnect, None) => write!(formatter, "connecting"),
+            (Call::BprmCheck, _) => write!(formatter, "executing {path}"),
+            (Call::FileOpen, _) => write!(formatter, "opening {path}"),
+            (Call::SocketConnect, Some((address, port))) => write!(formatter, "connecting to {address}:{port}"),
+            (Call::SocketConnect, None) => write!(formatter, "connecting"),
         }
     }
 }
@@ -93,30 +93,50 @@ impl Event<'_> {
 
     /// `i_nlink` of the file.
     fn link_count(&self) -> u32 {
-        u32::from(!self.path.is_some_and(|path| matches!(path.origin(), Origin::Memfd | Origin::Deleted)))
+        u32::from(
+            !self
+                .path
+                .is_some_and(|path| matches!(path.origin(), Origin::Memfd | Origin::Deleted)),
+        )
     }
 }
 
 /// Everything that the kernel asks the hooks about when the learned behaviour happens again.
 fn events(baseline: &Baseline) -> Vec<Event<'_>> {
-    let file = |call, path| Event { call, path: Some(path), peer: None };
+    let file = |call, path| Event {
+        call,
+        path: Some(path),
+        peer: None,
+    };
     let behaviours = &baseline.behaviours;
-    let executed = behaviours.exec.iter().flat_map(|exec| [Some(&exec.binary), exec.script.as_ref()]).flatten();
-    let opened = behaviours.open.iter().flat_map(|open| [Some(&open.path), open.backing.as_ref()]).flatten();
+    let executed = behaviours
+        .exec
+        .iter()
+        .flat_map(|exec| [Some(&exec.binary), exec.script.as_ref()])
+        .flatten();
+    let opened = behaviours
+        .open
+        .iter()
+        .flat_map(|open| [Some(&open.path), open.backing.as_ref()])
+        .flatten();
     // An execution opens its files too.
-    let opens = opened.chain(executed.clone()).map(|path| file(Call::SecurityFileOpen, path));
+    let opens = opened.chain(executed.clone()).map(|path| file(Call::FileOpen, path));
     let connects = behaviours.connect.iter().flat_map(|connect| {
         let both_forms = match connect.address.to_canonical() {
             IpAddr::V4(v4) => [IpAddr::V4(v4), IpAddr::V6(v4.to_ipv6_mapped())],
             v6 @ IpAddr::V6(_) => [v6; 2],
         };
         both_forms.map(|address| Event {
-            call: Call::SecuritySocketConnect,
+            call: Call::SocketConnect,
             path: None,
             peer: Some((address, connect.port)),
         })
     });
-    executed.map(|path| file(Call::SecurityBprmCheck, path)).chain(opens).chain(connects).collect()
+    executed
+        .map(|path| file(Call::BprmCheck, path))
+        .chain(opens)
+        .chain(connects)
+        .collect()
 }
 
 /// A hook, ready to be asked.
@@ -141,16 +161,29 @@ enum Test {
 impl Hook {
     fn new(hook: &Kprobe) -> Result<Self, String> {
         let selectors = hook.selectors.iter().map(|selector| {
-            let tests = selector.match_args.iter().map(|filter| Test::new(hook, filter)).collect::<Result<_, _>>()?;
-            let reports = selector.match_actions.iter().any(|action| action.action != ActionKind::NoPost);
+            let tests = selector
+                .match_args
+                .iter()
+                .map(|filter| Test::new(hook, filter))
+                .collect::<Result<_, _>>()?;
+            let reports = selector
+                .match_actions
+                .iter()
+                .any(|action| action.action != ActionKind::NoPost);
             Ok((tests, reports))
         });
-        Ok(Self { call: hook.call, selectors: selectors.collect::<Result<_, String>>()? })
+        Ok(Self {
+            call: hook.call,
+            selectors: selectors.collect::<Result<_, String>>()?,
+        })
     }
 
     /// The first selector whose tests all pass decides.
     fn reports(&self, event: &Event<'_>) -> bool {
-        let deciding = self.selectors.iter().find(|(tests, _)| tests.iter().all(|test| test.passes(event)));
+        let deciding = self
+            .selectors
+            .iter()
+            .find(|(tests, _)| tests.iter().all(|test| test.passes(event)));
         deciding.is_some_and(|(_, reports)| *reports)
     }
 }
@@ -161,23 +194,28 @@ impl Test {
         let is_link_count = argument.resolve.as_deref() == Some("file.f_inode.i_nlink");
         let negated = matches!(filter.operator, Operator::NotSAddr | Operator::NotSPort);
         match (hook.call, argument.kind, filter.operator) {
-            (Call::SecurityBprmCheck, ArgumentType::Uint32, Operator::Equal) if is_link_count => {
+            (Call::BprmCheck, ArgumentType::Uint32, Operator::Equal) if is_link_count => {
                 Ok(Self::LinkCount(parsed(filter)?))
             }
-            (Call::SecurityBprmCheck, ArgumentType::LinuxBinprm, Operator::NotEqual)
-            | (Call::SecurityFileOpen, ArgumentType::File, Operator::NotEqual) => {
-                Ok(Self::PathNotIn(filter.values.iter().map(|value| value.clone().into_bytes()).collect()))
-            }
-            (Call::SecuritySocketConnect, ArgumentType::Sockaddr, Operator::Family) => {
+            (Call::BprmCheck, ArgumentType::LinuxBinprm, Operator::NotEqual)
+            | (Call::FileOpen, ArgumentType::File, Operator::NotEqual) => Ok(Self::PathNotIn(
+                filter.values.iter().map(|value| value.clone().into_bytes()).collect(),
+            )),
+            (Call::SocketConnect, ArgumentType::Sockaddr, Operator::Family) => {
                 let has = |family: &str| filter.values.iter().any(|value| value == family);
-                Ok(Self::Family { v4: has("AF_INET"), v6: has("AF_INET6") })
+                Ok(Self::Family {
+                    v4: has("AF_INET"),
+                    v6: has("AF_INET6"),
+                })
             }
-            (Call::SecuritySocketConnect, ArgumentType::Sockaddr, Operator::SAddr | Operator::NotSAddr) => {
-                Ok(Self::Address { values: parsed(filter)?, negated })
-            }
-            (Call::SecuritySocketConnect, ArgumentType::Sockaddr, Operator::SPort | Operator::NotSPort) => {
-                Ok(Self::Port { values: parsed(filter)?, negated })
-            }
+            (Call::SocketConnect, ArgumentType::Sockaddr, Operator::SAddr | Operator::NotSAddr) => Ok(Self::Address {
+                values: parsed(filter)?,
+                negated,
+            }),
+            (Call::SocketConnect, ArgumentType::Sockaddr, Operator::SPort | Operator::NotSPort) => Ok(Self::Port {
+                values: parsed(filter)?,
+                negated,
+            }),
             (_, kind, operator) => Err(format!("{operator:?} on {kind:?} is not what this program writes")),
         }
     }
@@ -189,7 +227,13 @@ impl Test {
                 let path = event.compared_path();
                 !path.is_empty() && (path.len() > PATH_BYTES_MAX || !values.contains(path))
             }
-            (Self::Family { v4, v6 }, Some((address, _))) => if address.is_ipv4() { *v4 } else { *v6 },
+            (Self::Family { v4, v6 }, Some((address, _))) => {
+                if address.is_ipv4() {
+                    *v4
+                } else {
+                    *v6
+                }
+            }
             (Self::Address { values, negated }, Some((address, _))) => values.contains(&address) != *negated,
             (Self::Port { values, negated }, Some((_, port))) => values.contains(&port) != *negated,
             (Self::Family { .. } | Self::Address { .. } | Self::Port { .. }, None) => false,
@@ -198,7 +242,11 @@ impl Test {
 }
 
 fn parsed<T: std::str::FromStr + Eq + std::hash::Hash>(filter: &Filter) -> Result<HashSet<T>, String> {
-    let parse = |value: &String| value.parse().map_err(|_| format!("{value:?} is no value for {:?}", filter.operator));
+    let parse = |value: &String| {
+        value
+            .parse()
+            .map_err(|_| format!("{value:?} is no value for {:?}", filter.operator))
+    };
     filter.values.iter().map(parse).collect()
 }
 

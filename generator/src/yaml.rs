@@ -61,14 +61,15 @@ pub fn quoted(text: &str) -> String {
 
 /// Text for a comment: one line, and only characters that a reader of the raw file can see.
 pub fn comment(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut line, character| {
-        if is_plain(character) {
-            line.push(character);
-        } else {
-            line.extend(character.escape_unicode());
-        }
-        line
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut line, character| {
+            if is_plain(character) {
+                line.push(character);
+            } else {
+                line.extend(character.escape_unicode());
+            }
+            line
+        })
 }
 
 /// Whether Tetragon's agent gets back the text that a document holds.
@@ -84,7 +85,11 @@ pub fn agent_reads(text: &str) -> bool {
 /// (bidirectional, zero-width), separator, private nor unassigned code point, nor one that merges into its neighbour.
 fn is_plain(character: char) -> bool {
     // Of all characters outside of ASCII, `escape_debug` leaves exactly the printable ones as they are.
-    if character.is_ascii() { (' '..='~').contains(&character) } else { character.escape_debug().len() == 1 }
+    if character.is_ascii() {
+        (' '..='~').contains(&character)
+    } else {
+        character.escape_debug().len() == 1
+    }
 }
 
 #[cfg(test)]
@@ -99,10 +104,16 @@ mod tests {
             (r#"a"b\c"#, r#""a\"b\\c""#),
             ("a\nb\rc\td", r#""a\nb\rc\td""#),
             ("\u{1}\u{7f}\u{85}", r#""\x01\x7f\x85""#),
-            ("\u{200b}\u{2028}\u{202e}\u{feff}\u{fffe}", r#""\u200b\u2028\u202e\ufeff\ufffe""#),
+            (
+                "\u{200b}\u{2028}\u{202e}\u{feff}\u{fffe}",
+                r#""\u200b\u2028\u202e\ufeff\ufffe""#,
+            ),
             ("\u{e0041}\u{10ffff}", r#""\U000e0041\U0010ffff""#),
             ("é ü 日本 🦀", r#""é ü 日本 🦀""#),
-            ("# no: comment, &anchor *alias !tag", r##""# no: comment, &anchor *alias !tag""##),
+            (
+                "# no: comment, &anchor *alias !tag",
+                r##""# no: comment, &anchor *alias !tag""##,
+            ),
         ];
         for (text, scalar) in cases {
             assert_eq!(quoted(text), scalar);

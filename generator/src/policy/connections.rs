@@ -1,6 +1,6 @@
 //! Connections as selectors: exact (address, port) pairs where a hook has room for them.
 //!
-//! The filters of one selector are ANDed, so one selector can say "one of these addresses and one of these ports", and
+//! The filters of one selector must all match, so it can say "one of these addresses and one of these ports", and
 //! not "anything but A:1 or B:2". Exact pairs need the allowed ones first, with an action that reports nothing, and the
 //! rest last: at most four groups, since a hook has five selectors (facts 1.1 and 3.1).
 
@@ -33,8 +33,15 @@ pub(crate) fn hook(connects: &[Connect], containers: usize) -> Hook {
     let mut pairs = Pairs::new();
     for connect in connects {
         let how = format!("{}/{}", connect.protocol, connect.port);
-        let used = Use { how, subject: &connect.subject, evidence: &connect.evidence };
-        pairs.entry((connect.address.to_canonical(), connect.port)).or_default().push(used);
+        let used = Use {
+            how,
+            subject: &connect.subject,
+            evidence: &connect.evidence,
+        };
+        pairs
+            .entry((connect.address.to_canonical(), connect.port))
+            .or_default()
+            .push(used);
     }
     let (comments, selectors) = match exact_groups(pairs.keys().copied()) {
         _ if pairs.is_empty() => (
@@ -44,7 +51,11 @@ pub(crate) fn hook(connects: &[Connect], containers: usize) -> Hook {
         Ok(groups) => in_groups(&groups, &pairs, containers),
         Err(groups) => apart(groups, &pairs, containers),
     };
-    Hook { call: Call::Connect, comments, selectors }
+    Hook {
+        call: Call::Connect,
+        comments,
+        selectors,
+    }
 }
 
 /// Allowed groups first, then the rest.
@@ -56,8 +67,14 @@ fn in_groups(groups: &[Group], pairs: &Pairs<'_>, containers: usize) -> (Vec<Str
         .iter()
         .map(|group| {
             let filters = vec![
-                filter(Operator::SAddr, addresses(&group.addresses, &group.ports, pairs, containers)),
-                filter(Operator::SPort, ports(&group.addresses, &group.ports, pairs, containers)),
+                filter(
+                    Operator::SAddr,
+                    addresses(&group.addresses, &group.ports, pairs, containers),
+                ),
+                filter(
+                    Operator::SPort,
+                    ports(&group.addresses, &group.ports, pairs, containers),
+                ),
             ];
             selector(filters, Action::NoPost)
         })
@@ -80,7 +97,10 @@ fn apart(groups: usize, pairs: &Pairs<'_>, containers: usize) -> (Vec<String>, V
         all_ports.len(),
         all_addresses.len().saturating_mul(all_ports.len()),
     );
-    let unknown_address = filter(Operator::NotSAddr, addresses(&all_addresses, &all_ports, pairs, containers));
+    let unknown_address = filter(
+        Operator::NotSAddr,
+        addresses(&all_addresses, &all_ports, pairs, containers),
+    );
     let unknown_port = filter(Operator::NotSPort, ports(&all_addresses, &all_ports, pairs, containers));
     // Without the family, a Unix socket would count as one with an unknown port.
     let selectors = [unknown_address, unknown_port].map(|filter| selector(vec![family(), filter], REPORT));
@@ -99,8 +119,16 @@ fn exact_groups(pairs: impl Iterator<Item = (IpAddr, u16)> + Clone) -> Result<Ve
     let by_address = same_partners(pairs)
         .map(|(addresses, ports)| Group { addresses, ports })
         .collect::<BTreeSet<_>>();
-    let groups = if by_address.len() < by_port.len() { by_address } else { by_port };
-    if groups.len() <= GROUPS_MAX { Ok(groups.into_iter().collect()) } else { Err(groups.len()) }
+    let groups = if by_address.len() < by_port.len() {
+        by_address
+    } else {
+        by_port
+    };
+    if groups.len() <= GROUPS_MAX {
+        Ok(groups.into_iter().collect())
+    } else {
+        Err(groups.len())
+    }
 }
 
 /// All `A` that have the same set of `B`, with that set.
@@ -120,15 +148,10 @@ fn same_partners<A: Ord + Copy, B: Ord>(
 
 /// The addresses, IPv4 also in its mapped form: Tetragon compares what the program passed, and dual-stack sockets pass
 /// that one.
-fn addresses(
-    addresses: &BTreeSet<IpAddr>,
-    ports: &BTreeSet<u16>,
-    pairs: &Pairs<'_>,
-    containers: usize,
-) -> Vec<Value> {
-    let plain = addresses.iter().map(|address| {
-        let uses = ports.iter().filter_map(|port| pairs.get(&(*address, *port))).flatten().cloned();
-        Value { text: address.to_string(), evidence: describe(&Vec::from_iter(uses), containers) }
+fn addresses(addresses: &BTreeSet<IpAddr>, ports: &BTreeSet<u16>, pairs: &Pairs<'_>, containers: usize) -> Vec<Value> {
+    let plain = addresses.iter().map(|address| Value {
+        text: address.to_string(),
+        evidence: describe(&uses(pairs, ports.iter().map(|port| (*address, *port))), containers),
     });
     let mapped = addresses.iter().filter_map(|address| match address {
         IpAddr::V4(v4) => Some(Value {
@@ -143,11 +166,19 @@ fn addresses(
 fn ports(addresses: &BTreeSet<IpAddr>, ports: &BTreeSet<u16>, pairs: &Pairs<'_>, containers: usize) -> Vec<Value> {
     ports
         .iter()
-        .map(|port| {
-            let uses = addresses.iter().filter_map(|address| pairs.get(&(*address, *port))).flatten().cloned();
-            Value { text: port.to_string(), evidence: describe(&Vec::from_iter(uses), containers) }
+        .map(|port| Value {
+            text: port.to_string(),
+            evidence: describe(
+                &uses(pairs, addresses.iter().map(|address| (*address, *port))),
+                containers,
+            ),
         })
         .collect()
+}
+
+/// Everything that was seen of some pairs.
+fn uses<'a>(pairs: &Pairs<'a>, of: impl Iterator<Item = (IpAddr, u16)>) -> Vec<Use<'a>> {
+    of.filter_map(|pair| pairs.get(&pair)).flatten().cloned().collect()
 }
 
 fn family() -> Filter {
@@ -155,11 +186,19 @@ fn family() -> Filter {
 }
 
 fn filter(operator: Operator, values: Vec<Value>) -> Filter {
-    Filter { argument: Argument::Address, operator, values }
+    Filter {
+        argument: Argument::Address,
+        operator,
+        values,
+    }
 }
 
 fn selector(filters: Vec<Filter>, action: Action) -> Selector {
-    Selector { comments: Vec::new(), filters, action }
+    Selector {
+        comments: Vec::new(),
+        filters,
+        action,
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +207,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn pairs(texts: &[&str]) -> BTreeSet<(IpAddr, u16)> {
-        texts.iter().map(|text| text.parse::<std::net::SocketAddr>().unwrap()).map(|it| (it.ip(), it.port())).collect()
+        texts
+            .iter()
+            .map(|text| text.parse::<std::net::SocketAddr>().unwrap())
+            .map(|it| (it.ip(), it.port()))
+            .collect()
     }
 
     #[test]
@@ -179,10 +222,17 @@ mod tests {
             (&["10.0.0.1:53", "10.0.0.2:80", "10.0.0.3:443", "10.0.0.4:5432"], Ok(4)),
             // Two ports with their addresses; three addresses with their ports would be three groups.
             (&["10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:1", "10.0.0.3:2"], Ok(2)),
-            (&["10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:3", "10.0.0.4:4", "10.0.0.5:5"], Err(5)),
+            (
+                &["10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:3", "10.0.0.4:4", "10.0.0.5:5"],
+                Err(5),
+            ),
         ];
         for (texts, expected) in cases {
-            assert_eq!(exact_groups(pairs(texts).iter().copied()).map(|groups| groups.len()), expected, "{texts:?}");
+            assert_eq!(
+                exact_groups(pairs(texts).iter().copied()).map(|groups| groups.len()),
+                expected,
+                "{texts:?}"
+            );
         }
     }
 

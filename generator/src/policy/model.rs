@@ -1,4 +1,4 @@
-//! The part of the TracingPolicy language that this crate writes, with room for the reasons of a reviewer.
+//! The part of Tetragon's policy language that this crate writes, with room for the reasons of a reviewer.
 //!
 //! What cannot be said here cannot be written: no hook without `syscall: false`, no action but the two that are needed,
 //! no policy in another mode than monitor.
@@ -129,7 +129,10 @@ pub(crate) enum Errno {
 impl Value {
     /// A value that needs no evidence.
     pub(crate) fn constant(text: &str) -> Self {
-        Self { text: text.to_owned(), evidence: String::new() }
+        Self {
+            text: text.to_owned(),
+            evidence: String::new(),
+        }
     }
 }
 

@@ -53,7 +53,9 @@ impl LeftOut {
             Self::Root => "Tetragon never compares `/`",
             Self::NoPath => "an anonymous file has no path to compare",
             Self::NotUnicode => "it is not UTF-8, and YAML can hold nothing else",
-            Self::Unreadable => "it contains a character that Tetragon's agent does not read (U+0000, U+007F to U+009F, U+FFFE, U+FFFF)",
+            Self::Unreadable => {
+                "it contains a character that Tetragon's agent does not read (U+0000, U+007F to U+009F, U+FFFE, U+FFFF)"
+            }
             Self::AsCalled => "its canonical path, which Tetragon compares, could not be found out",
             Self::Cut => "only the end of the path was recorded",
             Self::Unreachable => "the file was outside of the task's root, so what Tetragon compares is not known",
@@ -89,7 +91,13 @@ impl<'a> Paths<'a> {
     pub(crate) fn add(&mut self, path: &'a FilePath, used: Use<'a>) {
         match comparable(path) {
             Ok(text) => self.allowed.entry(text).or_default().push(used),
-            Err(reason) => self.left_out.entry(reason).or_default().entry(path).or_default().push(used),
+            Err(reason) => self
+                .left_out
+                .entry(reason)
+                .or_default()
+                .entry(path)
+                .or_default()
+                .push(used),
         }
     }
 
@@ -110,7 +118,10 @@ impl<'a> Paths<'a> {
     pub(crate) fn values(&self, containers: usize) -> Vec<Value> {
         self.allowed
             .iter()
-            .map(|(path, uses)| Value { text: (*path).to_owned(), evidence: describe(uses, containers) })
+            .map(|(path, uses)| Value {
+                text: (*path).to_owned(),
+                evidence: describe(uses, containers),
+            })
             .collect()
     }
 
@@ -142,10 +153,13 @@ impl<'a> Paths<'a> {
             .iter()
             .filter(|(reason, _)| reason.is_reported())
             .map(|(reason, paths)| {
-                let names: Vec<String> = paths.keys().map(|path| format!("`{}`", shorten(&path.to_text()))).collect();
+                let names: Vec<String> = paths
+                    .keys()
+                    .map(|path| format!("`{}`", shorten(&path.to_text())))
+                    .collect();
                 format!(
                     "{done} {} cannot be expressed: would be reported as outside of the baseline ({})",
-                    enumerate(&names),
+                    enumerate(names.iter()),
                     reason.why()
                 )
             })
@@ -154,7 +168,15 @@ impl<'a> Paths<'a> {
 
     /// The paths that are reported although they are in the baseline.
     pub(crate) fn inexpressible(&self) -> impl Iterator<Item = &'a FilePath> {
-        self.left_out.iter().filter(|(reason, _)| reason.is_reported()).flat_map(|(_, paths)| paths.keys().copied())
+        self.left_out
+            .iter()
+            .filter(|(reason, _)| reason.is_reported())
+            .flat_map(|(_, paths)| paths.keys().copied())
+    }
+
+    /// Whether something was learned that cannot be a value.
+    pub(crate) fn is_anything_left_out(&self) -> bool {
+        !self.left_out.is_empty()
     }
 
     /// Whether a value is so long that kernels before 5.11 refuse the policy (their string maps end at 510 bytes,
@@ -174,7 +196,10 @@ mod tests {
         let cases: [(FilePath, Result<&str, LeftOut>); 14] = [
             (FilePath::canonical(*b"/etc/hosts"), Ok("/etc/hosts")),
             (FilePath::canonical(*b"/new\nline"), Ok("/new\nline")),
-            (FilePath::new(*b"/tmp/x (deleted)", Origin::Deleted), Ok("/tmp/x (deleted)")),
+            (
+                FilePath::new(*b"/tmp/x (deleted)", Origin::Deleted),
+                Ok("/tmp/x (deleted)"),
+            ),
             (FilePath::canonical(*b"/"), Err(LeftOut::Root)),
             (FilePath::new(*b"memfd:x", Origin::Memfd), Err(LeftOut::NoPath)),
             (FilePath::canonical(*b"/\xff"), Err(LeftOut::NotUnicode)),

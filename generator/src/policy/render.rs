@@ -35,7 +35,9 @@ pub(crate) fn render(policy: &Policy) -> String {
 }
 
 fn render_scope(text: &mut Text, scope: &Scope) {
-    let Scope::Containers { repositories } = scope else { return };
+    let Scope::Containers { repositories } = scope else {
+        return;
+    };
     text.line(1, "podSelector: {}");
     text.line(1, "containerSelector:");
     text.line(2, "matchExpressions:");
@@ -52,10 +54,17 @@ fn render_hook(text: &mut Text, hook: &Hook) {
         Call::Exec => (
             "exec outside baseline",
             "baseline.exec",
-            &["{index: 0, type: linux_binprm}", "{index: 0, type: uint32, resolve: file.f_inode.i_nlink}"],
+            &[
+                "{index: 0, type: linux_binprm}",
+                "{index: 0, type: uint32, resolve: file.f_inode.i_nlink}",
+            ],
         ),
         Call::Open => ("open outside baseline", "baseline.file", &["{index: 0, type: file}"]),
-        Call::Connect => ("connect outside baseline", "baseline.net", &["{index: 1, type: sockaddr}"]),
+        Call::Connect => (
+            "connect outside baseline",
+            "baseline.net",
+            &["{index: 1, type: sockaddr}"],
+        ),
     };
     text.comments(1, &hook.comments);
     text.line(1, &format!("- call: {}", hook.call.function()));
@@ -115,8 +124,11 @@ fn render_filter(text: &mut Text, call: Call, filter: &Filter) {
     text.line(4, &format!("operator: {operator}"));
     text.line(4, "values:");
     for value in &filter.values {
-        let comment =
-            if value.evidence.is_empty() { String::new() } else { format!("  # {}", yaml::comment(&value.evidence)) };
+        let comment = if value.evidence.is_empty() {
+            String::new()
+        } else {
+            format!("  # {}", yaml::comment(&value.evidence))
+        };
         text.line(4, &format!("- {}{comment}", yaml::quoted(&value.text)));
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Scoped {
 /// Which processes the policy for this image can select.
 pub(crate) fn scope(baseline: &Baseline) -> Scoped {
     let image = &baseline.image;
-    if image.repository.starts_with("host/") {
+    if is_host(&image.repository) {
         return node();
     }
     let repositories = repositories(&image.repository);
@@ -35,7 +35,11 @@ pub(crate) fn scope(baseline: &Baseline) -> Scoped {
          container runtimes complete them. Read in Tetragon's code for 1.6 and 1.7, not verified on a cluster."
     )];
     let mut warnings = mismatches(image);
-    let namespaces: BTreeSet<&str> = baseline.containers.iter().map(|it| it.workload.namespace.as_str()).collect();
+    let namespaces: BTreeSet<&str> = baseline
+        .containers
+        .iter()
+        .map(|it| it.workload.namespace.as_str())
+        .collect();
     if namespaces == BTreeSet::from(["host"]) {
         warnings.push(
             "recorded without Kubernetes: Tetragon without Kubernetes refuses this policy, because it selects \
@@ -44,7 +48,16 @@ pub(crate) fn scope(baseline: &Baseline) -> Scoped {
         );
     }
     comments.extend(warnings.iter().map(|warning| format!("WARNING: {warning}.")));
-    Scoped { scope: Scope::Containers { repositories }, comments, warnings }
+    Scoped {
+        scope: Scope::Containers { repositories },
+        comments,
+        warnings,
+    }
+}
+
+/// Whether this is the name of a host workload. It can be anything that a cgroup can be called, and is only shown.
+pub(crate) fn is_host(repository: &str) -> bool {
+    repository.starts_with("host/")
 }
 
 fn node() -> Scoped {
@@ -52,7 +65,9 @@ fn node() -> Scoped {
          it refuses container selectors; whatever other programs do is reported too, so load it in monitor mode only";
     Scoped {
         scope: Scope::Node,
-        comments: vec![format!("WARNING: {warning}. Never switch it to enforce: that would stop the whole node.")],
+        comments: vec![format!(
+            "WARNING: {warning}. Never switch it to enforce: that would stop the whole node."
+        )],
         warnings: vec![warning.to_owned()],
     }
 }
@@ -98,7 +113,9 @@ fn mismatches(image: &Image) -> Vec<String> {
 pub(crate) fn name(image: &Image) -> String {
     // Each part with its length, so that no two images give the same text.
     let parts = [Some(&image.repository), image.tag.as_ref(), image.digest.as_ref()];
-    let identity = parts.map(|part| part.map_or("-".to_owned(), |part| format!("{}:{part}", part.len()))).concat();
+    let identity = parts
+        .map(|part| part.map_or("-".to_owned(), |part| format!("{}:{part}", part.len())))
+        .concat();
     let hash: String = sha256(identity.as_bytes()).chars().take(HASH_CHARACTERS).collect();
     let tag = image.tag.as_deref().unwrap_or_default();
     let mut readable = String::new();
@@ -130,7 +147,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn image(repository: &str, tag: Option<&str>, digest: Option<&str>) -> Image {
-        Image { repository: repository.to_owned(), tag: tag.map(Into::into), digest: digest.map(Into::into) }
+        Image {
+            repository: repository.to_owned(),
+            tag: tag.map(Into::into),
+            digest: digest.map(Into::into),
+        }
     }
 
     #[test]
@@ -167,7 +188,11 @@ mod tests {
         ];
         for (image, readable) in cases {
             let name = name(&image);
-            assert_eq!(name.strip_prefix(readable).map(str::len), Some(HASH_CHARACTERS), "{name}");
+            assert_eq!(
+                name.strip_prefix(readable).map(str::len),
+                Some(HASH_CHARACTERS),
+                "{name}"
+            );
         }
     }
 

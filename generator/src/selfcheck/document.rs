@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// A TracingPolicy.
+/// A policy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Document {
@@ -70,11 +70,13 @@ pub(super) struct Kprobe {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub(super) enum Call {
-    SecurityBprmCheck,
-    SecurityFileOpen,
-    SecuritySocketConnect,
+    #[serde(rename = "security_bprm_check")]
+    BprmCheck,
+    #[serde(rename = "security_file_open")]
+    FileOpen,
+    #[serde(rename = "security_socket_connect")]
+    SocketConnect,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,110 @@
+//! What a policy says about itself: the paragraphs at its top, and its annotations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use baselines::document::Baseline;
+use baselines::loss::Reason;
+
+use super::model::Scope;
+use super::{Input, Report, Tetragon, scope};
+use crate::error::printable;
+use crate::evidence::{counted, enumerate};
+
+/// How many annotation bytes the list of recordings may take; beyond, it is given as a hash. Kubernetes allows 256 KiB
+/// for all annotations together.
+const RECORDINGS_BYTES_MAX: usize = 16 << 10;
+
+/// What a reader must know before the first line. `scope` is what there is to say about that.
+pub(super) fn header(
+    baseline: &Baseline,
+    tetragon: Tetragon,
+    scope: Vec<String>,
+    report: &mut Report<'_>,
+) -> Vec<String> {
+    let behaviours = &baseline.behaviours;
+    let partial = baseline.containers.iter().filter(|container| container.partial).count();
+    let mut header = vec![
+        format!(
+            "What {} was seen doing is allowed, everything else is reported. Monitor mode: nothing is denied.",
+            baseline.image
+        ),
+        format!(
+            "Written by `generate policies` {} for Tetragon {} from {}, {} and {} in {}. The comment beside a value is its \
+             evidence.",
+            env!("CARGO_PKG_VERSION"),
+            tetragon.word(),
+            counted(behaviours.exec.len(), "exec"),
+            counted(behaviours.open.len(), "open"),
+            counted(behaviours.connect.len(), "connect"),
+            counted(baseline.containers.len(), "container"),
+        ),
+    ];
+    header.extend(scope);
+    if partial > 0 {
+        let containers = counted(baseline.containers.len(), "container");
+        header.push(format!(
+            "Of {containers}, {partial} ran before the recording began: what starting does was not seen."
+        ));
+    }
+    let not_learned = &baseline.not_learned;
+    let not_learned = not_learned.exec.len() + not_learned.open.len() + not_learned.connect.len();
+    if not_learned > 0 {
+        header.push(format!(
+            "Seen but not learned, so reported: {} of debug sessions or of the container runtime.",
+            counted(not_learned, "behaviour")
+        ));
+    }
+    if let Some(losses) = losses(baseline) {
+        header.push(format!(
+            "WARNING: the baseline is lossy ({losses}). What is missing in it will be reported."
+        ));
+        report.warnings.push(format!(
+            "the baseline is lossy ({losses}): what is missing in it will be reported"
+        ));
+    }
+    if report.needs_kernel_5_11 {
+        header
+            .push("A path here is longer than 510 bytes: this policy loads on kernel 5.11 and later only.".to_owned());
+    }
+    header
+}
+
+/// What is missing in the baseline, if anything is: sums by reason. The baseline itself says more.
+fn losses(baseline: &Baseline) -> Option<String> {
+    let mut counts = BTreeMap::<Reason, u64>::new();
+    for loss in &baseline.losses {
+        let count = counts.entry(loss.reason).or_default();
+        *count = count.saturating_add(loss.count);
+    }
+    let counted = counts.iter().map(|(reason, count)| format!("{count} {reason}"));
+    let uncounted = Some(&baseline.uncounted_losses).filter(|reasons| !reasons.is_empty());
+    let losses: Vec<String> = counted
+        .chain(uncounted.map(|reasons| enumerate(reasons.iter())))
+        .collect();
+    (!losses.is_empty()).then(|| losses.join(", "))
+}
+
+/// The keys below `wardline.dev/`, sorted.
+pub(super) fn annotations(input: &Input, tetragon: Tetragon, scope: &Scope) -> Vec<(&'static str, String)> {
+    let recordings: BTreeSet<String> = input
+        .baseline
+        .recordings
+        .iter()
+        .map(|it| format!("{}@{}", it.recording, it.revision))
+        .collect();
+    let count = recordings.len();
+    let recordings = recordings.into_iter().collect::<Vec<_>>().join(",");
+    let recordings = if recordings.len() <= RECORDINGS_BYTES_MAX {
+        recordings
+    } else {
+        format!("{count} recordings, sha256:{}", scope::sha256(recordings.as_bytes()))
+    };
+    vec![
+        ("baseline", input.hash.clone()),
+        ("generator", env!("CARGO_PKG_VERSION").to_owned()),
+        ("image", printable(&input.baseline.image.to_string())),
+        ("recordings", recordings),
+        ("scope", if *scope == Scope::Node { "node" } else { "image" }.to_owned()),
+        ("tetragon", tetragon.word().to_owned()),
+    ]
+}
