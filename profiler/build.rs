@@ -1,4 +1,4 @@
-//! Compiles the probes with the BPF toolchain and hands the object to `probes.rs`.
+//! Compiles the probes with the BPF toolchain and hands the objects to `probes.rs` and to the benchmark.
 //!
 //! Why a second compiler: docs/explanation/toolchain.md. `make setup` installs it; tools/bpf-cargo finds it.
 
@@ -22,7 +22,14 @@ fn main() {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     match build() {
-        Ok(object) => println!("cargo:rustc-env=WARDLINE_PROBES={}", object.display()),
+        Ok(objects) => {
+            for (variable, object) in [
+                ("WARDLINE_PROBES", "profiler-probes"),
+                ("WARDLINE_REFERENCE_PROBES", "reference-probes"),
+            ] {
+                println!("cargo:rustc-env={variable}={}", objects.join(object).display());
+            }
+        }
         Err(problem) => {
             eprintln!(
                 "error: the probes could not be compiled: {problem}\n  help: run `make setup`, which installs the BPF toolchain"
@@ -32,24 +39,16 @@ fn main() {
     }
 }
 
-/// Compiles, and returns the object's path.
+/// Compiles, and returns the folder with the objects.
 fn build() -> Result<PathBuf, String> {
     let target = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("probes");
     let status = Command::new("../tools/bpf-cargo")
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--bin",
-            "profiler-probes",
-            "--target-dir",
-        ])
+        .args(["build", "--release", "--locked", "--quiet", "--bins", "--target-dir"])
         .arg(&target)
         .status()
         .map_err(|error| format!("tools/bpf-cargo: {error}"))?;
     if !status.success() {
         return Err(format!("tools/bpf-cargo: {status}"));
     }
-    Ok(target.join("bpfel-unknown-none/release/profiler-probes"))
+    Ok(target.join("bpfel-unknown-none/release"))
 }

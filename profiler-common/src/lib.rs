@@ -56,6 +56,8 @@ pub mod provenance {
     pub const ENTERED: u8 = 1;
     /// It is the first process, before it executed the entry point.
     pub const RUNTIME: u8 = 2;
+    /// It entered later, and has not executed anything there yet.
+    pub const ENTERING: u8 = 3;
 }
 
 /// [`Key::phase`].
@@ -274,7 +276,7 @@ pub struct CgroupState {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct PendingConnect {
-    /// The address as it was at entry.
+    /// The address as it was at entry; its family is 0 where it was not in memory then.
     pub peer: Peer,
     /// The file descriptor.
     pub descriptor: u64,

@@ -106,8 +106,12 @@ fn moved(destination: Address, task: Address) -> Result<(), i32> {
     let tgid = field!(task, task_tgid => u32)?;
     let cgroup = id_of(destination)?;
     let known = find(tgid);
+    if known.cgroup == cgroup {
+        return Ok(()); // it stays where it is
+    }
     // A container's own process that goes on to a cgroup below its own stays what it was.
-    let stays = known.provenance != provenance::RUNTIME as u64 && parent_of(destination)? == known.cgroup;
+    let settled = known.provenance <= provenance::ENTERED as u64;
+    let stays = settled && known.cgroup != 0 && parent_of(destination)? == known.cgroup;
     let provenance = if stays { known.provenance } else { enter(cgroup) };
     remember(
         tgid,

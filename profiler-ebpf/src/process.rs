@@ -102,7 +102,8 @@ pub fn remember(process: u32, known: &Process, flags: u64) {
 }
 
 /// How a task tree that enters a cgroup now came there. The first one is the container's own, once its runtime has
-/// executed the entry point; everybody later entered a running container.
+/// executed the entry point; everybody later enters a running container. What they do before they execute something is
+/// the runtime's work in both cases.
 #[inline(always)]
 pub fn enter(cgroup: u64) -> u64 {
     let Some(state) = state_of(cgroup) else {
@@ -115,7 +116,7 @@ pub fn enter(cgroup: u64) -> u64 {
     if earlier == 0 {
         provenance::RUNTIME as u64
     } else {
-        provenance::ENTERED as u64
+        provenance::ENTERING as u64
     }
 }
 

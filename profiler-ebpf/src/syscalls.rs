@@ -49,7 +49,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let number = register(registers, constant!(OFFSETS, regs_syscall));
     match class_of(registers, number) {
         class::OPEN if result >= 0 => opened(result as u64),
-        class::CONNECT => connected(result),
+        class::CONNECT => connected(registers, result),
         class::RENAME if result == 0 => next_epoch(),
         class::FOREIGN => foreign(),
         _ => {}
@@ -159,17 +159,25 @@ fn flag(mode: u32, bit: u32, access: u8) -> u8 {
 #[inline(always)]
 fn remember_connect(registers: u64) {
     let Ok(cgroup) = current_cgroup() else { return };
-    if recorded(cgroup).is_none() {
-        return;
-    }
+    let Some(state) = recorded(cgroup) else { return };
     let descriptor = register(registers, constant!(OFFSETS, regs_argument_0)) & 0xffff_ffff;
+    let peer = match address_in(registers, descriptor) {
+        Ok(Some(peer)) => peer,
+        Ok(None) => return,
+        // In a page that is not in memory yet. The kernel is about to read it in, so the exit can read it, too.
+        Err(_) => pod::zeroed(),
+    };
+    if CONNECTS.insert(ids().1, PendingConnect { peer, descriptor }, ANY).is_err() {
+        lost_in(state, loss::MAP_FULL);
+    }
+}
+
+/// The address that a `connect(2)` passes, or None for a family that is not recorded.
+#[inline(always)]
+fn address_in(registers: u64, descriptor: u64) -> Result<Option<Peer>, i32> {
     let address = register(registers, constant!(OFFSETS, regs_argument_1));
     let length = register(registers, constant!(OFFSETS, regs_argument_2)) as i32;
-    // What cannot be read here, the kernel cannot read either, and refuses.
-    if let Ok(Some(peer)) = peer_at(descriptor, address, length) {
-        // Where there is no room, the exit finds nothing and counts the loss.
-        let _ = CONNECTS.insert(ids().1, PendingConnect { peer, descriptor }, ANY);
-    }
+    peer_at(descriptor, address, length)
 }
 
 /// The address and port of an IPv4 or IPv6 `sockaddr`, or None for another family.
@@ -213,23 +221,33 @@ fn protocol_of(descriptor: u64) -> Result<u16, i32> {
 }
 
 #[inline(always)]
-fn connected(result: i64) {
+fn connected(registers: u64, result: i64) {
     let thread = ids().1;
     let pending = match CONNECTS.get_ptr(thread) {
         // SAFETY: only this thread's next connect(2) writes the entry.
-        Some(pending) => Some(unsafe { (*pending).peer }),
+        Some(pending) => Some(unsafe { *pending }),
         None => None,
     };
-    // Not there: another family, or no room at entry.
+    // Not there: another family, or no room at entry, which was counted then.
     let _ = CONNECTS.remove(thread);
-    let Some(peer) = pending else { return };
+    let Some(pending) = pending else { return };
     if !was_attempted(result) {
         return;
     }
     let Ok(cgroup) = current_cgroup() else { return };
     let Some(state) = recorded(cgroup) else { return };
-    let now = now();
-    let mut key = key_for(state, cgroup, kind::CONNECT, now);
-    key.object = pod::cast(peer);
-    plain(state, &key, now);
+    let peer = match pending.peer.family {
+        0 => address_in(registers, pending.descriptor),
+        _ => Ok(Some(pending.peer)),
+    };
+    match peer {
+        Ok(Some(peer)) => {
+            let now = now();
+            let mut key = key_for(state, cgroup, kind::CONNECT, now);
+            key.object = pod::cast(peer);
+            plain(state, &key, now);
+        }
+        Ok(None) => {}
+        Err(_) => lost_in(state, loss::RACED),
+    }
 }

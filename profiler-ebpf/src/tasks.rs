@@ -31,17 +31,17 @@ fn executed(binprm: Address) -> Result<(), i32> {
     let before = find(tgid);
     let cgroup = current_cgroup()?;
     // The first program that the runtime's process executes in the container is the container's entry point.
-    let provenance = if before.provenance == provenance::RUNTIME as u64 {
-        provenance::WORKLOAD as u64
-    } else {
-        before.provenance
+    let provenance = match before.provenance as u8 {
+        provenance::RUNTIME => provenance::WORKLOAD,
+        provenance::ENTERING => provenance::ENTERED,
+        settled => settled,
     };
     remember(
         tgid,
         &Process {
             image,
             cgroup,
-            provenance,
+            provenance: provenance as u64,
         },
         ANY,
     );
@@ -57,7 +57,7 @@ fn executed(binprm: Address) -> Result<(), i32> {
         cgroup,
         subject: before.image,
         kind: kind::EXEC,
-        provenance: provenance as u8,
+        provenance,
         phase,
         ..pod::zeroed()
     };

@@ -50,14 +50,14 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// Cheap and likely failures first: nothing is loaded or created for a command that cannot succeed.
+    /// The recording last: no file is made for a command that cannot succeed.
     fn new(hierarchy: &Hierarchy, options: &cli::Recording, record_unknown: bool) -> Result<Self, Failure> {
         if let Some(capability) = privileges::first_missing() {
             return Err(ProbeError::NotPermitted { capability }.into());
         }
         let sizes = options.sizes();
-        let writer = Recording::open_or_create(&options.recording, &node()?)?;
         let probes = Probes::load(settings(hierarchy, record_unknown, sizes.keys_per_cgroup)?, sizes)?;
+        let writer = Recording::open_or_create(&options.recording, &node()?)?;
         Ok(Self { writer, probes })
     }
 }

@@ -51,6 +51,7 @@ pub struct Session {
     known: usize,
     /// How many behaviours were new at each flush of the last minute.
     novelty: std::collections::VecDeque<(Instant, usize)>,
+    descriptions: Histogram<u64>,
     drains: Histogram<u64>,
     flushes: Histogram<u64>,
 }
@@ -119,6 +120,7 @@ impl Session {
             lost_so_far: 0,
             known: 0,
             novelty: std::collections::VecDeque::new(),
+            descriptions: histogram()?,
             drains: histogram()?,
             flushes: histogram()?,
         })
@@ -193,7 +195,9 @@ impl Session {
     fn read_ring(&mut self) {
         let clock = Clock::now();
         while let Some(message) = self.probes.ring.next() {
+            let started = Instant::now();
             self.recorder.describe(&message, clock);
+            record(&mut self.descriptions, started);
         }
         for id in self.recorder.attribution.take_excluded() {
             let excluded = CgroupState {
@@ -275,14 +279,21 @@ impl Session {
 
     /// Drains, and writes what came in another thread: a slow disk must not keep the ring buffer from being read.
     fn save(&mut self) -> Result<Option<JoinHandle<Saved>>, Failure> {
+        // What is counted while the counters are read may be in the next flush only.
+        let complete_until = Clock::now().utc(boot_ns());
         self.drain()?;
         let mut flush = self.recorder.flush(Clock::now());
+        flush.at = complete_until;
         self.note_novelty();
         self.lost_so_far = flush
             .losses
             .iter()
             .fold(self.lost_so_far, |sum, loss| sum.saturating_add(loss.count));
-        flush.latencies = vec![latency("drain", &self.drains), latency("flush", &self.flushes)];
+        flush.latencies = vec![
+            latency("describe", &self.descriptions),
+            latency("drain", &self.drains),
+            latency("flush", &self.flushes),
+        ];
         let window = self.window;
         Ok(self.writer.take().map(|mut writer| {
             tokio::task::spawn_blocking(move || {

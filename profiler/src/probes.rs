@@ -39,7 +39,7 @@ pub const TRACEPOINTS: [&str; 8] = [
     "sys_exit",
 ];
 
-/// How large the kernel's tables are. The defaults take about 40 MiB in all.
+/// How large the kernel's tables are. The defaults take about 28 MiB in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Distinct behaviours counted at a time.

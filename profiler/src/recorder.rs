@@ -6,10 +6,12 @@
 
 pub mod attribution;
 mod described;
+mod resolver;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use baselines::behaviour::{Access, Action, Behaviour, Phase, Protocol, Provenance};
@@ -22,7 +24,10 @@ use profiler_common::{Execution, FileIdentity, Key, Peer, kind, phase, pod, prov
 use crate::clock::Clock;
 use crate::probes::counters::Delta;
 use attribution::Attribution;
-use described::{Described, File, Image};
+use described::{Described, File, Image, Loader};
+
+/// How long the end of a window waits for each thing that is still being looked for in the file system.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Collects what belongs into the next flush.
 pub struct Recorder {
@@ -103,6 +108,9 @@ impl Recorder {
                 for behaviour in behaviours {
                     self.observe(&delta, behaviour, clock);
                 }
+                if !self.is_complete(&delta.key) {
+                    self.lose(Some(cgroup), Reason::UnresolvedPath, delta.count, clock);
+                }
             }
             Told::NotYet => {
                 let waiting = self.waiting.entry(delta.key).or_insert(Delta { count: 0, ..delta });
@@ -124,7 +132,7 @@ impl Recorder {
         let key = (
             container,
             behaviour,
-            provenance_of(&delta.key),
+            provenance_of(&delta.key, self.attribution.is_unit(container)),
             phase_of(&delta.key),
             minute,
         );
@@ -161,11 +169,12 @@ impl Recorder {
 
     /// Everything since the last flush, and whatever has been described in the meantime.
     pub fn flush(&mut self, clock: Clock) -> Flush {
+        self.described.settle(Duration::ZERO);
         for delta in std::mem::take(&mut self.waiting).into_values() {
             self.tell(delta, clock);
         }
-        for (cgroup, reason) in self.described.take_losses() {
-            self.lose(cgroup, reason, 1, clock);
+        for cgroup in self.described.take_incomplete() {
+            self.lose(Some(cgroup), Reason::UnresolvedPath, 1, clock);
         }
         let at = clock.utc(crate::clock::boot_ns());
         let observations =
@@ -219,6 +228,8 @@ impl Recorder {
 
     /// The window is over, or the counters that they belong to are gone: what is still undescribed stays so.
     pub fn give_up_waiting(&mut self, clock: Clock) {
+        self.described.settle(PATIENCE);
+        self.described.give_up();
         for delta in std::mem::take(&mut self.waiting).into_values() {
             let cgroup = delta.key.cgroup;
             if !self.attribution.knows(cgroup) {
@@ -275,14 +286,20 @@ impl Recorder {
                 let execution: Execution = pod::cast(key.object);
                 let script = self.described.script(key);
                 match self.described.image(execution.image) {
-                    Some(image) if execution.script == 0 || script.is_some() => {
-                        Told::Behaviours(executed(&subject, image, script.unwrap_or_default()))
-                    }
-                    _ => Told::NotYet,
+                    None => Told::NotYet,
+                    Some(image) if matches!(image.loader, Loader::Asked) => Told::NotYet,
+                    Some(_) if execution.script != 0 && script.is_none() => Told::NotYet,
+                    Some(image) => Told::Behaviours(executed(&subject, image, script.unwrap_or_default())),
                 }
             }
             _ => Told::NotYet,
         }
+    }
+
+    /// Whether every open that an execution makes is known.
+    fn is_complete(&self, key: &Key) -> bool {
+        let image_of = |execution: Execution| self.described.image(execution.image);
+        key.kind != kind::EXEC || image_of(pod::cast(key.object)).is_none_or(Image::is_complete)
     }
 
     fn subject(&self, key: &Key) -> Option<FilePath> {
@@ -307,19 +324,23 @@ fn open(subject: &FilePath, file: &File, access: Option<Access>) -> Behaviour {
 
 /// An execution, and the opens that it makes where no system call shows them: the program, its dynamic loader, and for a
 /// script the script and the scripts that interpret it. The calling program makes them: its own image is replaced later.
+///
+/// A script that interprets another one is executed, too: `security_bprm_check` runs for each of them.
 fn executed(subject: &FilePath, image: &Image, scripts: &[File]) -> Vec<Behaviour> {
-    let action = Action::Exec {
-        binary: image.file.path.clone(),
-        script: scripts.first().map(|script| script.path.clone()),
-    };
-    let exec = Behaviour {
+    let exec = |script: Option<&File>| Behaviour {
         subject: subject.clone(),
-        action,
+        action: Action::Exec { binary: image.file.path.clone(), script: script.map(|script| script.path.clone()) },
     };
-    let opened = scripts.iter().chain([&image.file]).chain(&image.loader);
-    std::iter::once(exec)
-        .chain(opened.map(|file| open(subject, file, Some(Access::READ))))
-        .collect()
+    let execs = match scripts {
+        [] => vec![exec(None)],
+        scripts => scripts.iter().map(|script| exec(Some(script))).collect(),
+    };
+    let loader = match &image.loader {
+        Loader::Known(loader) => loader.as_ref(),
+        Loader::Asked | Loader::Unknown => None,
+    };
+    let opened = scripts.iter().chain([&image.file]).chain(loader);
+    execs.into_iter().chain(opened.map(|file| open(subject, file, Some(Access::READ)))).collect()
 }
 
 fn address_of(peer: &Peer) -> std::net::IpAddr {
@@ -331,10 +352,13 @@ fn address_of(peer: &Peer) -> std::net::IpAddr {
     }
 }
 
-fn provenance_of(key: &Key) -> Provenance {
+/// The service manager puts every process of a unit into its cgroup one by one (`ExecStartPre=`, `ExecStart=`,
+/// `ExecReload=`), and nobody else does: there, whoever comes later is the unit's own, too.
+fn provenance_of(key: &Key, is_unit: bool) -> Provenance {
     match key.provenance {
         provenance::WORKLOAD => Provenance::Workload,
-        provenance::RUNTIME => Provenance::Runtime,
+        provenance::RUNTIME | provenance::ENTERING => Provenance::Runtime,
+        _ if is_unit => Provenance::Workload,
         _ => Provenance::Entered,
     }
 }

@@ -240,7 +240,7 @@ mod tests {
     fn what_the_terminal_sends_is_not_passed_on_once_the_command_is_being_started() {
         // SAFETY: a structure of integers; all zeros is a valid value.
         let mut information: siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
-        let mut command = Command::new("sleep").arg("600").spawn().unwrap();
+        let mut command = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = Pid::from_child(&command);
         let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let relay = Relay::default();

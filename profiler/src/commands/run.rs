@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use baselines::recording::EndReason;
+use baselines::time::UtcTime;
 use baselines::workload::Workload;
 use profiler_common::{CgroupState, pod};
 
@@ -55,9 +56,12 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         format!("run {}", options.image),
         options.recording.flush_interval,
     )?;
+    let child = program.spawn(&cgroup, signals).or_else(|error| {
+        writer.end_window(window, &EndReason::Failed(error.to_string()), UtcTime::now())?;
+        Err(Failure::from(error))
+    })?;
     let container = container(options, &cgroup, name.as_encoded_bytes());
     let session = Session::new(probes, Recorder::new(container), hierarchy.clone(), writer, window)?;
-    let child = program.spawn(&cgroup, signals)?;
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,

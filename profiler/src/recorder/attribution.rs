@@ -7,7 +7,7 @@ use baselines::time::UtcTime;
 use baselines::workload::{Image, Workload};
 
 use crate::clock::{Clock, boot_ns};
-use crate::containers::{Recognised, recognise};
+use crate::containers::{Kind, Recognised, recognise};
 
 /// How cgroups become containers in this window.
 #[derive(Clone, Debug)]
@@ -157,6 +157,11 @@ impl Attribution {
     /// The container that a cgroup belongs to, by the id of its own cgroup.
     pub fn container_of(&self, cgroup: u64) -> Option<u64> {
         self.homes.get(&cgroup).and_then(|home| home.container)
+    }
+
+    /// Whether a container is a unit of the service manager.
+    pub fn is_unit(&self, container: u64) -> bool {
+        self.containers.get(&container).is_some_and(|container| container.workload.kind == Kind::Unit.to_string())
     }
 
     /// Whether anything is known about a cgroup.

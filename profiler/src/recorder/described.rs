@@ -1,16 +1,15 @@
 //! What the probes' messages describe: files, executables, scripts, cgroups.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use baselines::loss::Reason;
 use baselines::path::{FilePath, Origin};
-use profiler_common::{FileIdentity, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
+use profiler_common::{Execution, FileIdentity, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
 
 use super::attribution::Attribution;
+use super::resolver::{Answer, Question, Resolver};
 use crate::clock::Clock;
-use crate::resolve::{ElfError, Root, elf_interpreter, script_chain};
 
 /// A file by its path, and on overlays that are not the task's root by the path in the layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +22,30 @@ pub(super) struct File {
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) file: File,
-    /// What the kernel opens with it: the dynamic loader that it names (`PT_INTERP`).
-    pub(super) loader: Option<File>,
+    /// What the kernel opens with it: the dynamic loader that it names (`PT_INTERP`), if any.
+    pub(super) loader: Loader,
     /// The bytes in front of the layer's part of its path, where it is on such an overlay.
     overlay: Option<Vec<u8>>,
+    /// Whether its path in the layer could not be found out.
+    is_layer_hidden: bool,
+}
+
+/// What is known about a program's dynamic loader.
+#[derive(Clone, Debug)]
+pub(super) enum Loader {
+    /// It is being looked for.
+    Asked,
+    /// This one, or none.
+    Known(Option<File>),
+    /// It could not be found out.
+    Unknown,
+}
+
+impl Image {
+    /// Whether executing it opens nothing but what is known.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.loader, Loader::Known(_)) && !self.is_layer_hidden
+    }
 }
 
 type Files = HashMap<(FileIdentity, u64), File>;
@@ -39,7 +58,11 @@ pub(super) struct Described {
     earlier: Files,
     images: HashMap<u64, Image>,
     scripts: HashMap<Key, Vec<File>>,
-    losses: Vec<(Option<u64>, Reason)>,
+    /// Scripts that are being looked for, by their names as called.
+    as_called: HashMap<Key, Vec<u8>>,
+    /// The cgroups of files and scripts that were described incompletely.
+    incomplete: Vec<u64>,
+    resolver: Resolver,
 }
 
 impl Described {
@@ -61,9 +84,9 @@ impl Described {
         self.earlier = std::mem::take(&mut self.files);
     }
 
-    /// Descriptions that are incomplete, and the cgroup that they are of.
-    pub(super) fn take_losses(&mut self) -> Vec<(Option<u64>, Reason)> {
-        std::mem::take(&mut self.losses)
+    /// The cgroup of each file or script that was described incompletely since the last call.
+    pub(super) fn take_incomplete(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.incomplete)
     }
 
     /// Takes a message of the ring buffer.
@@ -71,8 +94,10 @@ impl Described {
         let record: Record = pod::read(message).ok_or(Reason::Decode)?;
         match record.kind {
             record::FILE => {
-                let file = self.file_of(&record, Some(record.key.cgroup))?;
-                self.files.insert((record.file, record.key.lineage), file);
+                if has(&record, flags::OVERLAY_PART) {
+                    self.incomplete.push(record.key.cgroup);
+                }
+                self.files.insert((record.file, record.key.lineage), file_of(&record)?);
             }
             record::IMAGE => self.take_image(&record)?,
             record::SCRIPT => self.take_script(&pod::read(message).ok_or(Reason::Decode)?)?,
@@ -83,102 +108,87 @@ impl Described {
         Ok(())
     }
 
-    fn file_of(&mut self, record: &Record, cgroup: Option<u64>) -> Result<File, Reason> {
-        let path = path_of(record)?;
-        let backing = backing_of(record, &path);
-        if has(record, flags::OVERLAY_PART) {
-            self.losses.push((cgroup, Reason::UnresolvedPath));
+    /// Takes what has been found out, and waits this long for each thing that has not.
+    pub(super) fn settle(&mut self, patience: Duration) {
+        while let Some(answer) = self.resolver.answer(patience) {
+            match answer {
+                Answer::Loader(image, loader) => {
+                    if let Some(image) = self.images.get_mut(&image) {
+                        // Any program of this machine: a loss only where it is executed in a container.
+                        image.loader = loader.map_or(Loader::Unknown, Loader::Known);
+                    }
+                }
+                Answer::Script(key, Some(files)) => {
+                    self.as_called.remove(&key);
+                    self.scripts.insert(key, files);
+                }
+                Answer::Script(key, None) => self.give_up_script(key),
+            }
         }
-        Ok(File { path, backing })
+    }
+
+    /// What has not been found out by now stays so.
+    pub(super) fn give_up(&mut self) {
+        for image in self.images.values_mut() {
+            if let Loader::Asked = image.loader {
+                image.loader = Loader::Unknown;
+            }
+        }
+        let asked: Vec<Key> = self.as_called.keys().copied().collect();
+        asked.into_iter().for_each(|key| self.give_up_script(key));
+    }
+
+    /// All that is known of a script is its name as called.
+    fn give_up_script(&mut self, key: Key) {
+        if let Some(name) = self.as_called.remove(&key) {
+            self.incomplete.push(key.cgroup);
+            self.scripts.insert(key, vec![File { path: FilePath::new(name, Origin::AsCalled), backing: None }]);
+        }
     }
 
     fn take_image(&mut self, record: &Record) -> Result<(), Reason> {
-        let file = self.file_of(record, None)?;
+        let file = file_of(record)?;
         let overlay = overlay_of(record, &file.path);
-        let mut image = Image {
-            file,
-            loader: None,
-            overlay,
-        };
-        match loader_of(record, &image) {
-            Ok(loader) => image.loader = loader,
-            Err(Unresolved) => self.losses.push((None, Reason::UnresolvedPath)),
-        }
-        self.images.insert(record.id, image);
+        let asked = self.resolver.ask(Question::Loader {
+            image: record.id,
+            inode: record.file.inode,
+            path: file.path.clone(),
+            process: record.tgid,
+            overlay: overlay.clone(),
+        });
+        let loader = if asked { Loader::Asked } else { Loader::Unknown };
+        self.images.insert(
+            record.id,
+            Image { file, loader, overlay, is_layer_hidden: has(record, flags::OVERLAY_PART) },
+        );
         Ok(())
     }
 
     fn take_script(&mut self, script: &ScriptRecord) -> Result<(), Reason> {
-        let name = until_nul(&script.name);
+        let (key, name) = (script.record.key, until_nul(&script.name));
         let directory = path_of(&script.record)?;
-        let execution: profiler_common::Execution = pod::cast(script.record.key.object);
-        let image = self.images.get(&execution.image);
-        let chain = roots(script.record.tgid).find_map(|root| {
-            let mut chain = script_chain(&root, directory.as_bytes(), name).ok()?;
-            // The last one is what runs now. If the process has ended, its root may have been another one than ours:
-            // what is found there counts only if it leads to the same program.
-            let program = FilePath::canonical(chain.pop()?);
-            image.is_some_and(|image| image.file.path == program).then_some(chain)
+        let execution: Execution = pod::cast(key.object);
+        self.as_called.insert(key, name.to_vec());
+        // The program's own description came before: the probe sends it first.
+        let asked = self.images.get(&execution.image).map(|image| Question::Script {
+            key,
+            name: name.to_vec(),
+            directory,
+            program: image.file.path.clone(),
+            process: script.record.tgid,
+            overlay: image.overlay.clone(),
         });
-        let files = if let Some(chain) = chain {
-            let overlay = image.and_then(|image| image.overlay.as_deref());
-            chain.into_iter().map(|path| file_at(path, overlay)).collect()
-        } else {
-            self.losses
-                .push((Some(script.record.key.cgroup), Reason::UnresolvedPath));
-            vec![File {
-                path: FilePath::new(name, Origin::AsCalled),
-                backing: None,
-            }]
-        };
-        self.scripts.insert(script.record.key, files);
+        if !asked.is_some_and(|question| self.resolver.ask(question)) {
+            self.give_up_script(key);
+        }
         Ok(())
     }
 }
 
-/// A file by a canonical path that user space found, near an image on the given overlay.
-fn file_at(path: Vec<u8>, overlay: Option<&[u8]>) -> File {
-    let backing = overlay
-        .and_then(|overlay| path.strip_prefix(overlay))
-        .filter(|rest| rest.starts_with(b"/"))
-        .map(FilePath::canonical);
-    File {
-        path: FilePath::canonical(path),
-        backing,
-    }
-}
-
-/// Where a process's paths begin: its own root, and where it has ended, ours.
-fn roots(process: u32) -> impl Iterator<Item = Root> {
-    [Root::of_process(process), Root::own()].into_iter().flatten()
-}
-
-struct Unresolved;
-
-/// The dynamic loader of an executable.
-fn loader_of(record: &Record, image: &Image) -> Result<Option<File>, Unresolved> {
-    for root in roots(record.tgid) {
-        let Some(program) = open_program(record, image, &root) else {
-            continue;
-        };
-        let name = match elf_interpreter(&program) {
-            Ok(Some(name)) => name,
-            // Statically linked, or run by an interpreter that binfmt_misc knows.
-            Ok(None) | Err(ElfError::NotElf) => return Ok(None),
-            Err(_) => return Err(Unresolved),
-        };
-        if let Ok(path) = root.canonicalise(b"/", &name) {
-            return Ok(Some(file_at(path, image.overlay.as_deref())));
-        }
-    }
-    Err(Unresolved)
-}
-
-/// The executable itself: by the process that runs it, or by its path, if that is still the same file.
-fn open_program(record: &Record, image: &Image, root: &Root) -> Option<fs::File> {
-    let is_it = |file: &fs::File| file.metadata().is_ok_and(|found| found.ino() == record.file.inode);
-    let running = fs::File::open(format!("/proc/{}/exe", record.tgid)).ok().filter(is_it);
-    running.or_else(|| root.open_regular(image.file.path.as_bytes()).ok().filter(is_it))
+fn file_of(record: &Record) -> Result<File, Reason> {
+    let path = path_of(record)?;
+    let backing = backing_of(record, &path);
+    Ok(File { path, backing })
 }
 
 fn has(record: &Record, flag: u32) -> bool {

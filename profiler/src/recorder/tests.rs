@@ -73,7 +73,13 @@ fn delta(key: Key, count: u64) -> Delta {
     }
 }
 
-/// The subject's description. Its file does not exist, so its loader stays unknown: one loss.
+/// The next flush, once everything has been looked for.
+fn flush(recorder: &mut Recorder) -> Flush {
+    recorder.described.settle(Duration::from_secs(10));
+    recorder.flush(clock())
+}
+
+/// The subject's description. Its file does not exist, so its loader stays unknown.
 fn program() -> Vec<u8> {
     message(record::IMAGE, PROGRAM, pod::zeroed(), b"/no/such/program", 0)
 }
@@ -106,19 +112,19 @@ fn a_count_waits_for_its_description_in_whatever_order_they_come() {
 
     let mut recorder = recorder();
     recorder.count(delta(file, 5), clock());
-    assert_eq!(counts(&recorder.flush(clock())), [], "nobody knows yet what it was");
+    assert_eq!(counts(&flush(&mut recorder)), [], "nobody knows yet what it was");
     recorder.describe(&program(), clock());
-    assert_eq!(counts(&recorder.flush(clock())), [], "nor which file");
+    assert_eq!(counts(&flush(&mut recorder)), [], "nor which file");
     recorder.describe(&described, clock());
-    assert_eq!(counts(&recorder.flush(clock())), expected);
-    assert_eq!(counts(&recorder.flush(clock())), [], "counted once");
+    assert_eq!(counts(&flush(&mut recorder)), expected);
+    assert_eq!(counts(&flush(&mut recorder)), [], "counted once");
 
     recorder = self::recorder();
     recorder.describe(&described, clock());
     recorder.describe(&program(), clock());
     recorder.count(delta(file, 2), clock());
     recorder.count(delta(file, 3), clock());
-    assert_eq!(counts(&recorder.flush(clock())), expected);
+    assert_eq!(counts(&flush(&mut recorder)), expected);
 }
 
 #[test]
@@ -137,10 +143,9 @@ fn what_is_never_described_is_a_loss_with_a_number() {
         clock(),
     );
     recorder.give_up_waiting(clock());
-    let flush = recorder.flush(clock());
+    let flush = flush(&mut recorder);
     assert_eq!(counts(&flush), []);
     let expected = [
-        (None, Reason::UnresolvedPath, 1),
         (Some(CGROUP), Reason::Undescribed, 5),
         (Some(8), Reason::UnresolvedCgroup, 3),
     ];
@@ -155,7 +160,7 @@ fn counts_of_the_last_generation_still_find_their_description() {
     recorder.describe(&message(record::FILE, 0, file, b"/etc/hosts", 0), clock());
     recorder.next_generation();
     recorder.count(delta(file, 1), clock());
-    assert_eq!(counts(&recorder.flush(clock())).len(), 1);
+    assert_eq!(counts(&flush(&mut recorder)).len(), 1);
 }
 
 #[test]
@@ -175,7 +180,10 @@ fn an_execution_opens_what_no_system_call_shows() {
         ("/no/such/program executes /no/such/tool".to_owned(), 4),
         ("/no/such/program opens /no/such/tool (read)".to_owned(), 4),
     ];
-    assert_eq!(counts(&recorder.flush(clock())), expected);
+    let flush = flush(&mut recorder);
+    assert_eq!(counts(&flush), expected);
+    let its_loader_is_unknown = [(Some(CGROUP), Reason::UnresolvedPath, 4)];
+    assert_eq!(lost(&flush), its_loader_is_unknown);
 }
 
 #[test]
@@ -244,7 +252,7 @@ fn paths_say_where_they_come_from() {
         recorder.describe(&program(), clock());
         recorder.describe(&message(record::FILE, 0, file, bytes, set), clock());
         recorder.count(delta(file, 1), clock());
-        let flush = recorder.flush(clock());
+        let flush = flush(&mut recorder);
         let Action::Open { path, .. } = &flush.observations[0].behaviour.action else {
             panic!("an open")
         };
@@ -261,7 +269,7 @@ fn an_overlay_below_the_root_has_a_path_in_its_layer() {
     recorder.describe(&program(), clock());
     recorder.describe(pod::bytes_of(&described), clock());
     recorder.count(delta(file, 1), clock());
-    let flush = recorder.flush(clock());
+    let flush = flush(&mut recorder);
     let Action::Open { backing, .. } = &flush.observations[0].behaviour.action else {
         panic!("an open")
     };
@@ -285,7 +293,28 @@ fn damaged_messages_are_counted_and_nothing_else() {
     for message in messages {
         recorder.describe(message, clock());
     }
-    assert_eq!(lost(&recorder.flush(clock())), [(None, Reason::Decode, 4)]);
+    assert_eq!(lost(&flush(&mut recorder)), [(None, Reason::Decode, 4)]);
+}
+
+#[test]
+fn whoever_enters_a_unit_later_is_its_own_and_a_container_is_another_matter() {
+    let cases = [
+        (b"/system.slice/a.service".as_slice(), provenance::ENTERED, Provenance::Workload),
+        (b"/system.slice/a.service", provenance::ENTERING, Provenance::Runtime),
+        (b"/some/group", provenance::ENTERED, Provenance::Entered),
+        (b"/some/group", provenance::ENTERING, Provenance::Runtime),
+        (b"/some/group", provenance::RUNTIME, Provenance::Runtime),
+        (b"/some/group", provenance::WORKLOAD, Provenance::Workload),
+    ];
+    for (path, counted, expected) in cases {
+        let mut attribution = Attribution::new(Scope::Host);
+        attribution.appeared(CGROUP, path, clock());
+        let mut recorder = Recorder::new(attribution);
+        recorder.describe(&program(), clock());
+        recorder.count(delta(Key { provenance: counted, ..key(kind::CONNECT, [0; 8]) }, 1), clock());
+        let flush = flush(&mut recorder);
+        assert_eq!(flush.observations[0].provenance, expected, "{counted} in {}", String::from_utf8_lossy(path));
+    }
 }
 
 #[test]

@@ -1,0 +1,177 @@
+//! Looks at workloads' files for the recorder, in threads of its own.
+//!
+//! A file may lie on a file system that its workload serves itself (FUSE), or on a network that is gone, and then a
+//! look-up never returns. It must not keep the ring buffer from being read: a thread that hangs is left behind, and what
+//! it was asked stays unresolved, which is counted.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use baselines::path::FilePath;
+use profiler_common::Key;
+
+use super::described::File;
+use crate::resolve::{ElfError, Root, elf_interpreter, script_chain};
+
+/// How many threads may hang before nothing can be resolved any more.
+const THREADS: usize = 4;
+/// How many questions may wait. More than that are not asked.
+const QUESTIONS_MAX: usize = 4096;
+
+/// What to find out.
+pub(super) enum Question {
+    /// Which dynamic loader a program names.
+    Loader {
+        /// The program's number.
+        image: u64,
+        /// Its inode number.
+        inode: u64,
+        /// Its path.
+        path: FilePath,
+        /// A process that ran it.
+        process: u32,
+        /// The bytes in front of the layer's part of its path, where it is on an overlay below its root.
+        overlay: Option<Vec<u8>>,
+    },
+    /// Which scripts lead from a name to a program.
+    Script {
+        /// What is counted.
+        key: Key,
+        /// The script's name as called.
+        name: Vec<u8>,
+        /// The directory that a relative name starts from.
+        directory: FilePath,
+        /// The program that runs in the end.
+        program: FilePath,
+        /// The process that ran it.
+        process: u32,
+        /// As above.
+        overlay: Option<Vec<u8>>,
+    },
+}
+
+/// What was found out. None: it could not be.
+pub(super) enum Answer {
+    /// The loader; `Some(None)` for a statically linked program.
+    Loader(u64, Option<Option<File>>),
+    /// The script and the scripts that interpret it.
+    Script(Key, Option<Vec<File>>),
+}
+
+/// The threads, what they were asked and what they answered.
+pub(super) struct Resolver {
+    questions: SyncSender<Question>,
+    answers: Receiver<Answer>,
+    /// Questions without an answer so far.
+    outstanding: usize,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        let (questions, asked) = sync_channel(QUESTIONS_MAX);
+        let (answered, answers) = channel();
+        let asked = Arc::new(Mutex::new(asked));
+        for _ in 0..THREADS {
+            let (asked, answered) = (Arc::clone(&asked), answered.clone());
+            thread::spawn(move || work(&asked, &answered));
+        }
+        Self { questions, answers, outstanding: 0 }
+    }
+}
+
+impl Resolver {
+    /// Asks. False where too many questions wait already.
+    pub(super) fn ask(&mut self, question: Question) -> bool {
+        let asked = self.questions.try_send(question).is_ok();
+        self.outstanding += usize::from(asked);
+        asked
+    }
+
+    /// The next answer, for which it waits at most this long.
+    pub(super) fn answer(&mut self, patience: Duration) -> Option<Answer> {
+        if self.outstanding == 0 {
+            return None;
+        }
+        let deadline = Instant::now() + patience;
+        let answer = self.answers.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
+        self.outstanding -= 1;
+        Some(answer)
+    }
+}
+
+/// What each thread does until the recorder is gone.
+fn work(asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
+    loop {
+        // One thread waits for a question, the others for that one; the lock is free while a question is looked at.
+        let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let answer = match question {
+            Ok(Question::Loader { image, inode, path, process, overlay }) => {
+                Answer::Loader(image, loader(process, inode, &path, overlay.as_deref()))
+            }
+            Ok(Question::Script { key, name, directory, program, process, overlay }) => {
+                Answer::Script(key, scripts(process, &directory, &name, &program, overlay.as_deref()))
+            }
+            Err(_) => return,
+        };
+        if answered.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Where a process's paths begin: its own root, and where it has ended, ours.
+fn roots(process: u32) -> impl Iterator<Item = Root> {
+    [Root::of_process(process), Root::own()].into_iter().flatten()
+}
+
+fn loader(process: u32, inode: u64, path: &FilePath, overlay: Option<&[u8]>) -> Option<Option<File>> {
+    for root in roots(process) {
+        let Some(program) = open_program(process, inode, path, &root) else { continue };
+        let name = match elf_interpreter(&program) {
+            Ok(Some(name)) => name,
+            // Statically linked, or run by an interpreter that binfmt_misc knows.
+            Ok(None) | Err(ElfError::NotElf) => return Some(None),
+            Err(_) => return None,
+        };
+        if let Ok(path) = root.canonicalise(b"/", &name) {
+            return Some(Some(file_at(path, overlay)));
+        }
+    }
+    None
+}
+
+/// The executable itself: by the process that runs it, or by its path, if that is still the same file.
+fn open_program(process: u32, inode: u64, path: &FilePath, root: &Root) -> Option<fs::File> {
+    let is_it = |file: &fs::File| file.metadata().is_ok_and(|found| found.ino() == inode);
+    let running = fs::File::open(format!("/proc/{process}/exe")).ok().filter(is_it);
+    running.or_else(|| root.open_regular(path.as_bytes()).ok().filter(is_it))
+}
+
+fn scripts(
+    process: u32,
+    directory: &FilePath,
+    name: &[u8],
+    program: &FilePath,
+    overlay: Option<&[u8]>,
+) -> Option<Vec<File>> {
+    let chain = roots(process).find_map(|root| {
+        let mut chain = script_chain(&root, directory.as_bytes(), name).ok()?;
+        // The last one is what runs now. If the process has ended, its root may have been another one than ours: what is
+        // found there counts only if it leads to the same program.
+        (FilePath::canonical(chain.pop()?) == *program).then_some(chain)
+    })?;
+    Some(chain.into_iter().map(|path| file_at(path, overlay)).collect())
+}
+
+/// A file by a canonical path that was found here, near a program on the given overlay.
+fn file_at(path: Vec<u8>, overlay: Option<&[u8]>) -> File {
+    let backing = overlay
+        .and_then(|overlay| path.strip_prefix(overlay))
+        .filter(|rest| rest.starts_with(b"/"))
+        .map(FilePath::canonical);
+    File { path: FilePath::canonical(path), backing }
+}
