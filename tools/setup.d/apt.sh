@@ -27,7 +27,7 @@ apt_lacks() {
   quiet_apt install --simulate "$@" >/dev/null 2>&1 || quiet_apt update >"$cache/apt.log" 2>&1 || true
   lacking=()
   for package in "$@"; do
-    apt-cache policy "$package" | grep -q 'Candidate: [^(]' || lacking+=("$package")
+    [[ $(apt-cache policy "$package") == *'Candidate: '[^\(]* ]] || lacking+=("$package") # "(none)", or no line at all
   done
 }
 
