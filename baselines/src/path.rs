@@ -173,13 +173,18 @@ fn push_escaped(text: &mut String, character: char) {
         '\n' => text.push_str(r"\n"),
         '\r' => text.push_str(r"\r"),
         '\t' => text.push_str(r"\t"),
-        _ if character.is_control() || changes_layout(character) => {
+        _ if is_unprintable(character) => {
             for byte in character.encode_utf8(&mut [0; 4]).as_bytes() {
                 push_hex(text, *byte);
             }
         }
         _ => text.push(character),
     }
+}
+
+/// Whether [`escape`] writes this character as bytes.
+pub(crate) fn is_unprintable(character: char) -> bool {
+    character.is_control() || changes_layout(character)
 }
 
 /// Characters that reorder or hide the text around them (bidirectional controls, CVE-2021-42574; line and paragraph

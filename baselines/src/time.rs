@@ -100,6 +100,15 @@ impl Minute {
         self.0
     }
 
+    /// This many minutes after the epoch, as stored; `None` for one that no [`UtcTime`] is in.
+    pub(crate) const fn from_stored(number: i64) -> Option<Self> {
+        if number < 0 || number > i64::MAX / NANOS_PER_MINUTE {
+            None
+        } else {
+            Some(Self(number))
+        }
+    }
+
     /// When it began.
     pub const fn start(self) -> UtcTime {
         UtcTime(self.0 * NANOS_PER_MINUTE)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::path;
+use crate::{path, serde_text};
 
 /// Where a container belongs, in the cluster's words or the host's. As text it is `namespace/kind/name/container`, with
 /// the escapes of [`crate::path::FilePath::to_text`], and `\x2f` for a slash inside a part.
@@ -84,12 +84,13 @@ crate::serde_text::as_text!(Workload);
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Image {
     /// `registry/name` of a container image, `host/<unit>` of a host workload.
+    #[serde(with = "serde_text::escaped")]
     pub repository: String,
     /// The tag, if a name with one was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_text::escaped")]
     pub tag: Option<String>,
     /// `sha256:...`, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_text::escaped")]
     pub digest: Option<String>,
 }
 

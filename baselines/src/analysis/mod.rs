@@ -22,9 +22,6 @@ use image::ImageEvidence;
 use sources::{Seen, Source};
 use tally::Tallies;
 
-/// How many minutes of a container are one sampling unit of the steady phase.
-const MINUTES_PER_UNIT: i64 = 10;
-
 /// One baseline for each image that a container of the recordings ran, sorted by image.
 ///
 /// Containers are the same if their boot id and cgroup id are, even when several recordings have seen them. An image
@@ -76,9 +73,9 @@ fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
         let Some(source) = sources.get(part.source) else {
             continue;
         };
-        let read = source.snapshot.observed(part.row, MINUTES_PER_UNIT, |behaviour, slot| {
-            tallies.add(behaviour, slot);
-        });
+        let read = source
+            .snapshot
+            .observed(part.row, |behaviour, counted| tallies.add(behaviour, counted));
         read.map_err(|failure| source.snapshot.error(failure))?;
     }
     Ok(tallies)

@@ -5,8 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use super::Error;
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::document::Evidence;
-use crate::recording::Slot;
+use crate::recording::Counted;
 use crate::time::UtcTime;
+
+/// How many minutes of a container are one sampling unit of the steady phase.
+const MINUTES_PER_UNIT: i64 = 10;
 
 /// What one container did.
 #[derive(Debug, Default)]
@@ -16,16 +19,16 @@ pub(super) struct Tallies {
 }
 
 impl Tallies {
-    pub(super) fn add(&mut self, behaviour: &Behaviour, slot: Slot) {
-        let tallies = if slot.provenance.is_learned() {
+    pub(super) fn add(&mut self, behaviour: &Behaviour, counted: Counted) {
+        let tallies = if counted.provenance.is_learned() {
             &mut self.learned
         } else {
             &mut self.not_learned
         };
-        // Looked up first, because most slots are of a behaviour that is there, and need no copy of it.
+        // Looked up first, because most rows are of a behaviour that is there, and need no copy of it.
         match tallies.get_mut(behaviour) {
-            Some(tally) => tally.add(slot),
-            None => tallies.entry(behaviour.clone()).or_default().add(slot),
+            Some(tally) => tally.add(counted),
+            None => tallies.entry(behaviour.clone()).or_default().add(counted),
         }
     }
 }
@@ -33,7 +36,7 @@ impl Tallies {
 /// How often one container showed one behaviour.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// At most 2^64 slots of 2^63 each.
+    /// At most 2^64 rows of 2^63 each.
     count: u128,
     seen: Option<(UtcTime, UtcTime)>,
     phases: BTreeSet<Phase>,
@@ -42,13 +45,13 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, slot: Slot) {
-        self.count += u128::from(slot.count);
-        widen(&mut self.seen, (slot.first_seen, slot.last_seen));
-        self.phases.insert(slot.phase);
-        self.provenance.insert(slot.provenance);
-        if slot.phase == Phase::Steady {
-            self.steady_units.insert(slot.number);
+    fn add(&mut self, counted: Counted) {
+        self.count += u128::from(counted.count);
+        widen(&mut self.seen, (counted.first_seen, counted.last_seen));
+        self.phases.insert(counted.phase);
+        self.provenance.insert(counted.provenance);
+        if counted.phase == Phase::Steady {
+            self.steady_units.insert(counted.minute.number() / MINUTES_PER_UNIT);
         }
     }
 }

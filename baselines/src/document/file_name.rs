@@ -22,7 +22,7 @@ const HASH_BYTES: usize = 8;
 ///     digest: None,
 /// };
 /// assert_eq!(file_name(&image("nginx", None)), "nginx");
-/// assert_eq!(file_name(&image("shop/web", Some("1.4"))), "shop_web_1.4+0123456789abcdef");
+/// assert_eq!(file_name(&image("shop/web", Some("1.4"))), "shop_web_1.4+37ef75428c619bda");
 /// ```
 pub fn file_name(image: &Image) -> String {
     let text = image.to_string();

@@ -2,22 +2,30 @@
 //!
 //! Version 1 of the schema. Documents are YAML, one an image, sorted, and the same to the byte for the same recordings.
 //! Times are UTC (RFC 3339, whole seconds); durations and counts say their unit.
+//!
+//! Reading is strict: an unknown field, version or reason is an error with line and column, and so is YAML that baselines
+//! never need (anchors, tags, text or brackets over several lines). Names are written as paths are, with escapes for what
+//! a terminal would hide, so that a reviewer sees every byte.
 
 mod file_name;
+mod header;
+mod lines;
 mod yaml;
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::behaviour::{Access, Phase, Protocol, Provenance};
 use crate::loss::Reason;
 use crate::path::FilePath;
 use crate::recording::RecordingId;
+use crate::serde_text;
 use crate::time::UtcTime;
 
 pub use crate::workload::{Image, Workload};
 pub use file_name::file_name;
+pub use header::{ApiVersion, HeaderError, Kind};
 pub use yaml::{DocumentError, SIZE_MAX, from_yaml, read, to_yaml};
 
 /// The version written into `apiVersion`.
@@ -25,43 +33,6 @@ pub const API_VERSION: &str = "wardline.dev/v1";
 
 /// The word written into `kind`.
 pub const KIND: &str = "Baseline";
-
-/// What a document must say of itself. As a type it can say nothing else, and reading anything else is an error with
-/// its place.
-macro_rules! constant {
-    ($(#[$doc:meta])* $name:ident = $text:expr, $otherwise:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $name;
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str($text)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let found = String::deserialize(deserializer)?;
-                if found == $text {
-                    return Ok(Self);
-                }
-                Err(serde::de::Error::custom(format_args!(concat!("`{}` is not `{}`: ", $otherwise), found, $text)))
-            }
-        }
-    };
-}
-
-constant!(
-    /// [`API_VERSION`], and nothing else.
-    ApiVersion = API_VERSION,
-    "use the version of Wardline that wrote this document, or make it anew with `generate baselines`"
-);
-constant!(
-    /// [`KIND`], and nothing else.
-    Kind = KIND,
-    "this is another kind of document; baselines are made with `generate baselines`"
-);
 
 /// One image's baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +52,7 @@ pub struct Baseline {
     /// known to be missing.
     pub losses: Vec<Loss>,
     /// Why windows that this image ran in can have missed something without counting it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "serde_text::escaped")]
     pub uncounted_losses: Vec<String>,
     /// What was learned (provenance `workload` and `kubelet`).
     pub behaviours: Behaviours,
@@ -98,6 +69,7 @@ pub struct Source {
     /// Its revision: a higher one of the same id replaces.
     pub revision: u64,
     /// The node's host name.
+    #[serde(with = "serde_text::escaped")]
     pub node: String,
 }
 
@@ -112,8 +84,10 @@ pub struct Container {
     /// When it was last known to be alive.
     pub last_seen: UtcTime,
     /// The container's id, or the cgroup's path where there is none.
+    #[serde(with = "serde_text::escaped")]
     pub id: String,
     /// The node's host name.
+    #[serde(with = "serde_text::escaped")]
     pub node: String,
     /// It ran before the window began: its start was not seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -129,7 +103,7 @@ pub struct Loss {
     /// How many observations were lost.
     pub count: u64,
     /// The [`Container::id`] it happened in, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_text::escaped")]
     pub container: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::Baseline;
+use super::{Baseline, lines};
 
 /// The largest document that is read, in bytes: 64 MiB.
 pub const SIZE_MAX: u64 = 64 << 20;
@@ -99,6 +99,14 @@ fn parse(text: &str, file: Option<&Path>) -> Result<Baseline, DocumentError> {
     let file = file.map(Path::to_owned);
     if text.len() as u64 > SIZE_MAX {
         return Err(DocumentError::TooLarge { file });
+    }
+    if let Some((line, why)) = lines::first_bad_line(text) {
+        return Err(DocumentError::Invalid {
+            file,
+            line,
+            column: 1,
+            what: why.to_owned(),
+        });
     }
     serde_yaml::from_str(text).map_err(|error| {
         let (line, column) = error

@@ -34,6 +34,13 @@ impl ToSql for Minute {
     }
 }
 
+impl FromSql for Minute {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        Self::from_stored(number).ok_or_else(|| bad(number, "minute"))
+    }
+}
+
 /// Recordings hold these codes: they never change.
 impl ToSql for Phase {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

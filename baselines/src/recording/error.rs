@@ -1,5 +1,6 @@
 //! What can go wrong with a recording, each in one message: what, where, why, and what to do.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ffi::SQLITE_CONSTRAINT_DATATYPE;
@@ -113,7 +114,9 @@ pub enum Error {
     },
     /// Anything else.
     #[error("cannot {doing} the recording {}: {source}", path.display())]
-    #[diagnostic(help("if it says busy or locked, another program holds the file: close it and try again"))]
+    #[diagnostic(help(
+        "another program may hold it (locked), or its directory may be read-only (unable to open): close the other program, or copy the file with its -wal file to another directory"
+    ))]
     Database {
         /// What was tried.
         doing: &'static str,
@@ -144,6 +147,14 @@ impl Error {
                     what: source.to_string(),
                 }
             }
+            (Some(ErrorCode::CannotOpen), _) => match File::open(&path) {
+                Err(source) => Self::File {
+                    doing: "open",
+                    path,
+                    source,
+                },
+                Ok(_) => Self::Database { doing, path, source },
+            },
             // Sums beyond 64 bits become floating point, which the schema's STRICT columns do not take.
             _ if source
                 .sqlite_error()

@@ -13,7 +13,7 @@ const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
 /// The path with its directories resolved, so that only the last name is left to be checked; they are made if they are
-/// missing.
+/// missing. What is there and is no file is refused.
 pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -30,27 +30,39 @@ pub(super) fn prepare(path: &Path) -> Result<PathBuf> {
         .mode(PRIVATE_DIRECTORY)
         .create(directory)
         .map_err(failed("create the directory", directory))?;
-    Ok(directory
+    let path = directory
         .canonicalize()
         .map_err(failed("open the directory", directory))?
-        .join(name))
+        .join(name);
+    match path.symlink_metadata() {
+        Ok(metadata) => require_regular(&path, metadata.file_type())?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("open", &path)(error)),
+    }
+    Ok(path)
 }
 
-/// Makes the file if there is none, without ever following a symbolic link, and sees to it that it is private.
-pub(super) fn create_or_tighten(path: &Path) -> Result<()> {
+/// Makes the file if there is none, without ever following a symbolic link.
+pub(super) fn create_if_missing(path: &Path) -> Result<()> {
     match OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(PRIVATE_FILE)
         .open(path)
     {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed("create", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("create", path)(error)),
+        _ => Ok(()),
     }
-    let metadata = path.symlink_metadata().map_err(failed("open", path))?;
-    require_regular(path, metadata.file_type())?;
-    if metadata.permissions().mode() & 0o7777 == PRIVATE_FILE {
+}
+
+/// Sees to it that a recording that was there is private too, wherever it was copied from.
+pub(super) fn make_private(path: &Path) -> Result<()> {
+    let mode = path
+        .symlink_metadata()
+        .map_err(failed("open", path))?
+        .permissions()
+        .mode();
+    if mode & 0o7777 == PRIVATE_FILE {
         return Ok(());
     }
     // By path: closing a descriptor of the file would release SQLite's locks of this process on it (fcntl(2)).

@@ -49,6 +49,8 @@ mod model;
 mod read;
 mod schema;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -60,7 +62,7 @@ pub(crate) use error::Failure;
 pub use error::{Error, Result};
 pub use id::{RecordingId, RecordingIdError};
 pub use model::{Container, EndReason, Flush, Latency, Loss, Node, Observation, WindowId, WindowStart};
-pub(crate) use read::{Identity, Slot, Snapshot};
+pub(crate) use read::{Counted, Identity, Snapshot};
 pub use summary::{ContainerSummary, LossSummary, Summary, WindowSummary};
 pub use writer::Writer;
 

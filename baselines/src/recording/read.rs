@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{OptionalExtension as _, Row, Transaction};
 
 use super::columns::{CgroupId, Count, to_end_reason};
 use super::encoding::decode;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::loss::Reason;
-use crate::time::UtcTime;
+use crate::time::{Minute, UtcTime};
 use crate::workload::{Image, Workload};
 
 type Read<T> = std::result::Result<T, Failure>;
@@ -46,11 +46,10 @@ pub(crate) struct StoredLoss {
     pub(crate) count: u64,
 }
 
-/// How often a container showed a behaviour in some minutes that belong together.
+/// How often a container showed a behaviour in one minute.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
-    /// Which minutes: their number divided by how many belong together.
-    pub(crate) number: i64,
+pub(crate) struct Counted {
+    pub(crate) minute: Minute,
     pub(crate) phase: Phase,
     pub(crate) provenance: Provenance,
     pub(crate) count: u64,
@@ -279,18 +278,14 @@ impl Snapshot<'_> {
         Ok(losses)
     }
 
-    /// Everything that a container did, behaviour by behaviour, counted in slots of some minutes.
-    pub(crate) fn observed(
-        &self,
-        container: i64,
-        minutes_per_slot: i64,
-        mut each: impl FnMut(&Behaviour, Slot),
-    ) -> Read<()> {
+    /// Everything that a container did, behaviour by behaviour and minute by minute: the order of the table's key, so that
+    /// nothing has to be sorted.
+    pub(crate) fn observed(&self, container: i64, mut each: impl FnMut(&Behaviour, Counted)) -> Read<()> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT behaviour, minute / ?2 AS slot, phase, provenance, sum(count), min(first_seen), max(last_seen) \
-             FROM observation WHERE container = ?1 GROUP BY behaviour, slot, phase, provenance ORDER BY behaviour",
+            "SELECT behaviour, minute, phase, provenance, count, first_seen, last_seen FROM observation \
+             WHERE container = ?1 ORDER BY behaviour, minute",
         )?;
-        let mut rows = statement.query(params![container, minutes_per_slot])?;
+        let mut rows = statement.query([container])?;
         let mut current = None;
         while let Some(row) = rows.next()? {
             let behaviour_row: i64 = row.get(0)?;
@@ -298,15 +293,15 @@ impl Snapshot<'_> {
                 Some((row, behaviour)) if *row == behaviour_row => behaviour,
                 _ => &current.insert((behaviour_row, self.behaviour(behaviour_row)?)).1,
             };
-            let slot = Slot {
-                number: row.get(1)?,
+            let counted = Counted {
+                minute: row.get(1)?,
                 phase: row.get(2)?,
                 provenance: row.get(3)?,
                 count: row.get::<_, Count>(4)?.0,
                 first_seen: row.get(5)?,
                 last_seen: row.get(6)?,
             };
-            each(behaviour, slot);
+            each(behaviour, counted);
         }
         Ok(())
     }

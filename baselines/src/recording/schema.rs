@@ -77,7 +77,7 @@ pub(super) fn migrate(connection: &mut Connection, from: Content) -> rusqlite::R
 pub(super) fn check(connection: &Connection, version: usize) -> std::result::Result<(), Failure> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
-        return Err(Failure::Damaged(verdict));
+        return Err(Failure::Damaged(verdict.lines().collect::<Vec<_>>().join(" ")));
     }
     let expected = Connection::open_in_memory()?;
     STEPS

@@ -1,6 +1,7 @@
 //! Writing: opening, windows, flushes.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -27,10 +28,11 @@ impl Writer {
     pub(super) fn open(path: &Path, node: &Node) -> Result<Self> {
         let path = file::prepare(path)?;
         let lock = WriterLock::take(&path)?;
-        file::create_or_tighten(&path)?;
+        file::create_if_missing(&path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let mut recording = Recording::connect(&path, flags)?;
         let content = schema::identify(&recording.connection, &path)?;
+        file::make_private(&path)?;
         let boot = prepare(&mut recording.connection, content, node).map_err(|failure| failure.at("open", &path))?;
         Ok(Self {
             recording,
@@ -122,6 +124,16 @@ impl Writer {
             self.interned.forget();
             failure.at(doing, &self.recording.path)
         })
+    }
+}
+
+impl Drop for Writer {
+    /// Leaves one file that can be read anywhere: in WAL mode even a reader has to make two more beside it.
+    fn drop(&mut self) {
+        let connection = &self.recording.connection;
+        // While there is a reader it cannot be done, and the next writer will do it: not worth waiting for.
+        let _ = connection.busy_timeout(Duration::ZERO);
+        let _ = connection.pragma_update(None, "journal_mode", "delete");
     }
 }
 

@@ -1,16 +1,17 @@
+//! What analyses promise.
+
+mod properties;
+
 use std::path::{Path, PathBuf};
 
-use proptest::collection::vec;
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{Error, baselines};
-use crate::behaviour::{Behaviour, Phase, Provenance};
+use crate::behaviour::{Phase, Provenance};
 use crate::document::{Baseline, Loss};
 use crate::loss::Reason;
 use crate::recording::{self, Container, EndReason, Flush, Observation, Recording, WindowStart};
-use crate::testing::{container, node, observation, open, seconds, window};
-use crate::time::UtcTime;
+use crate::testing::{container, node, observation, seconds, window};
 use crate::workload::Image;
 
 /// Records flushes in one window that ends well.
@@ -201,13 +202,13 @@ fn losses_are_charged_to_their_image_or_to_all_that_the_window_saw() {
     writer.end_window(first, &EndReason::Completed, seconds(62)).unwrap();
     // A second window sees only the database, and loses something too.
     let second = writer.start_window(&window(seconds(100))).unwrap();
-    let lost = flush(vec![container(2, "db")], vec![]);
+    let idle = flush(vec![container(2, "db")], vec![]);
     writer
         .flush(
             second,
             &Flush {
                 losses: vec![loss(None, Reason::MapFull, 7)],
-                ..lost
+                ..idle
             },
         )
         .unwrap();
@@ -366,87 +367,4 @@ fn what_is_no_recording_is_refused_by_name() {
         error.to_string(),
         format!("there is no recording at {}", missing.display())
     );
-}
-
-/// What one recorder did: small numbers, so that observations meet in one row often.
-fn observations() -> impl Strategy<Value = Vec<Observation>> {
-    let behaviour = prop::sample::select(vec!["/a", "/b", "/c"]).prop_map(open);
-    let phase = prop::sample::select(vec![Phase::Startup, Phase::Steady]);
-    let provenance = prop::sample::select(vec![
-        Provenance::Workload,
-        Provenance::Kubelet,
-        Provenance::Entered,
-        Provenance::Runtime,
-    ]);
-    let one = (1_u64..4, behaviour, phase, provenance, 0_u64..40, 1_u64..5, 0_u64..60).prop_map(
-        |(cgroup_id, behaviour, phase, provenance, minute, count, second): (_, Behaviour, _, _, _, _, _)| {
-            let first_seen = seconds(60 * minute + second);
-            let last_seen = seconds(60 * minute + 59);
-            let minute = first_seen.minute();
-            Observation {
-                cgroup_id,
-                behaviour,
-                provenance,
-                phase,
-                minute,
-                count,
-                first_seen,
-                last_seen,
-            }
-        },
-    );
-    vec(one, 1..12)
-}
-
-fn containers(until: UtcTime) -> Vec<Container> {
-    [(1, "app"), (2, "app"), (3, "db")]
-        .map(|(cgroup_id, repository)| Container {
-            alive_until: until,
-            ..container(cgroup_id, repository)
-        })
-        .to_vec()
-}
-
-proptest! {
-    // Each case makes several database files.
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn the_order_of_recordings_changes_nothing(one in observations(), other in observations(), hosts in 0..2_usize) {
-        let folder = Folder::new();
-        let one = folder.recorded("one.db", "n1", &[flush(containers(seconds(60)), one)]);
-        let other = folder.recorded("other.db", ["n1", "n2"][hosts], &[flush(containers(seconds(90)), other)]);
-        prop_assert_eq!(baselines(&[one.clone(), other.clone()]).unwrap(), baselines(&[other, one]).unwrap());
-    }
-
-    #[test]
-    fn a_later_revision_replaces_an_earlier_one(earlier in observations(), later in observations()) {
-        let folder = Folder::new();
-        let path = folder.recorded("a.db", "n1", &[flush(containers(seconds(60)), earlier)]);
-        let copy = folder.path("copy.db");
-        std::fs::copy(&path, &copy).unwrap();
-        record(&path, "n1", &[flush(containers(seconds(90)), later)]);
-        let alone = baselines(std::slice::from_ref(&path)).unwrap();
-        prop_assert_eq!(&baselines(&[copy.clone(), path.clone()]).unwrap(), &alone);
-        prop_assert_eq!(&baselines(&[path.clone(), copy, path]).unwrap(), &alone);
-    }
-
-    #[test]
-    fn how_observations_are_cut_into_flushes_changes_nothing(all in observations(), at in any::<prop::sample::Index>()) {
-        let folder = Folder::new();
-        let (before, after) = all.split_at(at.index(all.len() + 1));
-        let (before, after) = (before.to_vec(), after.to_vec());
-        let whole = folder.recorded("whole.db", "n1", &[flush(containers(seconds(60)), all)]);
-        let cut = [flush(containers(seconds(30)), before), flush(containers(seconds(60)), after)];
-        let parts = folder.recorded("parts.db", "n1", &cut);
-        // Two recordings have different ids and numbers of revisions; everything else is the same.
-        let anonymous = |path| {
-            let mut baselines = baselines(&[path]).unwrap();
-            for baseline in &mut baselines {
-                baseline.recordings.clear();
-            }
-            baselines
-        };
-        prop_assert_eq!(anonymous(whole), anonymous(parts));
-    }
 }

@@ -1,0 +1,46 @@
+//! What recordings promise.
+
+mod files;
+mod flushes;
+mod windows;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::testing::{container, seconds};
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn recording(&self) -> PathBuf {
+        self.0.path().join("recording.db")
+    }
+}
+
+fn flush(observations: Vec<Observation>) -> Flush {
+    Flush {
+        at: seconds(60),
+        containers: vec![container(1, "app"), container(2, "db")],
+        observations,
+        ..Flush::default()
+    }
+}
+
+fn summary(path: &Path) -> Summary {
+    Recording::open(path).unwrap().summary().unwrap()
+}
+
+/// Looks into the file with a connection of its own, as a user with `sqlite3` would.
+fn look<T: rusqlite::types::FromSql>(path: &Path, sql: &str) -> T {
+    Connection::open(path)
+        .unwrap()
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap()
+}
