@@ -140,7 +140,11 @@ impl Session {
         let result = self.record_until(interval, end, &mut show).await;
         let (reason, result) = match result {
             Ok(reason) => (reason.clone(), Ok(reason)),
-            Err(failure) => (EndReason::Failed(failure.to_string()), Err(failure)),
+            Err(failure) => {
+                // Now, because `profile run` ends only when its command does.
+                tracing::warn!("nothing is recorded any more: {failure}");
+                (EndReason::Failed(failure.to_string()), Err(failure))
+            }
         };
         if let Some(writer) = &mut self.writer {
             let ended = writer.end_window(self.window, &reason, baselines::time::UtcTime::now());

@@ -11,8 +11,8 @@ mod resolver;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
 
 use baselines::behaviour::{Access, Action, Behaviour, Phase, Protocol, Provenance};
 use baselines::loss::Reason;
@@ -329,7 +329,10 @@ fn open(subject: &FilePath, file: &File, access: Option<Access>) -> Behaviour {
 fn executed(subject: &FilePath, image: &Image, scripts: &[File]) -> Vec<Behaviour> {
     let exec = |script: Option<&File>| Behaviour {
         subject: subject.clone(),
-        action: Action::Exec { binary: image.file.path.clone(), script: script.map(|script| script.path.clone()) },
+        action: Action::Exec {
+            binary: image.file.path.clone(),
+            script: script.map(|script| script.path.clone()),
+        },
     };
     let execs = match scripts {
         [] => vec![exec(None)],
@@ -340,7 +343,10 @@ fn executed(subject: &FilePath, image: &Image, scripts: &[File]) -> Vec<Behaviou
         Loader::Asked | Loader::Unknown => None,
     };
     let opened = scripts.iter().chain([&image.file]).chain(loader);
-    execs.into_iter().chain(opened.map(|file| open(subject, file, Some(Access::READ)))).collect()
+    execs
+        .into_iter()
+        .chain(opened.map(|file| open(subject, file, Some(Access::READ))))
+        .collect()
 }
 
 fn address_of(peer: &Peer) -> std::net::IpAddr {

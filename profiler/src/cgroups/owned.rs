@@ -14,6 +14,8 @@ use super::{CgroupError, Hierarchy, Kind, join};
 
 /// How long killed processes get to end, and the kernel to let go of their cgroups.
 const REMOVAL: Duration = Duration::from_secs(5);
+/// What a cgroup for a command is called, followed by `<pid>-<n>`.
+const NAME: &str = "wardline-run-";
 /// How long to wait between two looks.
 const INTERVAL: Duration = Duration::from_millis(5);
 
@@ -43,7 +45,7 @@ impl Hierarchy {
     /// that a cgroup may not both hold processes and share out controllers is not in the way: because we are in it, the
     /// parent shares out none (the root is exempt), and its new child neither, so the child takes processes and is
     /// accounted as a part of the parent. Where our own cgroup is of no use (not visible, threaded, being removed), the
-    /// hierarchy's root as we see it is the parent.
+    /// hierarchy's root as we see it is the parent. What killed predecessors left there is removed first.
     ///
     /// # Errors
     /// Where neither place works; the error is that of the first.
@@ -51,12 +53,49 @@ impl Hierarchy {
         // Other threads of this process may do the same.
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!(
-            "wardline-run-{}-{}",
+            "{NAME}{}-{}",
             std::process::id(),
             NUMBER.fetch_add(1, Ordering::Relaxed)
         );
-        let in_own = self.own().and_then(|own| self.create_child(&own, &name));
-        in_own.or_else(|error| self.create_child(&self.root_of_mount, &name).map_err(|_| error))
+        let create_in = |parent: &[u8]| {
+            if let Err(error) = self.clean_up(parent) {
+                tracing::warn!(%error, "a cgroup of a killed predecessor is left behind");
+            }
+            self.create_child(parent, &name)
+        };
+        let in_own = self.own().and_then(|own| create_in(&own));
+        in_own.or_else(|error| create_in(&self.root_of_mount).map_err(|_| error))
+    }
+
+    /// Removes the cgroups of processes that were killed before they could do it. Where the command still runs that is
+    /// only reported: it may be a service that somebody needs.
+    fn clean_up(&self, parent: &[u8]) -> Result<(), CgroupError> {
+        for cgroup in self.children(parent)? {
+            let Some(maker) = maker_of(&cgroup.path).filter(|maker| !is_process(*maker)) else {
+                continue;
+            };
+            let mut left_behind = OwnedCgroup {
+                hierarchy: self.clone(),
+                directory: self.visible(&cgroup.path)?,
+                path: cgroup.path,
+                id: cgroup.id,
+                removal_tried: true, // dropping it on the way out does nothing
+            };
+            match left_behind.is_populated() {
+                Ok(true) => tracing::warn!(
+                    "process {maker} was killed while it recorded; its command runs on, unrecorded, in {}",
+                    left_behind.directory.display()
+                ),
+                Ok(false) => {
+                    left_behind.removal_tried = false;
+                    left_behind.remove(Duration::ZERO)?;
+                }
+                // Somebody else cleans up, too.
+                Err(_) if !left_behind.directory.exists() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the cgroup `name` below `parent`.
@@ -225,6 +264,18 @@ impl Drop for OwnedCgroup {
             tracing::warn!(%error, "a cgroup of ours is left behind");
         }
     }
+}
+
+fn is_process(id: u32) -> bool {
+    Path::new("/proc").join(id.to_string()).exists()
+}
+
+/// The process that made a cgroup for its command.
+fn maker_of(path: &[u8]) -> Option<u32> {
+    let name = path.rsplit(|byte| *byte == b'/').next()?;
+    let (maker, number) = str::from_utf8(name).ok()?.strip_prefix(NAME)?.split_once('-')?;
+    number.parse::<u32>().ok()?;
+    maker.parse().ok()
 }
 
 /// The ids of the processes in this very cgroup. None where it is gone, or threaded: then they are listed further up.

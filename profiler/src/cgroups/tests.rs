@@ -267,6 +267,31 @@ fn a_cgroup_is_made_beside_us_and_goes_with_its_owner() {
 }
 
 #[test]
+fn what_a_killed_predecessor_left_is_removed_once_nobody_runs_in_it() {
+    let mut predecessor = Command::new("true").spawn().unwrap();
+    let dead = predecessor.id();
+    predecessor.wait().unwrap();
+    for hierarchy in writable() {
+        let own = hierarchy.own().unwrap();
+        let left_behind = hierarchy.create_child(&own, &format!("wardline-run-{dead}-0")).unwrap();
+        fs::create_dir(left_behind.directory().join("inner")).unwrap();
+        let mut child = spawn_in(&left_behind, "echo ready; exec sleep 600");
+        wait_for_line(&mut child);
+
+        hierarchy.create_for_run().unwrap();
+        assert!(left_behind.is_populated().unwrap(), "a command that runs is left alone");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let is_removed = || {
+            hierarchy.create_for_run().unwrap();
+            !left_behind.directory().exists()
+        };
+        // The kernel lets go of a process a moment after it has ended.
+        assert!((0..1000).any(|_| is_removed()), "{hierarchy:?}");
+    }
+}
+
+#[test]
 fn what_outlives_the_command_is_killed_with_its_own_cgroups() {
     for hierarchy in writable() {
         let cgroup = hierarchy.create_for_run().unwrap();

@@ -161,7 +161,9 @@ impl Attribution {
 
     /// Whether a container is a unit of the service manager.
     pub fn is_unit(&self, container: u64) -> bool {
-        self.containers.get(&container).is_some_and(|container| container.workload.kind == Kind::Unit.to_string())
+        self.containers
+            .get(&container)
+            .is_some_and(|container| container.workload.kind == Kind::Unit.to_string())
     }
 
     /// Whether anything is known about a cgroup.

@@ -115,7 +115,7 @@ impl Described {
                 Answer::Loader(image, loader) => {
                     if let Some(image) = self.images.get_mut(&image) {
                         // Any program of this machine: a loss only where it is executed in a container.
-                        image.loader = loader.map_or(Loader::Unknown, Loader::Known);
+                        image.loader = loader;
                     }
                 }
                 Answer::Script(key, Some(files)) => {
@@ -135,14 +135,22 @@ impl Described {
             }
         }
         let asked: Vec<Key> = self.as_called.keys().copied().collect();
-        asked.into_iter().for_each(|key| self.give_up_script(key));
+        for key in asked {
+            self.give_up_script(key);
+        }
     }
 
     /// All that is known of a script is its name as called.
     fn give_up_script(&mut self, key: Key) {
         if let Some(name) = self.as_called.remove(&key) {
             self.incomplete.push(key.cgroup);
-            self.scripts.insert(key, vec![File { path: FilePath::new(name, Origin::AsCalled), backing: None }]);
+            self.scripts.insert(
+                key,
+                vec![File {
+                    path: FilePath::new(name, Origin::AsCalled),
+                    backing: None,
+                }],
+            );
         }
     }
 
@@ -159,7 +167,12 @@ impl Described {
         let loader = if asked { Loader::Asked } else { Loader::Unknown };
         self.images.insert(
             record.id,
-            Image { file, loader, overlay, is_layer_hidden: has(record, flags::OVERLAY_PART) },
+            Image {
+                file,
+                loader,
+                overlay,
+                is_layer_hidden: has(record, flags::OVERLAY_PART),
+            },
         );
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use baselines::path::FilePath;
 use profiler_common::Key;
 
-use super::described::File;
+use super::described::{File, Loader};
 use crate::resolve::{ElfError, Root, elf_interpreter, script_chain};
 
 /// How many threads may hang before nothing can be resolved any more.
@@ -54,11 +54,11 @@ pub(super) enum Question {
     },
 }
 
-/// What was found out. None: it could not be.
+/// What was found out.
 pub(super) enum Answer {
-    /// The loader; `Some(None)` for a statically linked program.
-    Loader(u64, Option<Option<File>>),
-    /// The script and the scripts that interpret it.
+    /// A program's number, and its loader.
+    Loader(u64, Loader),
+    /// The script and the scripts that interpret it; None where they could not be found out.
     Script(Key, Option<Vec<File>>),
 }
 
@@ -79,7 +79,11 @@ impl Default for Resolver {
             let (asked, answered) = (Arc::clone(&asked), answered.clone());
             thread::spawn(move || work(&asked, &answered));
         }
-        Self { questions, answers, outstanding: 0 }
+        Self {
+            questions,
+            answers,
+            outstanding: 0,
+        }
     }
 }
 
@@ -97,7 +101,10 @@ impl Resolver {
             return None;
         }
         let deadline = Instant::now() + patience;
-        let answer = self.answers.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
+        let answer = self
+            .answers
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .ok()?;
         self.outstanding -= 1;
         Some(answer)
     }
@@ -109,12 +116,21 @@ fn work(asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
         // One thread waits for a question, the others for that one; the lock is free while a question is looked at.
         let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let answer = match question {
-            Ok(Question::Loader { image, inode, path, process, overlay }) => {
-                Answer::Loader(image, loader(process, inode, &path, overlay.as_deref()))
-            }
-            Ok(Question::Script { key, name, directory, program, process, overlay }) => {
-                Answer::Script(key, scripts(process, &directory, &name, &program, overlay.as_deref()))
-            }
+            Ok(Question::Loader {
+                image,
+                inode,
+                path,
+                process,
+                overlay,
+            }) => Answer::Loader(image, loader(process, inode, &path, overlay.as_deref())),
+            Ok(Question::Script {
+                key,
+                name,
+                directory,
+                program,
+                process,
+                overlay,
+            }) => Answer::Script(key, scripts(process, &directory, &name, &program, overlay.as_deref())),
             Err(_) => return,
         };
         if answered.send(answer).is_err() {
@@ -128,20 +144,22 @@ fn roots(process: u32) -> impl Iterator<Item = Root> {
     [Root::of_process(process), Root::own()].into_iter().flatten()
 }
 
-fn loader(process: u32, inode: u64, path: &FilePath, overlay: Option<&[u8]>) -> Option<Option<File>> {
+fn loader(process: u32, inode: u64, path: &FilePath, overlay: Option<&[u8]>) -> Loader {
     for root in roots(process) {
-        let Some(program) = open_program(process, inode, path, &root) else { continue };
+        let Some(program) = open_program(process, inode, path, &root) else {
+            continue;
+        };
         let name = match elf_interpreter(&program) {
             Ok(Some(name)) => name,
             // Statically linked, or run by an interpreter that binfmt_misc knows.
-            Ok(None) | Err(ElfError::NotElf) => return Some(None),
-            Err(_) => return None,
+            Ok(None) | Err(ElfError::NotElf) => return Loader::Known(None),
+            Err(_) => return Loader::Unknown,
         };
         if let Ok(path) = root.canonicalise(b"/", &name) {
-            return Some(Some(file_at(path, overlay)));
+            return Loader::Known(Some(file_at(path, overlay)));
         }
     }
-    None
+    Loader::Unknown
 }
 
 /// The executable itself: by the process that runs it, or by its path, if that is still the same file.
@@ -173,5 +191,8 @@ fn file_at(path: Vec<u8>, overlay: Option<&[u8]>) -> File {
         .and_then(|overlay| path.strip_prefix(overlay))
         .filter(|rest| rest.starts_with(b"/"))
         .map(FilePath::canonical);
-    File { path: FilePath::canonical(path), backing }
+    File {
+        path: FilePath::canonical(path),
+        backing,
+    }
 }

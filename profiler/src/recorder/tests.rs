@@ -299,7 +299,11 @@ fn damaged_messages_are_counted_and_nothing_else() {
 #[test]
 fn whoever_enters_a_unit_later_is_its_own_and_a_container_is_another_matter() {
     let cases = [
-        (b"/system.slice/a.service".as_slice(), provenance::ENTERED, Provenance::Workload),
+        (
+            b"/system.slice/a.service".as_slice(),
+            provenance::ENTERED,
+            Provenance::Workload,
+        ),
         (b"/system.slice/a.service", provenance::ENTERING, Provenance::Runtime),
         (b"/some/group", provenance::ENTERED, Provenance::Entered),
         (b"/some/group", provenance::ENTERING, Provenance::Runtime),
@@ -311,9 +315,23 @@ fn whoever_enters_a_unit_later_is_its_own_and_a_container_is_another_matter() {
         attribution.appeared(CGROUP, path, clock());
         let mut recorder = Recorder::new(attribution);
         recorder.describe(&program(), clock());
-        recorder.count(delta(Key { provenance: counted, ..key(kind::CONNECT, [0; 8]) }, 1), clock());
+        recorder.count(
+            delta(
+                Key {
+                    provenance: counted,
+                    ..key(kind::CONNECT, [0; 8])
+                },
+                1,
+            ),
+            clock(),
+        );
         let flush = flush(&mut recorder);
-        assert_eq!(flush.observations[0].provenance, expected, "{counted} in {}", String::from_utf8_lossy(path));
+        assert_eq!(
+            flush.observations[0].provenance,
+            expected,
+            "{counted} in {}",
+            String::from_utf8_lossy(path)
+        );
     }
 }
 
