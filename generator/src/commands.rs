@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use baselines::document::{self, Baseline};
+use baselines::document::{self, Baseline, Behaviours};
 use serde::Serialize;
 
 use crate::cli;
@@ -61,6 +61,13 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
             })
             .collect(),
     };
+    // A policy of nothing would report everything that the image's containers do.
+    let (inputs, idle): (Vec<Input>, Vec<Input>) = inputs
+        .into_iter()
+        .partition(|input| input.baseline.behaviours != Behaviours::default());
+    if inputs.is_empty() {
+        return Err(Error::NothingLearned);
+    }
     let policies = compile_all(&inputs, arguments.tetragon)?;
     let outputs: Vec<Output<'_>> = policies
         .iter()
@@ -75,9 +82,16 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
         .zip(&policies)
         .map(|(input, policy)| PolicyRow::new(&input.baseline, policy, &arguments.out))
         .collect();
+    let no_policy = idle.iter().map(|input| {
+        format!(
+            "{}: nothing was learned, so there is no policy of it",
+            input.baseline.image
+        )
+    });
     let warnings = rows
         .iter()
         .flat_map(|row| row.warnings.iter().map(|warning| format!("{}: {warning}", row.image)))
+        .chain(no_policy)
         .collect();
     tell(&rows, &arguments.listing, warnings)
 }

@@ -25,6 +25,10 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// Baselines without behaviours only.
+    #[error("nothing was learned of any image, so there is nothing to write a policy from")]
+    #[diagnostic(help("`profile status` says what was recorded, and what was lost"))]
+    NothingLearned,
     /// Two baselines of one image.
     #[error("there are two baselines of {image}")]
     #[diagnostic(help("keep one of the documents; to add recordings up, pass all of them as --recording instead"))]

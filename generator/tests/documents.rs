@@ -250,3 +250,41 @@ fn a_full_disk_leaves_the_folder_as_it_was() {
     Told::new(output).failed("cannot write policies/");
     assert_eq!(workshop.contents("policies"), before);
 }
+
+#[test]
+fn an_image_that_did_nothing_gets_no_policy_that_would_report_everything() {
+    let workshop = Workshop::new();
+    workshop.record("a.db", "shop/web");
+    assert_eq!(
+        workshop
+            .run(&["baselines", "--recording", "a.db", "--out", "busy"])
+            .code,
+        Some(0)
+    );
+    let (name, busy) = workshop.contents("busy").remove(0);
+    let (head, _) = busy.split_once("behaviours:\n").unwrap();
+    let idle =
+        format!("{head}behaviours: {{}}\nnotLearned: {{}}\n").replace("repository: shop/web", "repository: shop/idle");
+
+    std::fs::create_dir(workshop.path("idle")).unwrap();
+    std::fs::write(workshop.path("idle").join("idle.yaml"), &idle).unwrap();
+    let told = workshop.run(&["policies", "--baselines", "idle", "--out", "none"]);
+    assert_eq!(told.code, Some(1));
+    assert!(
+        told.stderr.starts_with("error: nothing was learned of any image"),
+        "{}",
+        told.stderr
+    );
+    assert!(!workshop.path("none").exists());
+
+    std::fs::write(workshop.path("idle").join(name), busy).unwrap();
+    let told = workshop.run(&["policies", "--baselines", "idle", "--out", "one"]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(
+        told.stderr
+            .contains("shop/idle:1.4: nothing was learned, so there is no policy of it"),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(workshop.names("one").len(), 1);
+}
