@@ -35,6 +35,7 @@ setup-test: ## install what the tests need too: qemu, other kernels, linters
 build: setup ## compile everything
 	$(heading) "Build"
 	cargo build --workspace $(CARGO_FLAGS)
+	@echo "the programs: $(CARGO_TARGET_DIR)/debug/profile and generate"
 
 .PHONY: demo
 demo: build ## learn a live workload, print its baseline and its policy (as root)

@@ -30,11 +30,13 @@ pub enum Reason {
     ProbeMissed,
     /// A call used an entry that this backend cannot follow (a 32-bit system call on a 64-bit kernel).
     ForeignAbi,
+    /// io_uring was set up or used: what it opens and connects shows in no system call, so this backend cannot see it.
+    IoUring,
 }
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -47,6 +49,7 @@ impl Reason {
         Self::UnresolvedPath,
         Self::ProbeMissed,
         Self::ForeignAbi,
+        Self::IoUring,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -64,6 +67,7 @@ impl Reason {
             Self::UnresolvedPath => "unresolved_path",
             Self::ProbeMissed => "probe_missed",
             Self::ForeignAbi => "foreign_abi",
+            Self::IoUring => "io_uring",
         }
     }
 

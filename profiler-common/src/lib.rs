@@ -116,8 +116,10 @@ pub mod loss {
     pub const FOREIGN_ABI: usize = 6;
     /// The ring buffer was full when a cgroup came or went.
     pub const CGROUP_RECORD: usize = 7;
+    /// io_uring: what it opens and connects shows in no system call.
+    pub const IO_URING: usize = 8;
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 }
 
 /// What tells one file, under one name, at one place, from every other, without knowing its path.
@@ -319,6 +321,8 @@ pub struct Record {
     pub key: Key,
     /// The identity of an image.
     pub file: FileIdentity,
+    /// The inode number of the root directory in `file`.
+    pub root_inode: u64,
     /// The walk, at its end.
     pub walk: Walk,
     /// `path[walk.position..PATH_BYTES]` is the path; the rest is room that the verifier wants.
@@ -414,6 +418,8 @@ pub mod class {
     pub const RENAME: u8 = 3;
     /// A call of a 32-bit program that does one of the above in a way that is not followed: counted as a loss.
     pub const FOREIGN: u8 = 4;
+    /// Sets up io_uring, or submits work to it.
+    pub const URING: u8 = 5;
 }
 
 /// How many system call numbers [`Classes`] covers; `SYS_openat2` is 437.
@@ -498,7 +504,7 @@ const _: () = {
     assert!(size_of::<CgroupState>() == 40 + 8 * loss::COUNT);
     assert!(size_of::<PendingConnect>() == 72);
     assert!(size_of::<Walk>() == 64);
-    assert!(size_of::<Record>() == 16 + 96 + 64 + 64 + PATH_BYTES + NAME_BYTES);
+    assert!(size_of::<Record>() == 16 + 96 + 64 + 8 + 64 + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<ScriptRecord>() == size_of::<Record>() + PATH_BYTES);
     assert!(size_of::<Settings>() == 32);
 };

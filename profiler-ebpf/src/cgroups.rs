@@ -30,6 +30,22 @@ fn parent_of(cgroup: Address) -> Result<u64, i32> {
     field!(parent, kernfs_node_id => u64)
 }
 
+/// Whether a process that goes from one cgroup to another stays in its container. `profile run` records one container and
+/// nothing else; elsewhere only a cgroup right below is known to be of the same.
+#[inline(always)]
+fn is_same_container(from: u64, to: u64, parent: u64) -> bool {
+    from != 0 && is_recorded(from) && (parent == from || setting!(record_unknown) == 0 && is_recorded(to))
+}
+
+#[inline(always)]
+fn is_recorded(cgroup: u64) -> bool {
+    match CGROUPS.get_ptr(cgroup) {
+        // SAFETY: a word of a map, whose entries' memory is never given back.
+        Some(state) => unsafe { (*state).recorded != 0 },
+        None => false,
+    }
+}
+
 /// A cgroup was made: (cgroup, path).
 #[btf_tracepoint(function = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
@@ -44,12 +60,9 @@ fn made(cgroup: Address, path: Address) -> Result<(), i32> {
     }
     let id = id_of(cgroup)?;
     let mut recorded = setting!(record_unknown) as u64;
-    if recorded == 0
-        && let Some(parent) = CGROUPS.get_ptr(parent_of(cgroup)?)
-    {
+    if recorded == 0 {
         // What a recorded cgroup makes below itself is recorded, too.
-        // SAFETY: the parent cannot go while a child is made in it.
-        recorded = unsafe { (*parent).recorded };
+        recorded = is_recorded(parent_of(cgroup)?) as u64;
     }
     if let Err(error) = CGROUPS.insert(
         id,
@@ -111,7 +124,7 @@ fn moved(destination: Address, task: Address) -> Result<(), i32> {
     }
     // A container's own process that goes on to a cgroup below its own stays what it was.
     let settled = known.provenance <= provenance::ENTERED as u64;
-    let stays = settled && known.cgroup != 0 && parent_of(destination)? == known.cgroup;
+    let stays = settled && is_same_container(known.cgroup, cgroup, parent_of(destination)?);
     let provenance = if stays { known.provenance } else { enter(cgroup) };
     remember(
         tgid,

@@ -99,11 +99,17 @@ pub fn file_of(descriptor: u64) -> Result<Address, i32> {
     }
 }
 
+/// The root directory of a task.
+#[inline(always)]
+pub fn root_of(task: Address) -> Result<Path, i32> {
+    let fs = field!(task, task_fs => u64)?;
+    field!(fs, fs_root => Path)
+}
+
 /// The root directory of the current task.
 #[inline(always)]
 pub fn root() -> Result<Path, i32> {
-    let fs = field!(current(), task_fs => u64)?;
-    field!(fs, fs_root => Path)
+    root_of(current())
 }
 
 /// The working directory of the current task.
@@ -113,10 +119,16 @@ pub fn working_directory() -> Result<Path, i32> {
     field!(fs, fs_pwd => Path)
 }
 
-/// Fills in who a file is. Takes a pointer, because a BPF stack has 512 bytes.
+/// The inode number of a task's root directory, which user space can check.
 #[inline(always)]
-pub fn identify(path: &Path, identity: &mut FileIdentity) -> Result<(), i32> {
-    let root = root()?;
+pub fn root_inode(file: &FileIdentity) -> Result<u64, i32> {
+    let inode = field!(file.root_dentry, dentry_inode => u64)?;
+    field!(inode, inode_ino => u64)
+}
+
+/// Fills in who a file is, seen from a root directory. Takes a pointer, because a BPF stack has 512 bytes.
+#[inline(always)]
+pub fn identify(path: &Path, root: &Path, identity: &mut FileIdentity) -> Result<(), i32> {
     let parent = field!(path.dentry, dentry_parent => u64)?;
     let inode = field!(path.dentry, dentry_inode => u64)?;
     let sb = field!(inode, inode_sb => u64)?;

@@ -49,6 +49,10 @@ pub static LOST: Array<u64, { loss::COUNT }> = Array::new();
 #[btf_map]
 pub static GENERATION: Array<u64, 1> = Array::new();
 
+/// The profiler's own root directory: dentry and mount. Paths of tasks with the same one are paths of ours.
+#[btf_map]
+pub static OWN_ROOT: Array<u64, 2> = Array::new();
+
 /// Descriptions of what is new.
 #[btf_map]
 pub static RING: RingBuf<Ring, { 8 << 20 }> = RingBuf::new();

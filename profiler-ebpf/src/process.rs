@@ -5,7 +5,7 @@ use profiler_common::{
 };
 
 use crate::count::lost;
-use crate::kernel::{Address, Path, field, file_flags, identify, ids, now, setting};
+use crate::kernel::{Address, Path, field, file_flags, identify, ids, now, root_inode, root_of, setting};
 use crate::maps::{CGROUPS, IMAGES, PROCESSES, RING};
 use crate::walk;
 
@@ -15,9 +15,9 @@ pub const NOEXIST: u64 = 1;
 
 /// The number of the executable in `file`, which is described to user space when it is new. 0 where it cannot be told.
 #[inline(always)]
-pub fn image_of(file: Address, process: u32) -> u64 {
+pub fn image_of(file: Address, task: Address, process: u32) -> u64 {
     let mut key: ImageKey = pod::zeroed();
-    match find_image(file, process, &mut key) {
+    match find_image(file, task, process, &mut key) {
         Ok(id) => id,
         Err(_) => {
             lost(loss::IMAGE_TABLE_FULL);
@@ -27,9 +27,9 @@ pub fn image_of(file: Address, process: u32) -> u64 {
 }
 
 #[inline(always)]
-fn find_image(file: Address, process: u32, key: &mut ImageKey) -> Result<u64, i32> {
+fn find_image(file: Address, task: Address, process: u32, key: &mut ImageKey) -> Result<u64, i32> {
     let path = field!(file, file_path => Path)?;
-    identify(&path, &mut key.file)?;
+    identify(&path, &root_of(task)?, &mut key.file)?;
     // Executions are rare enough to look at the whole path each time, so a renamed directory makes another image.
     key.lineage = walk::lineage(&path, &key.file)?;
     if IMAGES.get_ptr(&*key).is_none() {
@@ -64,7 +64,10 @@ fn announce(path: &Path, file: &FileIdentity, process: u32, id: u64) -> bool {
     }
     fill(target, record::IMAGE, process, id);
     // SAFETY: the entry is ours until it is submitted.
-    unsafe { (*target).file = *file };
+    unsafe {
+        (*target).file = *file;
+        (*target).root_inode = root_inode(file).unwrap_or(0);
+    }
     entry.submit(0);
     true
 }

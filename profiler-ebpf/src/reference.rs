@@ -37,7 +37,12 @@ pub fn empty_exit(_: BtfTracePointContext) -> i32 {
 pub fn update_exit(ctx: BtfTracePointContext) -> i32 {
     let registers: *const u8 = ctx.arg(0);
     // SAFETY: reads statics, so that rustc cannot assume the compiled-in zeros.
-    let (number, at) = unsafe { (core::ptr::read_volatile(&raw const NUMBER), core::ptr::read_volatile(&raw const NUMBER_AT)) };
+    let (number, at) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const NUMBER),
+            core::ptr::read_volatile(&raw const NUMBER_AT),
+        )
+    };
     // SAFETY: the verifier knows `registers` as a `struct pt_regs` and checks the constant offset.
     if unsafe { core::ptr::read_volatile(registers.add(at as usize).cast::<u64>()) } == number {
         // Cannot fail: there is room for one key.

@@ -10,7 +10,7 @@ use profiler_common::{
 use crate::count::{file, lost_in, next_epoch, plain};
 use crate::kernel::{
     FMODE_CREATED, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, constant, current, current_cgroup, field, file_of,
-    identify, ids, now, phase, read,
+    identify, ids, now, phase, read, root,
 };
 use crate::maps::{COMPAT, CONNECTS, NATIVE, OFFSETS};
 use crate::process::{ANY, find, recorded};
@@ -22,15 +22,22 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
 /// `__USER32_CS` (arch/x86/include/asm/segment.h): the code segment of 32-bit programs.
 const USER32_CS: u64 = 0x23;
+/// `__X32_SYSCALL_BIT` (arch/x86/include/uapi/asm/unistd.h): a program with 32-bit pointers. Its calls that matter here
+/// have the numbers of the native ones.
+const X32_SYSCALL_BIT: u64 = 0x4000_0000;
 /// `TS_COMPAT` (arch/x86/include/asm/thread_info.h): a 32-bit entry from a 64-bit program (`int $0x80`).
 const TS_COMPAT: u32 = 0x2;
 
 /// How a `connect(2)` may end for it to be a behaviour: the network or the peer decided, not a check before it.
-/// 0, ENETUNREACH, ECONNRESET, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, and ERESTARTSYS (a signal came; the
-/// call is restarted, and the hook that a policy sits on sees it again, too).
+/// 0, EINTR, EAGAIN, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ECONNABORTED, ECONNRESET, ETIMEDOUT, ECONNREFUSED, EHOSTDOWN,
+/// EHOSTUNREACH, EINPROGRESS, and ERESTARTSYS (a signal came; the call is restarted, and the hook that a policy sits on
+/// sees it again, too). EINVAL as well: an address that is too short was sorted out at entry, so it is the protocol's.
 #[inline(always)]
 fn was_attempted(result: i64) -> bool {
-    matches!(result, 0 | -101 | -104 | -110 | -111 | -113 | -115 | -512)
+    matches!(
+        result,
+        0 | -4 | -11 | -22 | -99 | -100 | -101 | -103 | -104 | -110 | -111 | -112 | -113 | -115 | -512
+    )
 }
 
 /// Before a system call.
@@ -51,7 +58,8 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         class::OPEN if result >= 0 => opened(result as u64),
         class::CONNECT => connected(registers, result),
         class::RENAME if result == 0 => next_epoch(),
-        class::FOREIGN => foreign(),
+        class::FOREIGN => lost_here(loss::FOREIGN_ABI),
+        class::URING if result >= 0 => lost_here(loss::IO_URING),
         _ => {}
     }
     0
@@ -67,18 +75,21 @@ fn register(registers: u64, offset: u32) -> u64 {
 /// What to do about a system call, by its number and the program's instruction set.
 #[inline(always)]
 fn class_of(registers: u64, number: u64) -> u8 {
+    let number = number & !X32_SYSCALL_BIT;
     if number >= CLASSES as u64 {
         return class::NONE;
     }
+    let compat = class_in(&raw const COMPAT, number);
     let segment = constant!(OFFSETS, regs_code_segment);
     if segment != Offsets::NONE && register(registers, segment) & 0xffff == USER32_CS {
-        return class_in(&raw const COMPAT, number);
+        return compat;
     }
-    let class = class_in(&raw const NATIVE, number);
-    if class != class::NONE && is_compat_entry() {
-        class_in(&raw const COMPAT, number)
+    let native = class_in(&raw const NATIVE, number);
+    // Asked only where it makes a difference: it costs another look at the task.
+    if native != compat && is_compat_entry() {
+        compat
     } else {
-        class
+        native
     }
 }
 
@@ -95,12 +106,13 @@ fn is_compat_entry() -> bool {
     status != Offsets::NONE && read::<u32>(current() + status as u64).unwrap_or(0) & TS_COMPAT != 0
 }
 
+/// A call that this backend cannot follow.
 #[inline(always)]
-fn foreign() {
+fn lost_here(reason: usize) {
     if let Ok(cgroup) = current_cgroup()
         && let Some(state) = recorded(cgroup)
     {
-        lost_in(state, loss::FOREIGN_ABI);
+        lost_in(state, reason);
     }
 }
 
@@ -138,7 +150,7 @@ fn count_open(state: *mut CgroupState, cgroup: u64, descriptor: u64) -> Result<(
     }
     let path = field!(opened, file_path => Path)?;
     let mut identity: FileIdentity = pod::zeroed();
-    identify(&path, &mut identity)?;
+    identify(&path, &root()?, &mut identity)?;
     let now = now();
     let mut key = key_for(state, cgroup, kind::OPEN, now);
     key.access = flag(mode, FMODE_READ, access::READ)
@@ -167,7 +179,10 @@ fn remember_connect(registers: u64) {
         // In a page that is not in memory yet. The kernel is about to read it in, so the exit can read it, too.
         Err(_) => pod::zeroed(),
     };
-    if CONNECTS.insert(ids().1, PendingConnect { peer, descriptor }, ANY).is_err() {
+    if CONNECTS
+        .insert(ids().1, PendingConnect { peer, descriptor }, ANY)
+        .is_err()
+    {
         lost_in(state, loss::MAP_FULL);
     }
 }

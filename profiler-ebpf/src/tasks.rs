@@ -7,11 +7,12 @@ use profiler_common::{
     Execution, FileIdentity, Key, Process, SCRIPT_NAME_WORDS, ScriptRecord, kind, loss, pod, provenance, record,
 };
 
-use crate::count::{lost_in, plain};
+use crate::count::{lost, lost_in, plain};
 use crate::kernel::{
-    Address, Path, cgroup_of, current_cgroup, field, file_flags, identify, ids, now, phase, root, working_directory,
+    Address, Path, cgroup_of, current, current_cgroup, field, file_flags, identify, ids, now, phase, root, root_inode,
+    root_of, setting, working_directory,
 };
-use crate::maps::{FIRST, PROCESSES, RING};
+use crate::maps::{FIRST, OWN_ROOT, PROCESSES, RING};
 use crate::process::{ANY, NOEXIST, enter, fill, find, image_of, recorded, remember};
 use crate::walk;
 
@@ -19,15 +20,21 @@ use crate::walk;
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let binprm: Address = ctx.arg(2);
-    // A lost execution would leave the process with its old executable; without an id it says that it is unknown.
-    let _ = executed(binprm);
+    if executed(binprm).is_err() {
+        // It runs something, and nobody knows what: not what it ran before.
+        let tgid = ids().0;
+        let mut known = find(tgid);
+        known.image = 0;
+        remember(tgid, &known, ANY);
+        lost(loss::RACED);
+    }
     0
 }
 
 fn executed(binprm: Address) -> Result<(), i32> {
     let (tgid, now) = (ids().0, now());
     let file = field!(binprm, binprm_file => u64)?;
-    let image = image_of(file, tgid);
+    let image = image_of(file, current(), tgid);
     let before = find(tgid);
     let cgroup = current_cgroup()?;
     // The first program that the runtime's process executes in the container is the container's entry point.
@@ -128,7 +135,7 @@ fn describe_script(key: &Key, name: Address, process: u32) -> bool {
 fn fill_script(target: *mut ScriptRecord, key: &Key, name: Address, process: u32) -> Result<(), i32> {
     let directory = working_directory()?;
     let mut identity: FileIdentity = pod::zeroed();
-    identify(&directory, &mut identity)?;
+    identify(&directory, &root()?, &mut identity)?;
     // SAFETY: the entry is reserved and not yet submitted.
     let (head, text) = unsafe { (&raw mut (*target).record, (&raw mut (*target).name).cast::<u8>()) };
     walk::describe(head, &directory, &identity, file_flags(&identity)?)?;
@@ -137,6 +144,7 @@ fn fill_script(target: *mut ScriptRecord, key: &Key, name: Address, process: u32
     let length = unsafe {
         (*head).key = *key;
         (*head).file = identity;
+        (*head).root_inode = root_inode(&identity)?;
         bpf_probe_read_kernel_str(text.cast(), profiler_common::PATH_BYTES as u32, name as *const _)
     };
     if length < 0 { Err(length as i32) } else { Ok(()) }
@@ -205,9 +213,15 @@ fn seen(task: Address) -> Result<(), i32> {
     if mm == 0 || PROCESSES.get_ptr(tgid).is_some() {
         return Ok(()); // a kernel thread, or a thread of a process that is known already
     }
+    if tgid == setting!(profiler) {
+        let root = root_of(task)?;
+        // Both are below the array's length, so neither can fail.
+        let _ = OWN_ROOT.set(0, root.dentry, ANY);
+        let _ = OWN_ROOT.set(1, root.mount, ANY);
+    }
     let file = field!(mm, mm_exe_file => u64)?;
     let known = Process {
-        image: image_of(file, tgid),
+        image: image_of(file, task, tgid),
         cgroup: cgroup_of(task)?,
         provenance: provenance::WORKLOAD as u64,
     };

@@ -135,9 +135,9 @@ pub struct Recording {
     /// Distinct behaviours that the kernel counts at a time (about 200 bytes each, twice that for a moment when it fills up).
     #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().keys, value_parser = clap::value_parser!(u32).range(1..=4_194_304), help_heading = "Tables in the kernel")]
     pub behaviours_max: u32,
-    /// Of these, how many one container may use.
-    #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().keys_per_cgroup, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Tables in the kernel")]
-    pub behaviours_per_container: u64,
+    /// Of these, how many one container may use [default: half of them].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Tables in the kernel")]
+    pub behaviours_per_container: Option<u64>,
     /// Ring buffer for descriptions of new behaviours, in KiB: a power of two.
     #[arg(long, value_name = "KIB", default_value_t = Sizes::default().ring / 1024, value_parser = ring_kib, help_heading = "Tables in the kernel")]
     pub ring: u32,
@@ -148,7 +148,9 @@ impl Recording {
     pub fn sizes(&self) -> Sizes {
         Sizes {
             keys: self.behaviours_max,
-            keys_per_cgroup: self.behaviours_per_container,
+            keys_per_cgroup: self
+                .behaviours_per_container
+                .unwrap_or(u64::from(self.behaviours_max).div_ceil(2)),
             ring: self.ring * 1024,
             ..Sizes::default()
         }

@@ -55,6 +55,9 @@ impl Prepared {
         if let Some(capability) = privileges::first_missing() {
             return Err(ProbeError::NotPermitted { capability }.into());
         }
+        if privileges::in_pid_namespace() {
+            return Err(ProbeError::PidNamespace.into());
+        }
         let sizes = options.sizes();
         let probes = Probes::load(settings(hierarchy, record_unknown, sizes.keys_per_cgroup)?, sizes)?;
         let writer = Recording::open_or_create(&options.recording, &node()?)?;

@@ -16,8 +16,7 @@ use tokio::task::JoinHandle;
 use crate::cgroups::{Hierarchy, Kind};
 use crate::clock::{Clock, boot_ns};
 use crate::error::Failure;
-use crate::kernel::btf::Btf;
-use crate::probes::{KERNEL_BTF, Probes, Wire};
+use crate::probes::{ProbeError, Probes, Wire, kernel_btf};
 use crate::recorder::Recorder;
 
 /// What a live line shows.
@@ -47,6 +46,9 @@ pub struct Session {
     lost: [u64; loss::COUNT],
     missed: u64,
     lost_so_far: u64,
+    /// How many distinct behaviours one cgroup may use of the table of counters, and whether one is about to have.
+    keys_per_cgroup: u64,
+    is_share_running_out: bool,
     /// Behaviours at the last flush.
     known: usize,
     /// How many behaviours were new at each flush of the last minute.
@@ -69,12 +71,10 @@ pub fn settings(hierarchy: &Hierarchy, record_unknown: bool, keys_per_cgroup: u6
         ..Settings::default()
     };
     if let Kind::V1 { controller } = hierarchy.kind {
-        let unusable = |what: &str, error: &dyn std::fmt::Display| Failure::Kernel(format!("{what}: {error}"));
-        let bytes = std::fs::read(KERNEL_BTF).map_err(|error| unusable(KERNEL_BTF, &error))?;
-        let btf = Btf::parse(&bytes).map_err(|error| unusable(KERNEL_BTF, &error))?;
-        let index = btf.enumerator("cgroup_subsys_id", controller.enumerator());
-        settings.controller = index.map_err(|error| unusable(KERNEL_BTF, &error))?.saturating_add(1);
-        let table = std::fs::read_to_string("/proc/cgroups").map_err(|error| unusable("/proc/cgroups", &error))?;
+        let index = kernel_btf()?.enumerator("cgroup_subsys_id", controller.enumerator());
+        settings.controller = index.map_err(ProbeError::btf)?.saturating_add(1);
+        let table = std::fs::read_to_string("/proc/cgroups")
+            .map_err(|error| Failure::Kernel(format!("/proc/cgroups: {error}")))?;
         settings.hierarchy = hierarchy_id(&table, controller.word())
             .ok_or_else(|| Failure::Kernel(format!("/proc/cgroups does not list {}", controller.word())))?;
     }
@@ -104,6 +104,7 @@ impl Session {
         hierarchy: Hierarchy,
         writer: Writer,
         window: WindowId,
+        keys_per_cgroup: u64,
     ) -> Result<Self, Failure> {
         // Up to a minute, in ns, to three digits.
         let histogram =
@@ -118,6 +119,8 @@ impl Session {
             lost: [0; loss::COUNT],
             missed: 0,
             lost_so_far: 0,
+            keys_per_cgroup,
+            is_share_running_out: false,
             known: 0,
             novelty: std::collections::VecDeque::new(),
             descriptions: histogram()?,
@@ -222,7 +225,7 @@ impl Session {
         let recorder = &mut self.recorder;
         self.probes.counters.read(|delta| recorder.count(delta, clock))?;
         self.read_ring();
-        if self.probes.counters.is_filling_up() {
+        if self.probes.counters.is_filling_up() || self.is_share_running_out {
             self.recorder.next_generation();
             let recorder = &mut self.recorder;
             self.probes.counters.replace(|delta| recorder.count(delta, clock))?;
@@ -253,12 +256,16 @@ impl Session {
     fn read_losses(&mut self, clock: Clock) -> Result<(), Failure> {
         let mut grown = Vec::new();
         let seen = &mut self.lost_in;
+        let (generation, share_running_out) = (self.probes.generation(), self.keys_per_cgroup / 2);
+        let mut is_share_running_out = false;
         self.probes.each_cgroup(|id, state| {
+            is_share_running_out |= state.generation == generation && state.keys >= share_running_out;
             if state.lost != [0; loss::COUNT] {
                 let before = seen.insert(id, state.lost).unwrap_or_default();
                 grown.push((Some(id), difference(state.lost, before)));
             }
         })?;
+        self.is_share_running_out = is_share_running_out;
         let mut lost = [0; loss::COUNT];
         for (index, slot) in lost.iter_mut().enumerate() {
             *slot = self.probes.lost(index)?;
@@ -405,6 +412,7 @@ fn reason_of(index: usize) -> Reason {
         loss::PROCESS_TABLE_FULL => Reason::ProcessTableFull,
         loss::IMAGE_TABLE_FULL => Reason::ImageTableFull,
         loss::FOREIGN_ABI => Reason::ForeignAbi,
+        loss::IO_URING => Reason::IoUring,
         _ => Reason::UnresolvedCgroup,
     }
 }

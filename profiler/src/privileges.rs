@@ -5,6 +5,12 @@ const NEEDED: [(u32, &str); 3] = [(38, "CAP_PERFMON"), (39, "CAP_BPF"), (2, "CAP
 /// Before 5.8 this one stood for all of them, and it still implies the first two.
 const CAP_SYS_ADMIN: u32 = 21;
 
+/// Whether this process sees other process ids than the kernel's own: a container without the host's PID namespace.
+pub fn in_pid_namespace() -> bool {
+    // PROC_PID_INIT_INO (include/linux/proc_ns.h)
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() != "pid:[4026531836]")
+}
+
 /// The first capability that recording needs and this process lacks.
 pub fn first_missing() -> Option<&'static str> {
     // Without /proc nothing else would work either: the kernel's own answer is the better message then.

@@ -39,7 +39,7 @@ pub const TRACEPOINTS: [&str; 8] = [
     "sys_exit",
 ];
 
-/// How large the kernel's tables are. The defaults take about 28 MiB in all.
+/// How large the kernel's tables are. The defaults take about 31 MiB in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Distinct behaviours counted at a time.
@@ -63,7 +63,7 @@ impl Default for Sizes {
             keys_per_cgroup: 16_384,
             cgroups: 16_384,
             processes: 65_536,
-            images: 8_192,
+            images: 32_768,
             ring: 8 << 20,
         }
     }
@@ -81,6 +81,10 @@ pub enum ProbeError {
         /// The first capability that is missing.
         capability: &'static str,
     },
+    /// Process ids mean something else here.
+    #[error("this is a PID namespace of its own: the probes' process ids cannot be found in it")]
+    #[diagnostic(help("run it in the host's PID namespace (docker run --pid=host, hostPID: true)"))]
+    PidNamespace,
     /// The kernel carries no BTF.
     #[error("{path}: {error}; the probes need the kernel's type information (BTF)")]
     #[diagnostic(help("use a kernel built with CONFIG_DEBUG_INFO_BTF=y: every Debian kernel since 5.10 is"))]
@@ -112,7 +116,27 @@ pub enum ProbeError {
     },
 }
 
+/// The kernel's types.
+///
+/// # Errors
+/// [`ProbeError::NoBtf`], [`ProbeError::Btf`].
+pub fn kernel_btf() -> Result<Btf, ProbeError> {
+    let bytes = std::fs::read(KERNEL_BTF).map_err(|error| ProbeError::NoBtf {
+        path: KERNEL_BTF.into(),
+        error,
+    })?;
+    Btf::parse(&bytes).map_err(ProbeError::btf)
+}
+
 impl ProbeError {
+    /// Something that the kernel's BTF lacks.
+    pub fn btf(error: BtfError) -> Self {
+        Self::Btf {
+            path: KERNEL_BTF.into(),
+            error,
+        }
+    }
+
     fn refused(what: impl Into<String>, error: &dyn std::error::Error) -> Self {
         // aya's errors name the system call; the reason is in their source.
         let mut text = error.to_string();
@@ -139,7 +163,17 @@ pub struct Probes {
     pub cgroups: HashMap<MapData, u64, Wire<CgroupState>>,
     lost: Array<MapData, u64>,
     generation: Array<MapData, u64>,
+    own_root: Array<MapData, u64>,
     generations: u64,
+}
+
+/// A root directory, by the kernel's addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnRoot {
+    /// The directory's dentry.
+    pub dentry: u64,
+    /// Its mount.
+    pub mount: u64,
 }
 
 /// Lets aya copy our wire types.
@@ -157,16 +191,7 @@ impl Probes {
     /// # Errors
     /// [`ProbeError`].
     pub fn load(settings: Settings, sizes: Sizes) -> Result<Self, ProbeError> {
-        let bytes = std::fs::read(KERNEL_BTF).map_err(|error| ProbeError::NoBtf {
-            path: KERNEL_BTF.into(),
-            error,
-        })?;
-        let broken = |error| ProbeError::Btf {
-            path: KERNEL_BTF.into(),
-            error,
-        };
-        let btf = Btf::parse(&bytes).map_err(broken)?;
-        let offsets: Wire<Offsets> = Wire(offsets::find(&btf).map_err(broken)?);
+        let offsets: Wire<Offsets> = Wire(offsets::find(&kernel_btf()?).map_err(ProbeError::btf)?);
         let (settings, native, compat) = (Wire(settings), Wire(native_classes()), Wire(compat_classes()));
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
@@ -192,7 +217,7 @@ impl Probes {
             take(&mut ebpf, "CGROUPS")?,
             take(&mut ebpf, "LOST")?,
         );
-        let generation = take(&mut ebpf, "GENERATION")?;
+        let (generation, own_root) = (take(&mut ebpf, "GENERATION")?, take(&mut ebpf, "OWN_ROOT")?);
         let mut probes = Self {
             ebpf,
             counters,
@@ -200,6 +225,7 @@ impl Probes {
             cgroups,
             lost,
             generation,
+            own_root,
             generations: 0,
         };
         probes.load_programs()?;
@@ -243,6 +269,22 @@ impl Probes {
         Ok(())
     }
 
+    /// The root directory that we run in, as the probes know it. Known once they are attached.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn own_root(&self) -> Result<OwnRoot, ProbeError> {
+        let word = |index| {
+            self.own_root
+                .get(&index, 0)
+                .map_err(|error| ProbeError::refused("reading its own root directory", &error))
+        };
+        Ok(OwnRoot {
+            dentry: word(0)?,
+            mount: word(1)?,
+        })
+    }
+
     /// Losses that belong to no cgroup, by [`profiler_common::loss`] index.
     ///
     /// # Errors
@@ -252,6 +294,11 @@ impl Probes {
         self.lost
             .get(&index, 0)
             .map_err(|error| ProbeError::refused("reading the losses", &error))
+    }
+
+    /// The number of the current generation of counters.
+    pub fn generation(&self) -> u64 {
+        self.generations
     }
 
     /// A new generation of counters has begun: each cgroup has its whole share of it again.
@@ -327,6 +374,11 @@ fn native_classes() -> Classes {
     set(&mut classes, class::CONNECT, &[libc::SYS_connect]);
     set(
         &mut classes,
+        class::URING,
+        &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter],
+    );
+    set(
+        &mut classes,
         class::RENAME,
         &[
             libc::SYS_renameat,
@@ -350,6 +402,8 @@ fn compat_classes() -> Classes {
     set(&mut classes, class::RENAME, &[38, 21, 52, 217, 302, 353, 429]);
     // socketcall, connect
     set(&mut classes, class::FOREIGN, &[102, 362]);
+    // io_uring_setup, io_uring_enter
+    set(&mut classes, class::URING, &[425, 426]);
     classes
 }
 

@@ -22,6 +22,7 @@ use baselines::time::{Minute, UtcTime};
 use profiler_common::{Execution, FileIdentity, Key, Peer, kind, phase, pod, provenance};
 
 use crate::clock::Clock;
+use crate::probes::OwnRoot;
 use crate::probes::counters::Delta;
 use attribution::Attribution;
 use described::{Described, File, Image, Loader};
@@ -68,10 +69,12 @@ enum Told {
 
 impl Recorder {
     /// A recorder that has seen nothing.
-    pub fn new(attribution: Attribution) -> Self {
+    ///
+    /// `own_root` is the root directory that we run in, see [`crate::probes::Probes::own_root`].
+    pub fn new(attribution: Attribution, own_root: OwnRoot) -> Self {
         Self {
             attribution,
-            described: Described::default(),
+            described: Described::new(own_root),
             waiting: HashMap::new(),
             observations: HashMap::new(),
             losses: HashMap::new(),
@@ -285,6 +288,14 @@ impl Recorder {
             kind::EXEC => {
                 let execution: Execution = pod::cast(key.object);
                 let script = self.described.script(key);
+                if execution.image == 0 {
+                    // No room for it in the kernel's table of executables, which was counted there.
+                    let binary = FilePath::new(*b"", Origin::Unknown);
+                    return Told::Behaviours(vec![Behaviour {
+                        subject,
+                        action: Action::Exec { binary, script: None },
+                    }]);
+                }
                 match self.described.image(execution.image) {
                     None => Told::NotYet,
                     Some(image) if matches!(image.loader, Loader::Asked) => Told::NotYet,

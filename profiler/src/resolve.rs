@@ -139,6 +139,11 @@ impl Root {
         }
     }
 
+    /// The directory's inode number, if it can be asked for.
+    pub fn inode(&self) -> Option<u64> {
+        fstat(&self.directory).ok().map(|status| status.st_ino)
+    }
+
     /// The canonical path of `name` for a task whose working directory is `cwd`: absolute inside this root, without
     /// `.`, `..`, empty components and symbolic links. The file may be of any type, and has to exist.
     ///

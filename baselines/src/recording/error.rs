@@ -60,7 +60,7 @@ pub enum Error {
     },
     /// Another process writes it.
     #[error("{} is being recorded into by {}", path.display(), writer.map_or_else(|| "another process".to_owned(), |id| format!("process {id}")))]
-    #[diagnostic(help("stop it first (`profile stop`, Ctrl-C), or record into another file"))]
+    #[diagnostic(help("end it first (Ctrl-C, or SIGTERM to its process), or record into another file"))]
     InUse {
         /// The file.
         path: PathBuf,

@@ -46,7 +46,7 @@ pub struct WindowId(pub(super) i64);
 pub enum EndReason {
     /// Its time was over.
     Completed,
-    /// Somebody stopped it (Ctrl-C, `profile stop`, a signal).
+    /// Somebody stopped it (Ctrl-C, a signal).
     Interrupted,
     /// The command that it was about exited.
     CommandExited {

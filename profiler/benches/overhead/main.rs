@@ -73,7 +73,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         for contender in Contender::ALL.into_iter().filter(wanted) {
-            report.add(contender.name(), pair(&mut worker, Effort::Full, |worker| contender.measure(hierarchy, cgroup.id(), worker))?);
+            report.add(
+                contender.name(),
+                pair(&mut worker, Effort::Full, |worker| {
+                    contender.measure(hierarchy, cgroup.id(), worker)
+                })?,
+            );
         }
     }
     for peer in peers::PEERS {
@@ -113,5 +118,10 @@ fn pair(
     alone &= others::are_gone();
     let after = worker.measure(effort)?;
     alone &= !others::are_there();
-    Ok(Sample { before, with, after, alone })
+    Ok(Sample {
+        before,
+        with,
+        after,
+        alone,
+    })
 }

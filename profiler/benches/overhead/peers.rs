@@ -26,14 +26,36 @@ pub(crate) struct Peer {
 pub(crate) const PEERS: [Peer; 6] = [
     Peer {
         name: "bpftrace, opens counted by path",
-        command: &["bpftrace", "-e", "tracepoint:syscalls:sys_enter_openat { @[str(args->filename)] = count(); }"],
+        command: &[
+            "bpftrace",
+            "-e",
+            "tracepoint:syscalls:sys_enter_openat { @[str(args->filename)] = count(); }",
+        ],
         effort: Effort::Full,
     },
-    Peer { name: "opensnoop (libbpf-tools)", command: &["opensnoop"], effort: Effort::Full },
-    Peer { name: "execsnoop (libbpf-tools)", command: &["execsnoop"], effort: Effort::Full },
+    Peer {
+        name: "opensnoop (libbpf-tools)",
+        command: &["opensnoop"],
+        effort: Effort::Full,
+    },
+    Peer {
+        name: "execsnoop (libbpf-tools)",
+        command: &["execsnoop"],
+        effort: Effort::Full,
+    },
     Peer {
         name: "strace -f, openat only",
-        command: &["strace", "-f", "-qq", "-e", "trace=openat", "-o", "/dev/null", "-p", "WORKER"],
+        command: &[
+            "strace",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=openat",
+            "-o",
+            "/dev/null",
+            "-p",
+            "WORKER",
+        ],
         effort: Effort::Little,
     },
     Peer {
@@ -58,7 +80,8 @@ impl Peer {
         let times = worker.measure(self.effort)?;
         let output = running.stop()?;
         let lists_opens = output.contains(&*worker.file().to_string_lossy());
-        let seen = lists_opens.then(|| mentions(&output, &worker.file()) as f64 / opens_of_one_file(self.effort) as f64);
+        let seen =
+            lists_opens.then(|| mentions(&output, &worker.file()) as f64 / opens_of_one_file(self.effort) as f64);
         Ok((times, seen))
     }
 }
@@ -67,7 +90,13 @@ impl Peer {
 fn mentions(output: &str, file: &Path) -> u64 {
     let file = file.to_string_lossy();
     let lines = output.lines().filter(|line| line.contains(&*file));
-    lines.map(|line| line.rsplit_once("]: ").and_then(|(_, count)| count.parse().ok()).unwrap_or(1)).sum()
+    lines
+        .map(|line| {
+            line.rsplit_once("]: ")
+                .and_then(|(_, count)| count.parse().ok())
+                .unwrap_or(1)
+        })
+        .sum()
 }
 
 /// A tool that runs, and what it writes meanwhile.
@@ -80,9 +109,19 @@ impl Running {
     /// Starts it, and waits until it works.
     fn start(command: &[&str], worker: u32) -> Result<Self, Box<dyn Error>> {
         let output = tempfile::NamedTempFile::new()?;
-        let arguments = command.iter().map(|word| if *word == "WORKER" { worker.to_string() } else { (*word).to_owned() });
+        let arguments = command.iter().map(|word| {
+            if *word == "WORKER" {
+                worker.to_string()
+            } else {
+                (*word).to_owned()
+            }
+        });
         let name = command.first().copied().unwrap_or_default();
-        if !Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", name]).status()?.success() {
+        if !Command::new("sh")
+            .args(["-c", "command -v \"$0\" >/dev/null", name])
+            .status()?
+            .success()
+        {
             return Err("not installed".into());
         }
         // The tools look for their tracepoints below these two, which not every machine has mounted.
@@ -105,7 +144,12 @@ impl Running {
         while !others::are_there() && !is_traced(worker)? {
             if self.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(20) {
                 let said = self.said()?;
-                return Err(said.lines().rfind(|line| line.contains(' ')).unwrap_or("does not start").to_owned().into());
+                return Err(said
+                    .lines()
+                    .rfind(|line| line.contains(' '))
+                    .unwrap_or("does not start")
+                    .to_owned()
+                    .into());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -144,5 +188,7 @@ impl Drop for Running {
 /// Whether somebody traces a process with `ptrace(2)`.
 fn is_traced(process: u32) -> Result<bool, Box<dyn Error>> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    Ok(status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")))
+    Ok(status
+        .lines()
+        .any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")))
 }

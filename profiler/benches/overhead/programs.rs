@@ -34,8 +34,14 @@ pub(crate) enum Contender {
 
 impl Contender {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Nobody, Self::Empty, Self::EmptyPair, Self::Update, Self::Recorded, Self::Excluded];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Nobody,
+        Self::Empty,
+        Self::EmptyPair,
+        Self::Update,
+        Self::Recorded,
+        Self::Excluded,
+    ];
 
     /// How the table names it.
     pub(crate) fn name(self) -> &'static str {
@@ -50,7 +56,12 @@ impl Contender {
     }
 
     /// Loads, lets the worker work, and unloads.
-    pub(crate) fn measure(self, hierarchy: &Hierarchy, cgroup: u64, worker: &mut Worker) -> Result<Times, Box<dyn Error>> {
+    pub(crate) fn measure(
+        self,
+        hierarchy: &Hierarchy,
+        cgroup: u64,
+        worker: &mut Worker,
+    ) -> Result<Times, Box<dyn Error>> {
         match self {
             Self::Nobody => worker.measure(Effort::Full),
             Self::Empty => with_reference(&[("empty_exit", "sys_exit")], worker),
@@ -65,8 +76,10 @@ impl Contender {
 fn with_reference(programs: &[(&str, &str)], worker: &mut Worker) -> Result<Times, Box<dyn Error>> {
     let at = offsets::find(&btf::Btf::parse(&std::fs::read(KERNEL_BTF)?)?)?.regs_syscall;
     let number = u64::try_from(libc::SYS_openat)?;
-    let mut loaded =
-        EbpfLoader::new().override_global("NUMBER", &number, true).override_global("NUMBER_AT", &at, true).load(REFERENCE)?;
+    let mut loaded = EbpfLoader::new()
+        .override_global("NUMBER", &number, true)
+        .override_global("NUMBER_AT", &at, true)
+        .load(REFERENCE)?;
     let btf = Btf::from_sys_fs()?;
     for (name, tracepoint) in programs {
         attach(&mut loaded, name, tracepoint, &btf)?;
@@ -81,10 +94,22 @@ fn attach(loaded: &mut Ebpf, name: &str, tracepoint: &str, btf: &Btf) -> Result<
     Ok(())
 }
 
-fn with_probes(hierarchy: &Hierarchy, cgroup: u64, recorded: bool, worker: &mut Worker) -> Result<Times, Box<dyn Error>> {
+fn with_probes(
+    hierarchy: &Hierarchy,
+    cgroup: u64,
+    recorded: bool,
+    worker: &mut Worker,
+) -> Result<Times, Box<dyn Error>> {
     let sizes = Sizes::default();
     let mut probes = Probes::load(settings(hierarchy, false, sizes.keys_per_cgroup)?, sizes)?;
-    probes.cgroups.insert(cgroup, Wire(CgroupState { recorded: recorded.into(), ..pod::zeroed() }), 0)?;
+    probes.cgroups.insert(
+        cgroup,
+        Wire(CgroupState {
+            recorded: recorded.into(),
+            ..pod::zeroed()
+        }),
+        0,
+    )?;
     probes.attach()?;
     let times = worker.measure(Effort::Full)?;
     let mut counted = 0;
@@ -114,7 +139,9 @@ pub(crate) mod others {
     /// Whether programs are loaded that may run at system calls. Ours must not be loaded now.
     pub(crate) fn are_there() -> bool {
         // A program that goes while the list is read is left out.
-        loaded_programs().flatten().any(|program| TRACERS.contains(&(program.program_type() as u32)))
+        loaded_programs()
+            .flatten()
+            .any(|program| TRACERS.contains(&(program.program_type() as u32)))
     }
 
     /// Waits for them to go: ours do so shortly after they were let go, others when they please. False where some stay.

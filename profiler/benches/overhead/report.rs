@@ -34,7 +34,11 @@ impl Report {
     pub(crate) fn add(&mut self, name: &'static str, sample: Sample) {
         match self.rows.iter_mut().find(|row| row.name == name) {
             Some(row) => row.samples.push(sample),
-            None => self.rows.push(Row { name, samples: vec![sample], seen: None }),
+            None => self.rows.push(Row {
+                name,
+                samples: vec![sample],
+                seen: None,
+            }),
         }
     }
 
@@ -51,7 +55,10 @@ impl Report {
     }
 
     fn added_by(&self, contender: Contender, operation: Operation) -> Option<f64> {
-        self.rows.iter().find(|row| row.name == contender.name()).map(|row| row.added(operation as usize))
+        self.rows
+            .iter()
+            .find(|row| row.name == contender.name())
+            .map(|row| row.added(operation as usize))
     }
 }
 
@@ -63,7 +70,11 @@ impl Row {
     }
 
     fn without(&self, operation: usize) -> f64 {
-        median(self.samples().flat_map(|sample| [at(&sample.before, operation), at(&sample.after, operation)]).collect())
+        median(
+            self.samples()
+                .flat_map(|sample| [at(&sample.before, operation), at(&sample.after, operation)])
+                .collect(),
+        )
     }
 
     /// The median of what each round says.
@@ -82,9 +93,15 @@ fn at(times: &Times, operation: usize) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        writeln!(f, "Linux {}; nanoseconds; medians of rounds. Without any: the time of the operation. With: what is added.\n", kernel.trim())?;
+        writeln!(
+            f,
+            "Linux {}; nanoseconds; medians of rounds. Without any: the time of the operation. With: what is added.\n",
+            kernel.trim()
+        )?;
         write!(f, "| |")?;
-        Operation::ALL.iter().try_for_each(|operation| write!(f, " {} |", operation.heading()))?;
+        Operation::ALL
+            .iter()
+            .try_for_each(|operation| write!(f, " {} |", operation.heading()))?;
         write!(f, "\n|---|{}\n| without any |", "--:|".repeat(Operation::ALL.len()))?;
         if let Some(row) = self.rows.first() {
             (0..Operation::ALL.len()).try_for_each(|operation| write!(f, " {:.0} |", row.without(operation)))?;
@@ -98,7 +115,11 @@ impl fmt::Display for Report {
             let disturbed = row.samples.iter().filter(|sample| !sample.alone).count();
             if disturbed > 0 {
                 let (all, used) = (row.samples.len(), row.samples().count());
-                writeln!(f, "\n{}: other tracing programs (see `bpftool prog`) were loaded in {disturbed} of {all} rounds; {used} rounds count", row.name)?;
+                writeln!(
+                    f,
+                    "\n{}: other tracing programs (see `bpftool prog`) were loaded in {disturbed} of {all} rounds; {used} rounds count",
+                    row.name
+                )?;
             }
         }
         for Row { name, seen, .. } in &self.rows {
@@ -116,10 +137,16 @@ impl fmt::Display for Report {
 impl Report {
     /// The goals: at most 1.5 times what a hash update adds to an open, at most 20 ns for a call that nobody is interested in.
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ours, reference) =
-            (self.added_by(Contender::Recorded, Operation::Open), self.added_by(Contender::Update, Operation::Open));
+        let (ours, reference) = (
+            self.added_by(Contender::Recorded, Operation::Open),
+            self.added_by(Contender::Update, Operation::Open),
+        );
         if let (Some(ours), Some(reference)) = (ours, reference) {
-            writeln!(f, "\nopen+close, same file: Wardline adds {:.2} times what a hash update per open adds (goal: 1.5)", ours / reference)?;
+            writeln!(
+                f,
+                "\nopen+close, same file: Wardline adds {:.2} times what a hash update per open adds (goal: 1.5)",
+                ours / reference
+            )?;
         }
         if let Some(added) = self.added_by(Contender::Recorded, Operation::Unrelated) {
             writeln!(f, "getppid: Wardline adds {added:.0} ns (goal: 20)")?;

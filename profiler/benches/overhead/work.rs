@@ -33,7 +33,13 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 5] = [Self::Open, Self::FirstOpen, Self::Unrelated, Self::Connect, Self::Execute];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Open,
+        Self::FirstOpen,
+        Self::Unrelated,
+        Self::Connect,
+        Self::Execute,
+    ];
 
     /// The heading of its column.
     pub(crate) fn heading(self) -> &'static str {
@@ -99,7 +105,11 @@ impl Place {
         }
         fs::write(folder.join(ONE_FILE), "")?;
         let bind = || UdpSocket::bind("127.0.0.1:0");
-        Ok(Self { folder: folder.to_owned(), socket: bind()?, peer: bind()? })
+        Ok(Self {
+            folder: folder.to_owned(),
+            socket: bind()?,
+            peer: bind()?,
+        })
     }
 
     /// The median of the rows: a row that was interrupted does not count.
@@ -159,7 +169,12 @@ impl Worker {
         let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
             return Err("the worker has no pipes".into());
         };
-        Ok(Self { process, orders: Some(orders), answers: BufReader::new(answers), folder })
+        Ok(Self {
+            process,
+            orders: Some(orders),
+            answers: BufReader::new(answers),
+            folder,
+        })
     }
 
     /// Its process id.
@@ -179,7 +194,9 @@ impl Worker {
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         let times: Vec<f64> = answer.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        times.try_into().map_err(|_| "the worker failed; its message is above".into())
+        times
+            .try_into()
+            .map_err(|_| "the worker failed; its message is above".into())
     }
 }
 
@@ -199,7 +216,10 @@ const WORKER: &str = "worker";
 /// The arguments of a worker, if this process is to be one: its folder and the door to its cgroup.
 pub(crate) fn worker_arguments() -> Option<Vec<OsString>> {
     let mut arguments = std::env::args_os().skip(1);
-    arguments.next().filter(|first| first == WORKER).map(|_| arguments.collect())
+    arguments
+        .next()
+        .filter(|first| first == WORKER)
+        .map(|_| arguments.collect())
 }
 
 /// Works until the orders end.
@@ -214,11 +234,17 @@ pub(crate) fn serve(arguments: &[OsString]) -> ExitCode {
 }
 
 fn try_serve(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
-    let [folder, cgroup] = arguments else { return Err("takes a folder and a cgroup".into()) };
+    let [folder, cgroup] = arguments else {
+        return Err("takes a folder and a cgroup".into());
+    };
     File::options().write(true).open(cgroup)?.write_all(b"0")?;
     let place = Place::make(Path::new(folder))?;
     for order in io::stdin().lines() {
-        let effort = if order? == format!("{:?}", Effort::Full) { Effort::Full } else { Effort::Little };
+        let effort = if order? == format!("{:?}", Effort::Full) {
+            Effort::Full
+        } else {
+            Effort::Little
+        };
         // The new files first: what comes later may open anything.
         let mut answer = String::new();
         for operation in Operation::ALL {

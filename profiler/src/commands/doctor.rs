@@ -17,10 +17,10 @@ use crate::table::{Table, serialise};
 
 /// What every backend on system call tracepoints cannot see, and why.
 const MISSES: [&str; 6] = [
-    "opens that io_uring makes (no system call of the workload's own)",
+    "what io_uring opens and connects: that it is used is counted as loss (io_uring)",
     "opens that the kernel makes for a program: message queues (mq_open), core dumps, swap files",
-    "connections of 32-bit programs: counted as loss (foreign_abi); their opens are seen",
-    "calls of 64-bit programs through the 32-bit entry (int 0x80), unless their number is that of an open as well",
+    "connections of 32-bit programs and of the 32-bit entry (int 0x80): counted as loss (foreign_abi); their opens are seen",
+    "descriptors of files that come from other calls than opens: ioctl(TIOCGPTPEER), fanotify events, SCM_RIGHTS",
     "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
     "renames that io_uring makes: paths below a directory renamed that way keep their old name",
 ];

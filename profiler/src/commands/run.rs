@@ -60,8 +60,16 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         writer.end_window(window, &EndReason::Failed(error.to_string()), UtcTime::now())?;
         Err(Failure::from(error))
     })?;
+    let own_root = probes.own_root()?;
     let container = container(options, &cgroup, name.as_encoded_bytes());
-    let session = Session::new(probes, Recorder::new(container), hierarchy.clone(), writer, window)?;
+    let session = Session::new(
+        probes,
+        Recorder::new(container, own_root),
+        hierarchy.clone(),
+        writer,
+        window,
+        options.recording.sizes().keys_per_cgroup,
+    )?;
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,

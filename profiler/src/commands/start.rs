@@ -41,6 +41,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     find_cgroups(hierarchy, &mut attribution, Some(&mut probes))?;
     probes.attach()?;
     find_cgroups(hierarchy, &mut attribution, None)?;
+    let own_root = probes.own_root()?;
     let window = start_window(&mut writer, HOST.to_owned(), options.recording.flush_interval)?;
     say(
         quiet,
@@ -53,7 +54,14 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
                 .unwrap_or_default(),
         ),
     );
-    let session = Session::new(probes, Recorder::new(attribution), hierarchy.clone(), writer, window)?;
+    let session = Session::new(
+        probes,
+        Recorder::new(attribution, own_root),
+        hierarchy.clone(),
+        writer,
+        window,
+        options.recording.sizes().keys_per_cgroup,
+    )?;
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,
@@ -84,15 +92,16 @@ fn find_cgroups(
     }
     // What we do ourselves is nobody's workload.
     let own = hierarchy.own()?;
+    let started = starts(hierarchy, &walk);
     for cgroup in &walk.cgroups {
         if cgroup.path == own {
             attribution.exclude(cgroup.id, &cgroup.path);
         } else {
-            attribution.found(cgroup.id, &cgroup.path, clock);
+            // A cgroup without processes has not started yet: its start will be seen.
+            attribution.found(cgroup.id, &cgroup.path, clock, started.contains_key(&cgroup.id));
         }
     }
     let Some(probes) = probes else { return Ok(()) };
-    let started = starts(hierarchy, &walk);
     for cgroup in &walk.cgroups {
         let state = CgroupState {
             recorded: attribution.container_of(cgroup.id).is_some().into(),
@@ -140,9 +149,10 @@ fn start_of(process: u32) -> Option<u64> {
 
 /// The time is over, or a signal came.
 async fn ended(duration: Option<Duration>) -> EndReason {
-    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return EndReason::Failed(format!("signals cannot be received: {error}")),
+    // Also when the terminal goes away: an hour of learning is not to end as a crash.
+    let all = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = all else {
+        return EndReason::Failed("signals cannot be received".to_owned());
     };
     let over = async {
         match duration {
@@ -154,6 +164,7 @@ async fn ended(duration: Option<Duration>) -> EndReason {
         () = over => EndReason::Completed,
         _ = interrupt.recv() => EndReason::Interrupted,
         _ = terminate.recv() => EndReason::Interrupted,
+        _ = hangup.recv() => EndReason::Interrupted,
     }
 }
 

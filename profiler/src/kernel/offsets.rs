@@ -34,6 +34,7 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         inode_mode: at("inode", "i_mode")?,
         sb_dev: at("super_block", "s_dev")?,
         sb_magic: at("super_block", "s_magic")?,
+        sb_root: at("super_block", "s_root")?,
         mount_mnt: at("mount", "mnt")?,
         mount_parent: at("mount", "mnt_parent")?,
         mount_mountpoint: at("mount", "mnt_mountpoint")?,

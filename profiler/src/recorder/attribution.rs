@@ -64,8 +64,10 @@ impl Attribution {
     }
 
     /// A cgroup that was there before the window.
-    pub fn found(&mut self, id: u64, path: &[u8], clock: Clock) {
-        self.place(id, path, clock, true);
+    ///
+    /// `partial`: something runs in it already, so its start was not seen.
+    pub fn found(&mut self, id: u64, path: &[u8], clock: Clock, partial: bool) {
+        self.place(id, path, clock, partial);
     }
 
     /// A cgroup that was made now.

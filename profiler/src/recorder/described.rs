@@ -8,8 +8,9 @@ use baselines::path::{FilePath, Origin};
 use profiler_common::{Execution, FileIdentity, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
 
 use super::attribution::Attribution;
-use super::resolver::{Answer, Question, Resolver};
+use super::resolver::{Answer, Place, Question, Resolver};
 use crate::clock::Clock;
+use crate::probes::OwnRoot;
 
 /// A file by its path, and on overlays that are not the task's root by the path in the layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +59,36 @@ pub(super) struct Described {
     earlier: Files,
     images: HashMap<u64, Image>,
     scripts: HashMap<Key, Vec<File>>,
+    earlier_scripts: HashMap<Key, Vec<File>>,
     /// Scripts that are being looked for, by their names as called.
     as_called: HashMap<Key, Vec<u8>>,
     /// The cgroups of files and scripts that were described incompletely.
     incomplete: Vec<u64>,
     resolver: Resolver,
+    own_root: OwnRoot,
 }
 
 impl Described {
+    pub(super) fn new(own_root: OwnRoot) -> Self {
+        Self {
+            own_root,
+            ..Self::default()
+        }
+    }
+
+    /// Where the paths of the process begin that a record is about.
+    fn place_of(&self, record: &Record) -> Place {
+        let root = OwnRoot {
+            dentry: record.file.root_dentry,
+            mount: record.file.root_mount,
+        };
+        Place {
+            process: record.tgid,
+            is_ours: root == self.own_root,
+            root_inode: record.root_inode,
+        }
+    }
+
     pub(super) fn file(&self, file: &FileIdentity, lineage: u64) -> Option<&File> {
         self.files
             .get(&(*file, lineage))
@@ -77,11 +100,15 @@ impl Described {
     }
 
     pub(super) fn script(&self, key: &Key) -> Option<&[File]> {
-        self.scripts.get(key).map(Vec::as_slice)
+        self.scripts
+            .get(key)
+            .or_else(|| self.earlier_scripts.get(key))
+            .map(Vec::as_slice)
     }
 
     pub(super) fn next_generation(&mut self) {
         self.earlier = std::mem::take(&mut self.files);
+        self.earlier_scripts = std::mem::take(&mut self.scripts);
     }
 
     /// The cgroup of each file or script that was described incompletely since the last call.
@@ -161,7 +188,7 @@ impl Described {
             image: record.id,
             inode: record.file.inode,
             path: file.path.clone(),
-            process: record.tgid,
+            place: self.place_of(record),
             overlay: overlay.clone(),
         });
         let loader = if asked { Loader::Asked } else { Loader::Unknown };
@@ -188,7 +215,7 @@ impl Described {
             name: name.to_vec(),
             directory,
             program: image.file.path.clone(),
-            process: script.record.tgid,
+            place: self.place_of(&script.record),
             overlay: image.overlay.clone(),
         });
         if !asked.is_some_and(|question| self.resolver.ask(question)) {

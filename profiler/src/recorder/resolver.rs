@@ -22,6 +22,17 @@ const THREADS: usize = 4;
 /// How many questions may wait. More than that are not asked.
 const QUESTIONS_MAX: usize = 4096;
 
+/// The process that did something, and the root directory that it had then.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The process.
+    pub(super) process: u32,
+    /// The root directory is the one that we run in: it is there even when the process is not.
+    pub(super) is_ours: bool,
+    /// Its inode number.
+    pub(super) root_inode: u64,
+}
+
 /// What to find out.
 pub(super) enum Question {
     /// Which dynamic loader a program names.
@@ -32,8 +43,8 @@ pub(super) enum Question {
         inode: u64,
         /// Its path.
         path: FilePath,
-        /// A process that ran it.
-        process: u32,
+        /// Where its paths begin.
+        place: Place,
         /// The bytes in front of the layer's part of its path, where it is on an overlay below its root.
         overlay: Option<Vec<u8>>,
     },
@@ -47,8 +58,8 @@ pub(super) enum Question {
         directory: FilePath,
         /// The program that runs in the end.
         program: FilePath,
-        /// The process that ran it.
-        process: u32,
+        /// Where its paths begin.
+        place: Place,
         /// As above.
         overlay: Option<Vec<u8>>,
     },
@@ -120,17 +131,17 @@ fn work(asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
                 image,
                 inode,
                 path,
-                process,
+                place,
                 overlay,
-            }) => Answer::Loader(image, loader(process, inode, &path, overlay.as_deref())),
+            }) => Answer::Loader(image, loader(place, inode, &path, overlay.as_deref())),
             Ok(Question::Script {
                 key,
                 name,
                 directory,
                 program,
-                process,
+                place,
                 overlay,
-            }) => Answer::Script(key, scripts(process, &directory, &name, &program, overlay.as_deref())),
+            }) => Answer::Script(key, scripts(place, &directory, &name, &program, overlay.as_deref())),
             Err(_) => return,
         };
         if answered.send(answer).is_err() {
@@ -139,50 +150,60 @@ fn work(asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
     }
 }
 
-/// Where a process's paths begin: its own root, and where it has ended, ours.
-fn roots(process: u32) -> impl Iterator<Item = Root> {
-    [Root::of_process(process), Root::own()].into_iter().flatten()
+impl Place {
+    /// The root directory, if it is still the one that the probe saw.
+    fn root(&self) -> Option<Root> {
+        if self.is_ours {
+            return Root::own().ok();
+        }
+        // Another process may have taken over the number, or the same one another root.
+        Root::of_process(self.process)
+            .ok()
+            .filter(|root| root.inode() == Some(self.root_inode))
+    }
 }
 
-fn loader(process: u32, inode: u64, path: &FilePath, overlay: Option<&[u8]>) -> Loader {
-    for root in roots(process) {
-        let Some(program) = open_program(process, inode, path, &root) else {
-            continue;
-        };
-        let name = match elf_interpreter(&program) {
-            Ok(Some(name)) => name,
-            // Statically linked, or run by an interpreter that binfmt_misc knows.
-            Ok(None) | Err(ElfError::NotElf) => return Loader::Known(None),
-            Err(_) => return Loader::Unknown,
-        };
-        if let Ok(path) = root.canonicalise(b"/", &name) {
-            return Loader::Known(Some(file_at(path, overlay)));
-        }
+fn loader(place: Place, inode: u64, path: &FilePath, overlay: Option<&[u8]>) -> Loader {
+    let Some(root) = place.root() else {
+        return Loader::Unknown;
+    };
+    let Some(program) = open_program(place, inode, path, &root) else {
+        return Loader::Unknown;
+    };
+    let name = match elf_interpreter(&program) {
+        Ok(Some(name)) => name,
+        // Statically linked, or run by an interpreter that binfmt_misc knows.
+        Ok(None) | Err(ElfError::NotElf) => return Loader::Known(None),
+        Err(_) => return Loader::Unknown,
+    };
+    match root.canonicalise(b"/", &name) {
+        Ok(path) => Loader::Known(Some(file_at(path, overlay))),
+        Err(_) => Loader::Unknown,
     }
-    Loader::Unknown
 }
 
 /// The executable itself: by the process that runs it, or by its path, if that is still the same file.
-fn open_program(process: u32, inode: u64, path: &FilePath, root: &Root) -> Option<fs::File> {
+fn open_program(place: Place, inode: u64, path: &FilePath, root: &Root) -> Option<fs::File> {
     let is_it = |file: &fs::File| file.metadata().is_ok_and(|found| found.ino() == inode);
-    let running = fs::File::open(format!("/proc/{process}/exe")).ok().filter(is_it);
-    running.or_else(|| root.open_regular(path.as_bytes()).ok().filter(is_it))
+    let by_path = root.open_regular(path.as_bytes()).ok().filter(is_it);
+    by_path.or_else(|| {
+        fs::File::open(format!("/proc/{}/exe", place.process))
+            .ok()
+            .filter(is_it)
+    })
 }
 
 fn scripts(
-    process: u32,
+    place: Place,
     directory: &FilePath,
     name: &[u8],
     program: &FilePath,
     overlay: Option<&[u8]>,
 ) -> Option<Vec<File>> {
-    let chain = roots(process).find_map(|root| {
-        let mut chain = script_chain(&root, directory.as_bytes(), name).ok()?;
-        // The last one is what runs now. If the process has ended, its root may have been another one than ours: what is
-        // found there counts only if it leads to the same program.
-        (FilePath::canonical(chain.pop()?) == *program).then_some(chain)
-    })?;
-    Some(chain.into_iter().map(|path| file_at(path, overlay)).collect())
+    let mut chain = script_chain(&place.root()?, directory.as_bytes(), name).ok()?;
+    // The last one is what runs now. Where the name leads to another program, it has been changed since.
+    (FilePath::canonical(chain.pop()?) == *program)
+        .then(|| chain.into_iter().map(|path| file_at(path, overlay)).collect())
 }
 
 /// A file by a canonical path that was found here, near a program on the given overlay.

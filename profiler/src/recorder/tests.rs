@@ -36,7 +36,7 @@ fn recorder() -> Recorder {
         image,
     });
     attribution.appeared(CGROUP, b"/run", clock());
-    Recorder::new(attribution)
+    Recorder::new(attribution, OwnRoot::default())
 }
 
 /// A record whose path ends where the probes end it.
@@ -313,7 +313,7 @@ fn whoever_enters_a_unit_later_is_its_own_and_a_container_is_another_matter() {
     for (path, counted, expected) in cases {
         let mut attribution = Attribution::new(Scope::Host);
         attribution.appeared(CGROUP, path, clock());
-        let mut recorder = Recorder::new(attribution);
+        let mut recorder = Recorder::new(attribution, OwnRoot::default());
         recorder.describe(&program(), clock());
         recorder.count(
             delta(

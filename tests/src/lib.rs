@@ -1,0 +1,99 @@
+//! What every end-to-end test needs: the programs, a folder of its own, processes that cannot hang, cgroups that go away.
+//!
+//! ```no_run
+//! use end_to_end::{Scratch, finish, profile_run};
+//!
+//! let scratch = Scratch::new();
+//! let done = finish(&mut profile_run(scratch.recording(), "test/cat", &[], ["cat", "/etc/hostname"]));
+//! assert_eq!(done.code(), 0, "{done}");
+//! let baseline = scratch.baseline("test/cat");
+//! assert!(baseline.behaviours.open.iter().any(|open| open.path.as_bytes() == b"/etc/hostname"));
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::indexing_slicing,
+    reason = "tests may stop at the first surprise, and so may what they stand on"
+)]
+
+mod cgroup;
+mod mounts;
+mod process;
+mod scratch;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use cgroup::{Cgroup, cgroup_of_run, enter, unified, unique};
+pub use mounts::{Mount, in_own_mounts};
+pub use process::{Finished, Running, finish, finish_within, start};
+pub use scratch::{Scratch, baselines, counts, status};
+
+/// The program `profile`.
+pub fn profile() -> Command {
+    program("profile")
+}
+
+/// The program `generate`.
+pub fn generate() -> Command {
+    program("generate")
+}
+
+/// The program that makes the noise, see `src/bin/workload.rs`.
+pub fn workload() -> PathBuf {
+    built("workload")
+}
+
+/// `profile run --image IMAGE --recording RECORDING OPTIONS -- COMMAND`, as root.
+pub fn profile_run<S: AsRef<OsStr>>(
+    recording: &Path,
+    image: &str,
+    options: &[&str],
+    command: impl IntoIterator<Item = S>,
+) -> Command {
+    require_root();
+    let mut profile = profile();
+    profile.args(["run", "--image", image, "--recording"]).arg(recording);
+    profile.args(options).arg("--").args(command);
+    profile
+}
+
+/// `profile start --recording RECORDING OPTIONS`, as root.
+pub fn profile_start(recording: &Path, options: &[&str]) -> Command {
+    require_root();
+    let mut profile = profile();
+    profile.args(["start", "--recording"]).arg(recording).args(options);
+    profile
+}
+
+/// Says clearly why nothing here can work.
+pub fn require_root() {
+    // SAFETY: takes no argument and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    assert_eq!(
+        user, 0,
+        "the end-to-end tests load probes into the kernel and make cgroups: run them as root"
+    );
+}
+
+fn program(name: &str) -> Command {
+    let mut command = Command::new(built(name));
+    command.env_remove("WARDLINE_RECORDING").env_remove("WARDLINE_LOG");
+    command
+}
+
+/// A binary of the workspace: cargo builds them next to the folder of the running test. Those of other packages are not
+/// built for a test of this one alone.
+fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build --workspace --bins` first",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,320 @@
+//! Whatever is wrong is said once and clearly, with what to do about it, and leaves nothing half-done.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests may stop at the first surprise, and so may their helpers"
+)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use end_to_end::{Finished, Mount, Scratch, finish, in_own_mounts, profile, profile_run, profile_start, require_root};
+use rusqlite::Connection;
+use serde_json::json;
+
+const NOBODY: u32 = 65534;
+
+/// One error, in one line, with a help; and this exit code.
+#[track_caller]
+fn refused(done: &Finished, code: i32, says: &str) {
+    assert_eq!(done.code(), code, "{done}");
+    let errors: Vec<&str> = done.stderr.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(errors.len(), 1, "{done}");
+    assert!(done.stderr.contains(says), "{says}: {done}");
+    assert!(done.stderr.contains("help"), "{done}");
+    assert!(!done.stderr.contains("panicked"), "{done}");
+}
+
+/// What there is in a folder.
+fn listing(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn without_root_nothing_is_touched() {
+    require_root();
+    let scratch = Scratch::new();
+    // Where everybody may write, and the program can be reached.
+    fs::set_permissions(scratch.directory(), Permissions::from_mode(0o777)).unwrap();
+    let program = scratch.path("profile");
+    fs::copy(profile().get_program(), &program).unwrap();
+    let before = listing(scratch.directory());
+    let recording = scratch.recording().to_str().unwrap();
+    let cases: [&[&str]; 2] = [
+        &["run", "--image", "a", "--recording", recording, "--", "touch", "marker"],
+        &["start", "--recording", recording, "--for", "1s"],
+    ];
+    for arguments in cases {
+        let mut command = Command::new(&program);
+        command
+            .args(arguments)
+            .current_dir(scratch.directory())
+            .uid(NOBODY)
+            .gid(NOBODY);
+        refused(&finish(&mut command), 1, "needs root: this process has no CAP_");
+        assert_eq!(listing(scratch.directory()), before);
+    }
+}
+
+#[test]
+fn without_type_information_nothing_is_recorded() {
+    let btf = Path::new("/sys/kernel/btf/vmlinux");
+    let missing = [Mount::Tmpfs(btf.parent().unwrap(), "")];
+    let empty = [Mount::Bind(Path::new("/dev/null"), btf)];
+    let scratch = Scratch::new();
+    for (mounts, says) in [(missing, "(BTF)"), (empty, "this is no BTF")] {
+        let commands = [
+            profile_run(
+                scratch.recording(),
+                "a",
+                &[],
+                ["touch", scratch.path("marker").to_str().unwrap()],
+            ),
+            profile_start(scratch.recording(), &["--for", "1s"]),
+        ];
+        for mut command in commands {
+            in_own_mounts(&mut command, &mounts);
+            refused(&finish(&mut command), 1, says);
+            assert_eq!(listing(scratch.directory()), [] as [PathBuf; 0]);
+        }
+    }
+}
+
+#[test]
+fn without_cgroups_nothing_is_recorded() {
+    let scratch = Scratch::new();
+    let mut command = profile_run(scratch.recording(), "a", &[], ["true"]);
+    in_own_mounts(&mut command, &[Mount::Tmpfs(Path::new("/sys/fs/cgroup"), "")]);
+    refused(&finish(&mut command), 1, "no cgroup hierarchy is mounted");
+    assert_eq!(listing(scratch.directory()), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let cases: [(&[&str], &str); 14] = [
+        (&[], "Usage"),
+        (&["learn"], "unrecognized subcommand"),
+        (&["run", "--", "true"], "--image"),
+        (&["run", "--image", "a"], "COMMAND"),
+        (&["run", "--image", "", "--", "true"], "--image"),
+        (&["run", "--image", "a:b:c", "--", "true"], "--image"),
+        (&["run", "--image", "a", "--ring", "100", "--", "true"], "power of two"),
+        (
+            &["run", "--image", "a", "--behaviours-max", "0", "--", "true"],
+            "--behaviours-max",
+        ),
+        (
+            &["run", "--image", "a", "--flush-interval", "0s", "--", "true"],
+            "--flush-interval",
+        ),
+        (&["start", "--for", "ten minutes"], "no duration"),
+        (&["start", "--for"], "--for"),
+        (
+            &["start", "--namespace", "production"],
+            "there is no namespace `production`",
+        ),
+        (&["status", "-o", "xml"], "xml"),
+        (&["completions", "cobol"], "cobol"),
+    ];
+    for (arguments, says) in cases {
+        let done = finish(profile().args(arguments));
+        assert_eq!((done.code(), done.stdout.as_str()), (2, ""), "{done}");
+        // Without any word at all, the answer is the help.
+        if !arguments.is_empty() {
+            refused(&done, 2, says);
+        }
+    }
+}
+
+#[test]
+fn a_command_that_cannot_be_run_has_the_exit_code_that_shells_give() {
+    let scratch = Scratch::new();
+    let file = |name: &str, content: &str, mode: u32| {
+        let path = scratch.file(name, content);
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let folder = scratch.directory().to_str().unwrap().to_owned();
+    let found_too_late = file("script", "#!/no/such/interpreter\n", 0o755);
+    let cases = [
+        ("no-such-command-anywhere", 127, "command not found"),
+        ("/no/such/command", 127, "command not found"),
+        ("", 127, "command not found"),
+        (&file("text", "text", 0o644), 126, "cannot execute"),
+        (&folder, 126, "cannot execute"),
+    ];
+    for (command, code, says) in cases {
+        let done = finish(&mut profile_run(scratch.recording(), "a", &[], [command]));
+        refused(&done, code, says);
+        assert!(!scratch.recording().exists(), "{done}");
+    }
+    let done = finish(&mut profile_run(scratch.recording(), "a", &[], [found_too_late]));
+    refused(&done, 126, "its interpreter is missing");
+    let ended = &scratch.status()["windows"][0]["endReason"];
+    assert!(ended.as_str().unwrap().starts_with("failed: cannot execute"), "{ended}");
+}
+
+#[test]
+fn places_where_no_recording_can_be_are_named() {
+    let scratch = Scratch::new();
+    let (folder, fifo, link) = (scratch.path("folder"), scratch.path("fifo"), scratch.path("link"));
+    fs::create_dir(&folder).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    symlink(scratch.path("elsewhere"), &link).unwrap();
+    let cases = [
+        (folder.clone(), "it is a directory"),
+        (fifo.clone(), "it is no regular file"),
+        (link, "it is a symbolic link"),
+        (
+            scratch.file("file", "").join("recording.db"),
+            "cannot create the directory",
+        ),
+        ("/proc/recording.db".into(), "cannot create"),
+    ];
+    let marker = scratch.path("marker");
+    for (recording, says) in cases {
+        let done = finish(&mut profile_run(
+            &recording,
+            "a",
+            &[],
+            ["touch", marker.to_str().unwrap()],
+        ));
+        refused(&done, 1, says);
+    }
+    let mut read_only = profile_run(
+        &folder.join("recording.db"),
+        "a",
+        &[],
+        ["touch", marker.to_str().unwrap()],
+    );
+    in_own_mounts(&mut read_only, &[Mount::ReadOnly(&folder)]);
+    refused(&finish(&mut read_only), 1, "Read-only file system");
+    assert!(!marker.exists(), "the command must not run");
+    assert!(!scratch.path("elsewhere").exists() && fifo.metadata().unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn a_file_that_is_no_recording_stays_as_it_is() {
+    let scratch = Scratch::new();
+    let done = finish(&mut profile_run(scratch.recording(), "a", &[], ["true"]));
+    assert_eq!(done.code(), 0, "{done}");
+    let good = fs::read(scratch.recording()).unwrap();
+
+    let newer = scratch.file("newer", &good);
+    Connection::open(&newer)
+        .unwrap()
+        .pragma_update(None, "user_version", 1000)
+        .unwrap();
+    let foreign = scratch.path("foreign");
+    Connection::open(&foreign)
+        .unwrap()
+        .execute_batch("CREATE TABLE bookmark (url TEXT)")
+        .unwrap();
+    // Everything after the first page.
+    let mut overwritten = good.clone();
+    overwritten[4096..].fill(0xa5);
+    let cases = [
+        (
+            scratch.file("text", "These are my notes.\n".repeat(500)),
+            "it is no SQLite database",
+        ),
+        (foreign, "it is an SQLite database of another program"),
+        (newer, "has schema version 1000"),
+        (scratch.file("overwritten", overwritten), "is damaged"),
+        (scratch.file("cut", &good[..good.len() / 2]), "is damaged"),
+    ];
+    let marker = scratch.path("marker");
+    for (recording, says) in cases {
+        let before = fs::read(&recording).unwrap();
+        let status = finish(profile().arg("status").arg("--recording").arg(&recording));
+        refused(&status, 1, says);
+        let run = finish(&mut profile_run(
+            &recording,
+            "a",
+            &[],
+            ["touch", marker.to_str().unwrap()],
+        ));
+        refused(&run, 1, says);
+        assert_eq!(fs::read(&recording).unwrap(), before, "{says}");
+        assert!(!marker.exists(), "the command must not run: {run}");
+    }
+    let missing = finish(profile().args(["status", "--recording", "/no/such/recording.db"]));
+    refused(&missing, 1, "there is no recording at /no/such/recording.db");
+}
+
+#[test]
+fn a_full_disk_stops_the_recording_and_not_the_command() {
+    let scratch = Scratch::new();
+    let (disk, files, saved) = (scratch.path("disk"), scratch.path("files"), scratch.path("saved"));
+    for folder in [&disk, &files, &saved] {
+        fs::create_dir(folder).unwrap();
+    }
+    for file in 0..2000 {
+        fs::write(files.join(format!("a-long-name-makes-the-recording-grow-{file}")), "").unwrap();
+    }
+    // More than the disk holds, then an exit code of its own. The disk exists for the shell around it only.
+    let command = "cat files/* && touch marker && exit 7";
+    let script = format!(
+        "\"$0\" run --image a --flush-interval 50ms --recording disk/recording.db -- sh -c '{command}'; code=$?; \
+         cp disk/* saved; exit $code"
+    );
+    let mut shell = Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(script)
+        .arg(profile().get_program())
+        .current_dir(scratch.directory());
+    in_own_mounts(&mut shell, &[Mount::Tmpfs(&disk, "size=400k")]);
+    let done = finish(&mut shell);
+    refused(&done, 1, "the disk is full");
+    assert!(
+        scratch.path("marker").exists(),
+        "the command was to run to its end: {done}"
+    );
+
+    let status = end_to_end::status(&saved.join("recording.db"));
+    let ended = status["windows"][0]["endReason"].as_str().unwrap();
+    assert!(ended == "crashed" || ended.contains("the disk is full"), "{status:#}");
+
+    // With no room for even an empty recording, the command is not started.
+    let mut shell = Command::new("sh");
+    let script = "\"$0\" run --image a --recording disk/recording.db -- touch never";
+    shell
+        .arg("-c")
+        .arg(script)
+        .arg(profile().get_program())
+        .current_dir(scratch.directory());
+    in_own_mounts(&mut shell, &[Mount::Tmpfs(&disk, "size=8k")]);
+    refused(&finish(&mut shell), 1, "the disk is full");
+    assert!(!scratch.path("never").exists());
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let scratch = Scratch::new();
+    let done = finish(&mut profile_run(scratch.recording(), "a", &[], ["true"]));
+    assert_eq!(done.code(), 0, "{done}");
+    assert_eq!(
+        scratch.status()["windows"][0]["endReason"],
+        json!("command exited with 0")
+    );
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = profile();
+    command
+        .args(["status", "--recording"])
+        .arg(scratch.recording())
+        .stdout(full)
+        .stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with("error: cannot write to standard output"), "{stderr}");
+}
