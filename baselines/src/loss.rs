@@ -30,7 +30,7 @@ pub enum Reason {
     ProbeMissed,
     /// A call used an entry that this backend cannot follow (a 32-bit system call on a 64-bit kernel).
     ForeignAbi,
-    /// io_uring was set up or used: what it opens and connects shows in no system call, so this backend cannot see it.
+    /// `io_uring` was set up or used: what it opens and connects shows in no system call, so this backend cannot see it.
     IoUring,
 }
 

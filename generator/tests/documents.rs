@@ -266,8 +266,8 @@ fn an_image_that_did_nothing_gets_no_policy_that_would_report_everything() {
     let idle =
         format!("{head}behaviours: {{}}\nnotLearned: {{}}\n").replace("repository: shop/web", "repository: shop/idle");
 
-    std::fs::create_dir(workshop.path("idle")).unwrap();
-    std::fs::write(workshop.path("idle").join("idle.yaml"), &idle).unwrap();
+    fs::create_dir(workshop.path("idle")).unwrap();
+    fs::write(workshop.path("idle").join("idle.yaml"), &idle).unwrap();
     let told = workshop.run(&["policies", "--baselines", "idle", "--out", "none"]);
     assert_eq!(told.code, Some(1));
     assert!(
@@ -277,7 +277,7 @@ fn an_image_that_did_nothing_gets_no_policy_that_would_report_everything() {
     );
     assert!(!workshop.path("none").exists());
 
-    std::fs::write(workshop.path("idle").join(name), busy).unwrap();
+    fs::write(workshop.path("idle").join(name), busy).unwrap();
     let told = workshop.run(&["policies", "--baselines", "idle", "--out", "one"]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     assert!(

@@ -222,8 +222,9 @@ fn retry(key: &Key, known: *mut Value, path: &Path, epoch: u64) {
 /// that nobody sees a path that never was: the walk is done twice, and both must agree.
 #[inline(never)]
 fn describe(target: *mut Record, key: &Key, path: &Path) -> u64 {
-    let file: FileIdentity = pod::cast(key.object);
-    match try_describe(target, key, path, &file) {
+    // SAFETY: the caller put a `FileIdentity` there, which has the same size and alignment. Not copied: the stack is small.
+    let file = unsafe { &*key.object.as_ptr().cast::<FileIdentity>() };
+    match try_describe(target, key, path, file) {
         Ok(lineage) => lineage,
         Err(_) => 0,
     }

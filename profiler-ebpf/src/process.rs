@@ -123,6 +123,12 @@ pub fn enter(cgroup: u64) -> u64 {
     }
 }
 
+/// Not made on the stack, which is small.
+static UNDECIDED: CgroupState = CgroupState {
+    recorded: 1,
+    ..pod::zeroed()
+};
+
 /// What is known about a cgroup; one that nobody decided about is recorded, or not, as the profiler set.
 #[inline(always)]
 pub fn state_of(cgroup: u64) -> Option<*mut CgroupState> {
@@ -132,14 +138,8 @@ pub fn state_of(cgroup: u64) -> Option<*mut CgroupState> {
     if setting!(record_unknown) == 0 {
         return None;
     }
-    if let Err(error) = CGROUPS.insert(
-        cgroup,
-        CgroupState {
-            recorded: 1,
-            ..pod::zeroed()
-        },
-        NOEXIST,
-    ) && error != -17
+    if let Err(error) = CGROUPS.insert(cgroup, &UNDECIDED, NOEXIST)
+        && error != -17
     {
         lost(loss::CGROUP_TABLE_FULL);
     }

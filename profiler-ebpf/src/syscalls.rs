@@ -131,7 +131,9 @@ fn key_for(state: *mut CgroupState, cgroup: u64, kind: u8, now: u64) -> Key {
     }
 }
 
-#[inline(always)]
+/// Not inlined: kernels up to 6.12 allow 512 bytes of stack for a program and all that it calls (`MAX_BPF_STACK`), so
+/// what never runs together must not add up.
+#[inline(never)]
 fn opened(descriptor: u64) {
     let Ok(cgroup) = current_cgroup() else { return };
     let Some(state) = recorded(cgroup) else { return };
@@ -235,7 +237,8 @@ fn protocol_of(descriptor: u64) -> Result<u16, i32> {
     field!(sock, sock_protocol => u16)
 }
 
-#[inline(always)]
+/// Not inlined, for the same reason.
+#[inline(never)]
 fn connected(registers: u64, result: i64) {
     let thread = ids().1;
     let pending = match CONNECTS.get_ptr(thread) {

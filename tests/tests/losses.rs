@@ -113,12 +113,25 @@ fn with_tiny_tables_what_was_recorded_and_what_was_lost_add_up() {
     );
 
     let cases: [(&[&str], &[&str]); 7] = [
-        (&["--behaviours-max", "32"], &["map_full"]),
+        (
+            &["--behaviours-max", "32", "--behaviours-per-container", "1000"],
+            &["map_full"],
+        ),
         (&["--behaviours-per-container", "16"], &["key_quota"]),
         // The smallest: three descriptions.
         (&["--ring", "16"], &[]),
         (&["--ring", "16", "--flush-interval", "1ms"], &[]),
-        (&["--behaviours-max", "1", "--flush-interval", "1ms"], &["map_full"]),
+        (
+            &[
+                "--behaviours-max",
+                "1",
+                "--behaviours-per-container",
+                "1000",
+                "--flush-interval",
+                "1ms",
+            ],
+            &["map_full"],
+        ),
         // Filled and replaced again and again while it is being counted in.
         (&["--behaviours-max", "64", "--flush-interval", "1ms"], &[]),
         (

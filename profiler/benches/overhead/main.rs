@@ -7,6 +7,10 @@
 //! programs into the kernel and takes them out again. In each round every contender has its turn, beside the same work
 //! without probes, so that what drifts (frequency, temperature, neighbours) cancels out; medians are shown. After our own
 //! turn the counters are read: figures of probes that missed an open are not printed.
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "times and counts of a benchmark are far below 2^53"
+)]
 
 mod peers;
 mod programs;

@@ -55,11 +55,12 @@ impl Operation {
     /// How often it is done in a row between two looks at the clock, and how many such rows.
     fn amount(self) -> (usize, usize) {
         match self {
-            Self::Open => (500, 200),
-            Self::FirstOpen => (50, FILES / 50),
-            Self::Unrelated => (2_000, 100),
-            Self::Connect => (500, 100),
-            Self::Execute => (1, 150),
+            // A row is far shorter than a time slice, so that few are interrupted.
+            Self::Open => (50, 1_000),
+            Self::FirstOpen => (20, FILES / 20),
+            Self::Unrelated => (200, 500),
+            Self::Connect => (50, 500),
+            Self::Execute => (1, 100),
         }
     }
 }
@@ -124,7 +125,9 @@ impl Place {
             match operation {
                 Operation::Open => (0..in_a_row).try_for_each(|_| open_and_close(&one))?,
                 Operation::FirstOpen => paths.iter().try_for_each(|path| open_and_close(path))?,
-                Operation::Unrelated => (0..in_a_row).for_each(|_| drop(black_box(rustix::process::getppid()))),
+                Operation::Unrelated => (0..in_a_row).for_each(|_| {
+                    black_box(rustix::process::getppid());
+                }),
                 Operation::Connect => (0..in_a_row).try_for_each(|_| self.socket.connect(address))?,
                 Operation::Execute => drop(Command::new("/bin/true").status()?),
             }
@@ -248,7 +251,7 @@ fn try_serve(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
         // The new files first: what comes later may open anything.
         let mut answer = String::new();
         for operation in Operation::ALL {
-            answer.push_str(&format!("{} ", place.time(operation, effort)?));
+            answer.extend([place.time(operation, effort)?.to_string().as_str(), " "]);
         }
         println!("{answer}");
     }
