@@ -224,10 +224,7 @@ fn retry(key: &Key, known: *mut Value, path: &Path, epoch: u64) {
 fn describe(target: *mut Record, key: &Key, path: &Path) -> u64 {
     // SAFETY: the caller put a `FileIdentity` there, which has the same size and alignment. Not copied: the stack is small.
     let file = unsafe { &*key.object.as_ptr().cast::<FileIdentity>() };
-    match try_describe(target, key, path, file) {
-        Ok(lineage) => lineage,
-        Err(_) => 0,
-    }
+    try_describe(target, key, path, file).unwrap_or(0)
 }
 
 #[inline(always)]

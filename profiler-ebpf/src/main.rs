@@ -15,6 +15,19 @@
 #![no_main]
 #![feature(core_intrinsics)]
 #![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "what is passed by reference is not copied to the stack, which has 512 bytes"
+)]
+#![allow(
+    unused_unsafe,
+    reason = "the macros that read memory are used inside of unsafe blocks, too"
+)]
+#![allow(
+    clippy::manual_map,
+    clippy::manual_unwrap_or_default,
+    reason = "written out, these compile to what every verifier of the matrix accepts"
+)]
+#![allow(
     internal_features,
     reason = "core::intrinsics::atomic_xadd: AtomicU64::fetch_add does not exist on this target"
 )]

@@ -5,6 +5,10 @@
 //! |---|---|
 //! | [`empty_enter`], [`empty_exit`] | nothing |
 //! | [`update_exit`] | one update of a hash table, always with the same key, at the end of each call of [`NUMBER`] |
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "what is passed by reference is not copied to the stack, which has 512 bytes"
+)]
 #![no_std]
 #![no_main]
 

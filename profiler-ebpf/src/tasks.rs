@@ -9,7 +9,7 @@ use profiler_common::{
 
 use crate::count::{lost, lost_in, plain};
 use crate::kernel::{
-    Address, Path, cgroup_of, current, current_cgroup, field, file_flags, identify, ids, now, phase, root, root_inode,
+    Address, cgroup_of, current, current_cgroup, field, file_flags, identify, ids, now, phase, root, root_inode,
     root_of, setting, working_directory,
 };
 use crate::maps::{FIRST, OWN_ROOT, PROCESSES, RING};

@@ -12,14 +12,15 @@ installed() {
   fi
 }
 
-# Waits for other users of dpkg instead of failing; keeps changed settings files; starts no pager, dialogue or needrestart.
-# 9>&-: a service that a package starts must not inherit setup's lock.
+# Waits for other users of dpkg instead of failing; keeps changed settings files; starts no pager, dialogue or
+# needrestart. 9>&-: a service that a package starts must not inherit setup's lock.
 quiet_apt() {
   DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
     -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@" </dev/null 9>&-
 }
 
-# apt_lacks ARRAY PACKAGE...: puts those packages into the array that apt cannot install, after fetching newer lists if needed.
+# apt_lacks ARRAY PACKAGE...: puts those packages into the array that apt cannot install, after fetching newer lists if
+# needed.
 apt_lacks() {
   local -n lacking=$1
   local package
@@ -36,7 +37,8 @@ apt_install() {
   local log=$cache/apt.log attempt
   for attempt in 1 2 3; do
     quiet_apt install --no-install-recommends "$@" >>"$log" 2>&1 && return
-    # What usually helps: newer lists (the version listed was replaced by another), finishing what was interrupted, patience.
+    # What usually helps: newer lists (the version listed was replaced by another), finishing what was interrupted,
+    # patience.
     say "  apt failed (attempt $attempt of 3), see $log"
     quiet_apt update >>"$log" 2>&1 || true
     dpkg --configure -a >>"$log" 2>&1 </dev/null || true

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The part of setup that only the tests need: not packages, but built or downloaded into the cache folder. Sourced by setup.
+# The part of setup that only the tests need: not packages, but built or downloaded into the cache folder. Sourced by
+# setup.
 
 if [ "$("$cache/tools/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $CARGO_DENY" ]; then
   say "setup: building cargo-deny $CARGO_DENY, which checks licences and origin of the crates (about 3 minutes, once)"
@@ -20,7 +21,7 @@ build_tetragon_check() {
   fi
   now=$(go env GOVERSION) wanted=$(awk '$1 == "go" { print $2 }' "$source/go.mod")
   if ! not_older "$wanted" "${now#go}"; then
-    say "setup: Go $wanted or newer would be needed to check generated policies with Tetragon's own parser; this is ${now#go}"
+    say "setup: Go ${now#go} is too old ($wanted is needed) to check generated policies with Tetragon's own parser"
     return
   fi
   now=$(cd "$source" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
