@@ -268,15 +268,17 @@ fn a_cgroup_is_made_beside_us_and_goes_with_its_owner() {
 
 #[test]
 fn what_a_killed_predecessor_left_is_removed_once_nobody_runs_in_it() {
-    let mut predecessor = Command::new("true").spawn().unwrap();
-    let dead = predecessor.id();
-    predecessor.wait().unwrap();
     for hierarchy in writable() {
         let own = hierarchy.own().unwrap();
-        let left_behind = hierarchy.create_child(&own, &format!("wardline-run-{dead}-0")).unwrap();
+        // Alive while its cgroup is furnished: other tests remove what dead ones left, too.
+        let mut predecessor = Command::new("sleep").arg("600").spawn().unwrap();
+        let name = format!("wardline-run-{}-0", predecessor.id());
+        let left_behind = hierarchy.create_child(&own, &name).unwrap();
         fs::create_dir(left_behind.directory().join("inner")).unwrap();
         let mut child = spawn_in(&left_behind, "echo ready; exec sleep 600");
         wait_for_line(&mut child);
+        predecessor.kill().unwrap();
+        predecessor.wait().unwrap();
 
         hierarchy.create_for_run().unwrap();
         assert!(left_behind.is_populated().unwrap(), "a command that runs is left alone");
