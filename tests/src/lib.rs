@@ -47,6 +47,18 @@ pub fn workload() -> PathBuf {
     built("workload")
 }
 
+/// `workload STEP then STEP ...`, as arguments. Spaces separate the words of a step.
+pub fn steps<S: AsRef<str>>(steps: impl IntoIterator<Item = S>) -> Vec<String> {
+    let mut arguments = vec![workload().to_str().unwrap().to_owned()];
+    for step in steps {
+        if arguments.len() > 1 {
+            arguments.push("then".to_owned());
+        }
+        arguments.extend(step.as_ref().split(' ').map(str::to_owned));
+    }
+    arguments
+}
+
 /// `profile run --image IMAGE --recording RECORDING OPTIONS -- COMMAND`, as root.
 pub fn profile_run<S: AsRef<OsStr>>(
     recording: &Path,
