@@ -23,6 +23,9 @@ use pod::Pod;
 /// Most path components (and mount points) that one walk follows. Measured: 128 load on Linux 5.10, 6.1, 6.12 and 6.18;
 /// a longer path is cut and marked [`flags::CUT`].
 pub const WALK_STEPS_MAX: usize = 128;
+/// Most components between the root of an overlay and the part of it that a task sees, through a bind mount or after
+/// `chroot(2)`.
+pub const LAYER_STEPS_MAX: usize = 32;
 /// Bytes that a path can have (`PATH_MAX`, include/uapi/linux/limits.h).
 pub const PATH_BYTES: usize = 4096;
 /// Bytes of the longest name (`NAME_MAX`), rounded up to a power of two: the verifier wants a mask.
@@ -32,7 +35,7 @@ pub const NAME_BYTES: usize = 256;
 pub mod kind {
     /// A successful execution. `object`: image id, script name hash, working directory, root.
     pub const EXEC: u8 = 1;
-    /// A successful open. `object`: [`super::FileIdentity`].
+    /// A successful open. `object`: [`super::Place`].
     pub const OPEN: u8 = 2;
     /// A connection attempt. `object`: [`super::Peer`].
     pub const CONNECT: u8 = 3;
@@ -70,7 +73,7 @@ pub mod phase {
 
 /// The bits of [`Record::flags`].
 pub mod flags {
-    /// The path has more than [`super::WALK_STEPS_MAX`] components or more than [`super::PATH_BYTES`] bytes: its head is missing.
+    /// The path has more than [`super::WALK_STEPS_MAX`] components: its head is missing.
     pub const CUT: u32 = 1;
     /// The walk did not end at the task's root.
     pub const UNREACHABLE: u32 = 2;
@@ -80,8 +83,11 @@ pub mod flags {
     pub const PATHLESS: u32 = 8;
     /// The file is on an overlay: `security_file_open` runs for its backing file too.
     pub const OVERLAY: u32 = 16;
-    /// The overlay is mounted with a sub-directory as its root: where the backing path starts is unknown.
+    /// The path in the overlay's layer has more than [`super::LAYER_STEPS_MAX`] components that the path itself has not:
+    /// what [`super::Walk::layer`] says is incomplete.
     pub const OVERLAY_PART: u32 = 32;
+    /// The path has more than [`super::PATH_BYTES`] bytes: its head is missing.
+    pub const FULL: u32 = 64;
 }
 
 /// What a [`Record`] describes ([`Record::kind`]).
@@ -121,6 +127,36 @@ pub mod loss {
     /// How many there are.
     pub const COUNT: usize = 9;
 }
+
+/// What tells one path from every other, without walking it: a name in a directory, as a task with a certain root sees it.
+///
+/// The file itself does not matter, so one that is replaced a thousand times (written beside, then renamed over) is one
+/// place. A removed directory may leave its address and inode number to another one, and an ancestor may be renamed: both are
+/// found by verifying the lineage after each rename, mount and removed directory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct Place {
+    /// Address of the directory's dentry; for a root, its own.
+    pub directory: u64,
+    /// The directory's inode number: the memory of its dentry may be another one's by now.
+    pub directory_inode: u64,
+    /// The name's hash in the low half, its length in the high half (`struct qstr.hash_len`).
+    pub name: u64,
+    /// Hash of the name's first [`PLACE_NAME_BYTES`] bytes: the kernel's own has 32 bits, and two of 16,000 names have the
+    /// same one in 3 of 100 cases.
+    pub text: u64,
+    /// Address of the vfsmount: two bind mounts share everything else.
+    pub mount: u64,
+    /// The task's root directory: after `chroot(2)` the same file has another path.
+    pub root_dentry: u64,
+    /// The mount of the task's root directory.
+    pub root_mount: u64,
+    /// 1 where the name was removed.
+    pub deleted: u64,
+}
+
+/// How many bytes of a name are in [`Place::text`].
+pub const PLACE_NAME_BYTES: usize = 64;
 
 /// What tells one file, under one name, at one place, from every other, without knowing its path.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -202,7 +238,7 @@ pub struct Key {
     pub phase: u8,
     /// Always 0.
     pub padding: u32,
-    /// [`FileIdentity`], [`Peer`] or [`Execution`], by `kind`.
+    /// [`Place`], [`Peer`] or [`Execution`], by `kind`.
     pub object: [u64; 8],
 }
 
@@ -301,8 +337,11 @@ pub struct Walk {
     pub lineage: u64,
     /// Where in [`Record::path`] the path begins.
     pub position: u64,
-    /// Where in [`Record::path`] the part below the first mount point begins; [`PATH_BYTES`] where none was crossed.
+    /// Where in [`Record::path`] the part below the first mount point begins; `u64::MAX` where none was crossed.
     pub below_mount: u64,
+    /// Files on an overlay: `path[layer..position]` is what the path in the layer has in front of the part that begins at
+    /// `below_mount` (or, where that is none, at `position`).
+    pub layer: u64,
     /// See [`flags`].
     pub flags: u64,
 }
@@ -319,7 +358,7 @@ pub struct Record {
     pub id: u64,
     /// The key that this describes.
     pub key: Key,
-    /// The identity of an image.
+    /// The identity of an image, or of a script's working directory.
     pub file: FileIdentity,
     /// The inode number of the root directory in `file`.
     pub root_inode: u64,
@@ -363,6 +402,10 @@ pub struct Offsets {
     pub dentry_name: u32,
     pub dentry_inode: u32,
     pub dentry_hash_pprev: u32,
+    /// Where a name is that is short enough.
+    pub dentry_inline_name: u32,
+    /// The first of the fields above: they are read at once, in a window of [`DENTRY_WINDOW`] bytes.
+    pub dentry_window: u32,
     pub qstr_name: u32,
     pub inode_ino: u32,
     pub inode_sb: u32,
@@ -370,7 +413,6 @@ pub struct Offsets {
     pub inode_mode: u32,
     pub sb_dev: u32,
     pub sb_magic: u32,
-    pub sb_root: u32,
     pub mount_mnt: u32,
     pub mount_parent: u32,
     pub mount_mountpoint: u32,
@@ -401,6 +443,11 @@ pub struct Offsets {
     pub task_thread_status: u32,
 }
 
+/// How many bytes of a dentry are read at once, from [`Offsets::dentry_window`].
+pub const DENTRY_WINDOW: usize = 96;
+/// How many bytes of a name are looked for at [`Offsets::dentry_inline_name`] (`DNAME_INLINE_LEN`: at least 32 on 64-bit machines).
+pub const INLINE_NAME_BYTES: u32 = 32;
+
 impl Offsets {
     /// The offset of what this machine does not have.
     pub const NONE: u32 = u32::MAX;
@@ -414,12 +461,14 @@ pub mod class {
     pub const OPEN: u8 = 1;
     /// `connect(2)`.
     pub const CONNECT: u8 = 2;
-    /// May have renamed a directory or changed a mount: known paths must be verified again.
+    /// May have renamed or removed a directory, or changed a mount: known paths must be verified again.
     pub const RENAME: u8 = 3;
     /// A call of a 32-bit program that does one of the above in a way that is not followed: counted as a loss.
     pub const FOREIGN: u8 = 4;
     /// Sets up io_uring, or submits work to it.
     pub const URING: u8 = 5;
+    /// `unlinkat(2)`, which removes a directory if it is asked to.
+    pub const REMOVE: u8 = 6;
 }
 
 /// How many system call numbers [`Classes`] covers; `SYS_openat2` is 437.
@@ -453,6 +502,11 @@ pub struct Settings {
     pub record_unknown: u32,
     /// Process id of the profiler: its own actions are not recorded.
     pub profiler: u32,
+    /// 1: the kernel tells the verifier the type of the current task (`bpf_get_current_task_btf`, since 5.11), so what hangs on
+    /// it is read without a call.
+    pub typed_tasks: u32,
+    /// Always 0.
+    pub padding: u32,
     /// How long a container's startup phase lasts, ns.
     pub startup_ns: u64,
     /// How many keys one cgroup may insert.
@@ -461,6 +515,8 @@ pub struct Settings {
 
 // SAFETY: all of these are `repr(C)`, hold integers only, have no padding (checked below) and any bit pattern is valid.
 unsafe impl Pod for FileIdentity {}
+// SAFETY: as above.
+unsafe impl Pod for Place {}
 // SAFETY: as above.
 unsafe impl Pod for Peer {}
 // SAFETY: as above.
@@ -495,6 +551,7 @@ unsafe impl Pod for Settings {}
 // No padding anywhere: the sizes are the sums of the fields' sizes.
 const _: () = {
     assert!(size_of::<FileIdentity>() == 64);
+    assert!(size_of::<Place>() == 64);
     assert!(size_of::<Peer>() == 64);
     assert!(size_of::<Execution>() == 64);
     assert!(size_of::<Key>() == 32 + 64);
@@ -503,8 +560,8 @@ const _: () = {
     assert!(size_of::<Process>() == 24);
     assert!(size_of::<CgroupState>() == 40 + 8 * loss::COUNT);
     assert!(size_of::<PendingConnect>() == 72);
-    assert!(size_of::<Walk>() == 64);
-    assert!(size_of::<Record>() == 16 + 96 + 64 + 8 + 64 + PATH_BYTES + NAME_BYTES);
+    assert!(size_of::<Walk>() == 72);
+    assert!(size_of::<Record>() == 16 + 96 + 64 + 8 + 72 + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<ScriptRecord>() == size_of::<Record>() + PATH_BYTES);
-    assert!(size_of::<Settings>() == 32);
+    assert!(size_of::<Settings>() == 40);
 };

@@ -2,9 +2,9 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
-use profiler_common::{CgroupState, FileIdentity, Key, Record, Value, loss, pod, record};
+use profiler_common::{CgroupState, Key, Place, Record, Value, loss, pod, record};
 
-use crate::kernel::{Path, file_flags, ids};
+use crate::kernel::{Path, ids};
 use crate::maps::{EPOCH, GENERATION, KEYS, Keys, LOST, RING};
 use crate::process::{NOEXIST, fill};
 use crate::walk;
@@ -142,105 +142,92 @@ pub fn plain(state: *mut CgroupState, key: &Key, now: u64) {
 
 /// Counts the opening of a file.
 #[inline(always)]
-pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, file: &FileIdentity, now: u64) {
+pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, now: u64) {
     let Some(keys) = KEYS.get(0) else {
         return lost_in(state, loss::MAP_FULL);
     };
     // Read before the walk: a rename in the middle makes the next hit verify again.
     let epoch = epoch();
-    if let Some(known) = keys.get_ptr_mut(&*key) {
-        let (lineage, verified, announced) = get(known);
-        if announced && verified == epoch {
-            return hit(known, now);
+    let mut known = keys.get_ptr_mut(&*key);
+    let mut lineage = 0;
+    if known.is_none_or(|value| get(value).1 != epoch) {
+        match walk::lineage(path, &root_in(key)) {
+            Ok(found) => lineage = found,
+            Err(_) => return lost_in(state, loss::RACED),
         }
-        let Ok(found) = walk::lineage(path, file) else {
-            return lost_in(state, loss::RACED);
-        };
-        if !announced {
-            hit(known, now);
-            return retry(key, known, path, epoch);
-        }
-        if found == lineage {
+    }
+    if let Some(value) = known
+        && lineage != 0
+    {
+        if get(value).0 == lineage {
             // SAFETY: as in `hit`.
-            unsafe { core::ptr::write_volatile(&raw mut (*known).epoch, epoch) };
-            return hit(known, now);
+            unsafe { core::ptr::write_volatile(&raw mut (*value).epoch, epoch) };
+        } else {
+            // The same name in the same directory, and yet another path: a directory above it was renamed. From now on it
+            // has a key of its own.
+            key.lineage = lineage;
+            known = keys.get_ptr_mut(&*key);
         }
-        // The same file under the same name, and yet another path: a directory above it was renamed. From now on it has
-        // a key of its own.
-        key.lineage = found;
-        if let Some(known) = keys.get_ptr_mut(&*key) {
-            hit(known, now);
-            if !get(known).2 {
-                retry(key, known, path, epoch);
+    }
+    match known {
+        Some(value) => {
+            hit(value, now);
+            if get(value).2 {
+                return;
             }
-            return;
+        }
+        None => {
+            let value = Value {
+                count: 1,
+                first: now,
+                last: now,
+                lineage,
+                epoch,
+                ..pod::zeroed()
+            };
+            if over_quota(state) || !insert(keys, state, key, &value) {
+                return;
+            }
         }
     }
-    if over_quota(state) {
-        return;
-    }
-    let mut value = Value {
-        count: 1,
-        first: now,
-        last: now,
-        epoch,
-        ..pod::zeroed()
-    };
-    let Some(mut entry) = RING.reserve(0) else {
-        // Not described: the next hit tries again, and if there is none, user space counts a loss.
-        insert(keys, state, key, &value);
-        return;
-    };
-    let lineage = describe(entry.as_mut_ptr(), key, path);
-    value.announced = (lineage != 0) as u64;
-    value.lineage = lineage;
-    if insert(keys, state, key, &value) && lineage != 0 {
-        entry.submit(0);
-    } else {
-        entry.discard(0);
-    }
-}
-
-/// Describes a key whose first description found no room in the ring buffer.
-#[inline(always)]
-fn retry(key: &Key, known: *mut Value, path: &Path, epoch: u64) {
+    // New, or there was no room for its description so far. If there is none now, the next hit tries again, and if there
+    // is no next one, user space counts a loss.
     let Some(mut entry) = RING.reserve(0) else { return };
-    let lineage = describe(entry.as_mut_ptr(), key, path);
-    if lineage == 0 {
-        return entry.discard(0);
+    let described = describe(entry.as_mut_ptr(), key, path);
+    // Looked up again, because what the verifier knows about `known` would make it follow `describe` once more.
+    match keys.get_ptr_mut(&*key) {
+        // Two walks that agree: nobody sees a path that never was, and what was counted before belongs to this path.
+        Some(value) if described == get(value).0 => {
+            // SAFETY: as in `hit`.
+            unsafe { core::ptr::write_volatile(&raw mut (*value).announced, 1) };
+            entry.submit(0);
+        }
+        _ => entry.discard(0),
     }
-    // SAFETY: as in `hit`.
-    unsafe {
-        core::ptr::write_volatile(&raw mut (*known).lineage, lineage);
-        core::ptr::write_volatile(&raw mut (*known).epoch, epoch);
-        core::ptr::write_volatile(&raw mut (*known).announced, 1);
-    }
-    entry.submit(0);
 }
 
-/// Fills in a record of a file, and returns its path's lineage. 0 where a rename happened in the middle of the walk, so
-/// that nobody sees a path that never was: the walk is done twice, and both must agree.
+/// Fills in a record of a file, and returns its path's lineage; 0 where the kernel changed something in the middle.
 #[inline(never)]
 fn describe(target: *mut Record, key: &Key, path: &Path) -> u64 {
-    // SAFETY: the caller put a `FileIdentity` there, which has the same size and alignment. Not copied: the stack is small.
-    let file = unsafe { &*key.object.as_ptr().cast::<FileIdentity>() };
-    try_describe(target, key, path, file).unwrap_or(0)
-}
-
-#[inline(always)]
-fn try_describe(target: *mut Record, key: &Key, path: &Path, file: &FileIdentity) -> Result<u64, i32> {
-    walk::describe(target, path, file, file_flags(file)?)?;
+    if walk::describe(target, path, &root_in(key)).is_err() {
+        return 0;
+    }
     fill(target, record::FILE, ids().0, 0);
     // SAFETY: the entry is reserved and not yet submitted.
-    let lineage = unsafe {
+    unsafe {
         (*target).key = *key;
-        (*target).file = *file;
         core::ptr::read_volatile(&raw const (*target).walk.lineage)
-    };
-    if walk::lineage(path, file)? == lineage {
-        Ok(lineage)
-    } else {
-        Err(-1)
+    }
+}
+
+/// The task's root directory in the key of an open.
+#[inline(always)]
+fn root_in(key: &Key) -> Path {
+    // SAFETY: a `Place` has the same size and alignment. Not copied: the stack is small.
+    let place = unsafe { &*key.object.as_ptr().cast::<Place>() };
+    Path {
+        mount: place.root_mount,
+        dentry: place.root_dentry,
     }
 }
 

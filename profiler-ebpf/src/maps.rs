@@ -28,9 +28,16 @@ pub static CGROUPS: HashMap<u64, CgroupState, 16_384> = HashMap::new();
 #[btf_map]
 pub static PROCESSES: HashMap<u32, Process, 65_536> = HashMap::new();
 
-/// Every executable that ran.
+/// One generation of executables that ran.
+pub type Images = HashMap<ImageKey, ImageValue, 16_384>;
+
+/// The current one. A program that was looked up in an older one keeps its number.
 #[btf_map]
-pub static IMAGES: HashMap<ImageKey, ImageValue, 16_384> = HashMap::new();
+pub static IMAGES: ArrayOfMaps<Images, 1> = ArrayOfMaps::new();
+
+/// The first one, as [`FIRST`] is.
+#[btf_map]
+pub static FIRST_IMAGES: Images = HashMap::new();
 
 /// Threads between the entry and the exit of `connect(2)`.
 #[btf_map]

@@ -5,7 +5,7 @@ use profiler_common::{
 };
 
 use crate::count::lost;
-use crate::kernel::{Address, Path, field, file_flags, identify, ids, now, root_inode, root_of, setting};
+use crate::kernel::{Address, Path, field, identify, ids, now, root_inode, root_of, setting};
 use crate::maps::{CGROUPS, IMAGES, PROCESSES, RING};
 use crate::walk;
 
@@ -13,17 +13,12 @@ use crate::walk;
 pub const ANY: u64 = 0;
 pub const NOEXIST: u64 = 1;
 
-/// The number of the executable in `file`, which is described to user space when it is new. 0 where it cannot be told.
+/// The number of the executable in `file`, which is described to user space when it is new. Fails where it cannot be told,
+/// most likely because there is no room for it.
 #[inline(always)]
-pub fn image_of(file: Address, task: Address, process: u32) -> u64 {
+pub fn image_of(file: Address, task: Address, process: u32) -> Result<u64, i32> {
     let mut key: ImageKey = pod::zeroed();
-    match find_image(file, task, process, &mut key) {
-        Ok(id) => id,
-        Err(_) => {
-            lost(loss::IMAGE_TABLE_FULL);
-            0
-        }
-    }
+    find_image(file, task, process, &mut key)
 }
 
 #[inline(always)]
@@ -31,8 +26,9 @@ fn find_image(file: Address, task: Address, process: u32, key: &mut ImageKey) ->
     let path = field!(file, file_path => Path)?;
     identify(&path, &root_of(task)?, &mut key.file)?;
     // Executions are rare enough to look at the whole path each time, so a renamed directory makes another image.
-    key.lineage = walk::lineage(&path, &key.file)?;
-    if IMAGES.get_ptr(&*key).is_none() {
+    key.lineage = walk::lineage(&path, &root_in(&key.file))?;
+    let images = IMAGES.get(0).ok_or(-1)?;
+    if images.get_ptr(&*key).is_none() {
         // Unique until the next boot: no two programs run on one processor in the same nanosecond.
         // SAFETY: the helper takes no argument.
         let cpu = unsafe { aya_ebpf::helpers::generated::bpf_get_smp_processor_id() };
@@ -41,32 +37,42 @@ fn find_image(file: Address, task: Address, process: u32, key: &mut ImageKey) ->
             announced: 0,
         };
         // Another processor may have been first: then its number counts.
-        let _ = IMAGES.insert(&*key, value, NOEXIST);
+        let _ = images.insert(&*key, value, NOEXIST);
     }
-    let value = IMAGES.get_ptr_mut(&*key).ok_or(-1)?;
-    // SAFETY: entries of IMAGES are never removed.
+    let value = images.get_ptr_mut(&*key).ok_or(-1)?;
+    // SAFETY: entries of a generation are never removed.
     let value = unsafe { &mut *value };
     if value.announced == 0 {
-        value.announced = announce(&path, &key.file, process, value.id) as u64;
+        value.announced = announce(&path, key, process, value.id) as u64;
     }
     Ok(value.id)
 }
 
+/// The task's root directory.
+#[inline(always)]
+fn root_in(file: &FileIdentity) -> Path {
+    Path {
+        mount: file.root_mount,
+        dentry: file.root_dentry,
+    }
+}
+
 /// Describes an executable. False where there was no room, or its path changed in the middle.
 #[inline(never)]
-fn announce(path: &Path, file: &FileIdentity, process: u32, id: u64) -> bool {
+fn announce(path: &Path, key: &ImageKey, process: u32, id: u64) -> bool {
     let Some(mut entry) = RING.reserve(0) else { return false };
     let target = entry.as_mut_ptr();
-    let described = file_flags(file).and_then(|flags| walk::describe(target, path, file, flags));
-    if described.is_err() {
+    let described = walk::describe(target, path, &root_in(&key.file));
+    // SAFETY: the entry is ours until it is submitted.
+    if described.is_err() || unsafe { core::ptr::read_volatile(&raw const (*target).walk.lineage) } != key.lineage {
         entry.discard(0);
         return false;
     }
     fill(target, record::IMAGE, process, id);
-    // SAFETY: the entry is ours until it is submitted.
+    // SAFETY: as above.
     unsafe {
-        (*target).file = *file;
-        (*target).root_inode = root_inode(file).unwrap_or(0);
+        (*target).file = key.file;
+        (*target).root_inode = root_inode(&key.file).unwrap_or(0);
     }
     entry.submit(0);
     true

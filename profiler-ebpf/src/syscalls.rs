@@ -3,14 +3,12 @@
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use profiler_common::{
-    CLASSES, CgroupState, FileIdentity, Key, Offsets, Peer, PendingConnect, access, class, kind, loss, pod,
-};
+use profiler_common::{CLASSES, CgroupState, Key, Offsets, Peer, PendingConnect, access, class, kind, loss, pod};
 
 use crate::count::{file, lost_in, next_epoch, plain};
 use crate::kernel::{
-    FMODE_CREATED, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, constant, current, current_cgroup, field, file_of,
-    identify, ids, now, phase, read, root,
+    Address, FMODE_CREATED, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, constant, current, current_cgroup, field,
+    file_of, ids, locate, now, phase, root, task_field,
 };
 use crate::maps::{COMPAT, CONNECTS, NATIVE, OFFSETS};
 use crate::process::{ANY, find, recorded};
@@ -43,8 +41,10 @@ fn was_attempted(result: i64) -> bool {
 /// Before a system call.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
-    if class_of(ctx.arg(0), ctx.arg(1)) == class::CONNECT {
-        remember_connect(ctx.arg(0));
+    let (registers, number): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    // Only one call matters here, so only that one is looked at more closely.
+    if may_be(number, class::CONNECT) && class_of(registers, number) == class::CONNECT {
+        remember_connect(registers);
     }
     0
 }
@@ -58,6 +58,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         class::OPEN if result >= 0 => opened(result as u64),
         class::CONNECT => connected(registers, result),
         class::RENAME if result == 0 => next_epoch(),
+        class::REMOVE if result == 0 && removes_directory(registers) => next_epoch(),
         class::FOREIGN => lost_here(loss::FOREIGN_ABI),
         class::URING if result >= 0 => lost_here(loss::IO_URING),
         _ => {}
@@ -65,11 +66,26 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Whether an `unlinkat(2)` has `AT_REMOVEDIR` (include/uapi/linux/fcntl.h). 32-bit programs pass their third argument in the
+/// same register (`edx`).
+#[inline(always)]
+fn removes_directory(registers: u64) -> bool {
+    register(registers, constant!(OFFSETS, regs_argument_2)) & 0x200 != 0
+}
+
 /// A register of the interrupted program. `registers` is a typed pointer to the verifier, so this is one load.
 #[inline(always)]
 fn register(registers: u64, offset: u32) -> u64 {
     // SAFETY: the verifier knows `registers` as a `struct pt_regs` and checks the constant offset.
     unsafe { core::ptr::read_volatile((registers as *const u8).add(offset as usize).cast()) }
+}
+
+/// Whether a system call's number has a class in one instruction set or the other.
+#[inline(always)]
+fn may_be(number: u64, class: u8) -> bool {
+    let number = number & !X32_SYSCALL_BIT;
+    number < CLASSES as u64
+        && (class_in(&raw const NATIVE, number) == class || class_in(&raw const COMPAT, number) == class)
 }
 
 /// What to do about a system call, by its number and the program's instruction set.
@@ -103,7 +119,7 @@ fn class_in(classes: *const profiler_common::Classes, number: u64) -> u8 {
 #[inline(always)]
 fn is_compat_entry() -> bool {
     let status = constant!(OFFSETS, task_thread_status);
-    status != Offsets::NONE && read::<u32>(current() + status as u64).unwrap_or(0) & TS_COMPAT != 0
+    status != Offsets::NONE && task_field!(current(), task_thread_status => u32).unwrap_or(0) & TS_COMPAT != 0
 }
 
 /// A call that this backend cannot follow.
@@ -118,16 +134,19 @@ fn lost_here(reason: usize) {
 
 /// A key for what the current task does.
 #[inline(always)]
-fn key_for(state: *mut CgroupState, cgroup: u64, kind: u8, now: u64) -> Key {
+fn key_for(state: *mut CgroupState, cgroup: u64, kind: u8, access: u8, object: [u64; 8], now: u64) -> Key {
     let process = find(ids().0);
     Key {
         cgroup,
         subject: process.image,
+        lineage: 0,
         kind,
+        access,
         provenance: process.provenance as u8,
         // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
         phase: phase(unsafe { &*state }, now),
-        ..pod::zeroed()
+        padding: 0,
+        object,
     }
 }
 
@@ -137,29 +156,29 @@ fn key_for(state: *mut CgroupState, cgroup: u64, kind: u8, now: u64) -> Key {
 fn opened(descriptor: u64) {
     let Ok(cgroup) = current_cgroup() else { return };
     let Some(state) = recorded(cgroup) else { return };
-    if count_open(state, cgroup, descriptor).is_err() {
+    if file_of(descriptor)
+        .and_then(|file| count_open(state, cgroup, file))
+        .is_err()
+    {
         lost_in(state, loss::RACED);
     }
 }
 
 #[inline(always)]
-fn count_open(state: *mut CgroupState, cgroup: u64, descriptor: u64) -> Result<(), i32> {
-    let opened = file_of(descriptor)?;
+fn count_open(state: *mut CgroupState, cgroup: u64, opened: Address) -> Result<(), i32> {
     let mode = field!(opened, file_mode => u32)?;
     if mode & FMODE_PATH != 0 {
         // O_PATH opens nothing: security_file_open does not run.
         return Ok(());
     }
     let path = field!(opened, file_path => Path)?;
-    let mut identity: FileIdentity = pod::zeroed();
-    identify(&path, &root()?, &mut identity)?;
     let now = now();
-    let mut key = key_for(state, cgroup, kind::OPEN, now);
-    key.access = flag(mode, FMODE_READ, access::READ)
+    let access = flag(mode, FMODE_READ, access::READ)
         | flag(mode, FMODE_WRITE, access::WRITE)
         | flag(mode, FMODE_CREATED, access::CREATE);
-    key.object = pod::cast(identity);
-    file(state, &mut key, &path, &identity, now);
+    let place = locate(&path, &root()?)?;
+    let mut key = key_for(state, cgroup, kind::OPEN, access, pod::cast(place), now);
+    file(state, &mut key, &path, now);
     Ok(())
 }
 
@@ -261,8 +280,7 @@ fn connected(registers: u64, result: i64) {
     match peer {
         Ok(Some(peer)) => {
             let now = now();
-            let mut key = key_for(state, cgroup, kind::CONNECT, now);
-            key.object = pod::cast(peer);
+            let key = key_for(state, cgroup, kind::CONNECT, 0, pod::cast(peer), now);
             plain(state, &key, now);
         }
         Ok(None) => {}

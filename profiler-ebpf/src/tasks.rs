@@ -4,15 +4,16 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{
-    Execution, FileIdentity, Key, Process, SCRIPT_NAME_WORDS, ScriptRecord, kind, loss, pod, provenance, record,
+    Execution, FileIdentity, ImageKey, Key, Process, SCRIPT_NAME_WORDS, ScriptRecord, kind, loss, pod, provenance,
+    record,
 };
 
 use crate::count::{lost, lost_in, plain};
 use crate::kernel::{
-    Address, cgroup_of, current, current_cgroup, field, file_flags, identify, ids, now, phase, root, root_inode,
-    root_of, setting, working_directory,
+    Address, cgroup_of, current, current_cgroup, field, identify, ids, now, phase, root, root_inode, root_of, setting,
+    task_field, working_directory,
 };
-use crate::maps::{FIRST, OWN_ROOT, PROCESSES, RING};
+use crate::maps::{FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
 use crate::process::{ANY, NOEXIST, enter, fill, find, image_of, recorded, remember};
 use crate::walk;
 
@@ -34,9 +35,16 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 fn executed(binprm: Address) -> Result<(), i32> {
     let (tgid, now) = (ids().0, now());
     let file = field!(binprm, binprm_file => u64)?;
-    let image = image_of(file, current(), tgid);
     let before = find(tgid);
     let cgroup = current_cgroup()?;
+    let state = recorded(cgroup);
+    let image = image_of(file, current(), tgid).unwrap_or_else(|_| {
+        match state {
+            Some(state) => lost_in(state, loss::IMAGE_TABLE_FULL),
+            None => lost(loss::IMAGE_TABLE_FULL),
+        }
+        0
+    });
     // The first program that the runtime's process executes in the container is the container's entry point.
     let provenance = match before.provenance as u8 {
         provenance::RUNTIME => provenance::WORKLOAD,
@@ -52,7 +60,7 @@ fn executed(binprm: Address) -> Result<(), i32> {
         },
         ANY,
     );
-    let Some(state) = recorded(cgroup) else { return Ok(()) };
+    let Some(state) = state else { return Ok(()) };
     // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
     let phase = unsafe {
         if (*state).started == 0 {
@@ -133,12 +141,12 @@ fn describe_script(key: &Key, name: Address, process: u32) -> bool {
 
 #[inline(always)]
 fn fill_script(target: *mut ScriptRecord, key: &Key, name: Address, process: u32) -> Result<(), i32> {
-    let directory = working_directory()?;
+    let (directory, root) = (working_directory()?, root()?);
     let mut identity: FileIdentity = pod::zeroed();
-    identify(&directory, &root()?, &mut identity)?;
+    identify(&directory, &root, &mut identity)?;
     // SAFETY: the entry is reserved and not yet submitted.
     let (head, text) = unsafe { (&raw mut (*target).record, (&raw mut (*target).name).cast::<u8>()) };
-    walk::describe(head, &directory, &identity, file_flags(&identity)?)?;
+    walk::describe(head, &directory, &root)?;
     fill(head, record::SCRIPT, process, 0);
     // SAFETY: as above; the helper writes at most as many bytes as there are.
     let length = unsafe {
@@ -159,7 +167,10 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 }
 
 fn forked(parent: Address, child: Address) -> Result<(), i32> {
-    let (from, to) = (field!(parent, task_tgid => u32)?, field!(child, task_tgid => u32)?);
+    let (from, to) = (
+        task_field!(parent, task_tgid => u32)?,
+        task_field!(child, task_tgid => u32)?,
+    );
     if from == to {
         return Ok(()); // a thread
     }
@@ -183,10 +194,10 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
 }
 
 fn ended(task: Address) -> Result<(), i32> {
-    let signal = field!(task, task_signal => u64)?;
+    let signal = task_field!(task, task_signal => u64)?;
     // do_exit() has counted this thread down before it runs this tracepoint: 0 means that it was the last one.
-    if field!(signal, signal_live => u32)? == 0 {
-        PROCESSES.remove(field!(task, task_tgid => u32)?)?;
+    if task_field!(signal, signal_live => u32)? == 0 {
+        PROCESSES.remove(task_field!(task, task_tgid => u32)?)?;
     }
     Ok(())
 }
@@ -200,18 +211,19 @@ pub fn seed(ctx: *mut core::ffi::c_void) -> i32 {
     if task != 0 {
         let _ = seen(task);
     }
-    // User space needs this table, and the linker keeps none that no program uses.
-    let _ = FIRST.get_ptr(&NOBODY);
+    // User space needs these tables, and the linker keeps none that no program uses.
+    let _ = (FIRST.get_ptr(&NOBODY), FIRST_IMAGES.get_ptr(&NOTHING));
     0
 }
 
 static NOBODY: Key = pod::zeroed();
+static NOTHING: ImageKey = pod::zeroed();
 
 fn seen(task: Address) -> Result<(), i32> {
     let tgid = field!(task, task_tgid => u32)?;
     let mm = field!(task, task_mm => u64)?;
-    if mm == 0 || PROCESSES.get_ptr(tgid).is_some() {
-        return Ok(()); // a kernel thread, or a thread of a process that is known already
+    if mm == 0 {
+        return Ok(()); // a kernel thread
     }
     if tgid == setting!(profiler) {
         let root = root_of(task)?;
@@ -220,8 +232,16 @@ fn seen(task: Address) -> Result<(), i32> {
         let _ = OWN_ROOT.set(1, root.mount, ANY);
     }
     let file = field!(mm, mm_exe_file => u64)?;
+    // Of a process that is known already, too: perhaps there was no room for its description.
+    let image = image_of(file, task, tgid);
+    if PROCESSES.get_ptr(tgid).is_some() {
+        return Ok(());
+    }
     let known = Process {
-        image: image_of(file, task, tgid),
+        image: image.unwrap_or_else(|_| {
+            lost(loss::IMAGE_TABLE_FULL);
+            0
+        }),
         cgroup: cgroup_of(task)?,
         provenance: provenance::WORKLOAD as u64,
     };

@@ -1,10 +1,13 @@
 //! From a file up to the task's root: its path, and a fingerprint of the path.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use profiler_common::{FileIdentity, NAME_BYTES, PATH_BYTES, Record, Scratch, WALK_STEPS_MAX, Walk, flags, pod};
+use profiler_common::{LAYER_STEPS_MAX, NAME_BYTES, PATH_BYTES, Record, Scratch, WALK_STEPS_MAX, Walk, flags, pod};
 
-use crate::kernel::{Path, constant, field, ids};
+use crate::kernel::{Path, constant, field, file_flags, ids, mix};
 use crate::maps::{OFFSETS, SCRATCH};
+
+/// [`Walk::below_mount`] of a walk that has not left its first mount.
+const NO_MOUNT: u64 = u64::MAX;
 
 /// What the kernel appends to the path of a file whose name was removed (fs/d_path.c).
 const DELETED: &[u8; 10] = b" (deleted)";
@@ -18,27 +21,29 @@ macro_rules! get {
     };
 }
 macro_rules! set {
-    ($walk:expr, $field:ident, $value:expr) => {
+    ($walk:expr, $field:ident, $value:expr) => {{
+        let value = $value;
         // SAFETY: as above.
-        unsafe { core::ptr::write_volatile(&raw mut (*$walk).$field, $value) }
-    };
+        unsafe { core::ptr::write_volatile(&raw mut (*$walk).$field, value) }
+    }};
 }
 
-/// Starts a walk at `path`, to end at the root directory in `file`.
+/// Starts a walk at `path`, to end at `root`.
 #[inline(always)]
-fn start(walk: *mut Walk, path: &Path, file: &FileIdentity) {
+fn start(walk: *mut Walk, path: &Path, root: &Path) {
     set!(walk, dentry, path.dentry);
     set!(
         walk,
         mount,
         path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64)
     );
-    set!(walk, root_dentry, file.root_dentry);
-    set!(walk, root_mount, file.root_mount);
+    set!(walk, root_dentry, root.dentry);
+    set!(walk, root_mount, root.mount);
     // Not 0, which says that there is none.
     set!(walk, lineage, 1);
     set!(walk, position, PATH_BYTES as u64);
-    set!(walk, below_mount, PATH_BYTES as u64);
+    set!(walk, below_mount, NO_MOUNT);
+    set!(walk, layer, PATH_BYTES as u64);
     set!(walk, flags, flags::CUT as u64);
 }
 
@@ -69,16 +74,9 @@ fn step(walk: *mut Walk, path: Option<*mut u8>) -> Result<bool, i32> {
         return leave_mount(walk, mount, dentry == mount_root);
     }
     let name = field!(dentry, dentry_name => u64)?;
-    // Rotation makes the order of the components count; the constant is 2^64 divided by the golden ratio.
-    set!(
-        walk,
-        lineage,
-        (get!(walk, lineage).rotate_left(7) ^ name ^ dentry).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    );
-    if let Some(path) = path
-        && !prepend(walk, path, dentry, (name >> 32) & (NAME_BYTES as u64 - 1))?
-    {
-        return Ok(true);
+    set!(walk, lineage, mix(get!(walk, lineage), name));
+    if let Some(path) = path {
+        prepend(walk, path, dentry, name)?;
     }
     set!(walk, dentry, parent);
     Ok(false)
@@ -94,7 +92,7 @@ fn leave_mount(walk: *mut Walk, mount: u64, at_root: bool) -> Result<bool, i32> 
         flag(walk, flags::UNREACHABLE);
         return arrive(walk);
     }
-    if get!(walk, below_mount) == PATH_BYTES as u64 {
+    if get!(walk, below_mount) == NO_MOUNT {
         set!(walk, below_mount, get!(walk, position));
     }
     set!(walk, dentry, field!(mount, mount_mountpoint => u64)?);
@@ -102,12 +100,14 @@ fn leave_mount(walk: *mut Walk, mount: u64, at_root: bool) -> Result<bool, i32> 
     Ok(false)
 }
 
-/// Writes `/name` in front of what is there. False where there is no room left.
+/// Writes `/name` in front of what is there, unless that or what came before found no room. `name` is its hash and length.
 #[inline(always)]
-fn prepend(walk: *mut Walk, path: *mut u8, dentry: u64, length: u64) -> Result<bool, i32> {
+fn prepend(walk: *mut Walk, path: *mut u8, dentry: u64, name: u64) -> Result<(), i32> {
+    let length = (name >> 32) & (NAME_BYTES as u64 - 1);
     let position = get!(walk, position);
-    if position < length + 1 {
-        return Ok(false);
+    if get!(walk, flags) & flags::FULL as u64 != 0 || position < length + 1 {
+        flag(walk, flags::FULL);
+        return Ok(());
     }
     let at = position - length - 1;
     let name = crate::kernel::read::<u64>(
@@ -126,7 +126,7 @@ fn prepend(walk: *mut Walk, path: *mut u8, dentry: u64, length: u64) -> Result<b
         return Err(read as i32);
     }
     set!(walk, position, at);
-    Ok(true)
+    Ok(())
 }
 
 /// The whole walk. Fails where the kernel changed something in the middle of it.
@@ -142,10 +142,11 @@ fn run(walk: *mut Walk, path: Option<*mut u8>) -> Result<(), i32> {
 
 /// Writes the path of a file into a record, and its fingerprint.
 #[inline(always)]
-pub fn describe(record: *mut Record, path: &Path, file: &FileIdentity, file_flags: u64) -> Result<(), i32> {
+pub fn describe(record: *mut Record, path: &Path, root: &Path) -> Result<(), i32> {
+    let file_flags = file_flags(path)?;
     // SAFETY: `record` was reserved and has not been submitted.
     let (walk, bytes) = unsafe { (&raw mut (*record).walk, (&raw mut (*record).path).cast::<u8>()) };
-    start(walk, path, file);
+    start(walk, path, root);
     set!(walk, flags, get!(walk, flags) | file_flags);
     if file_flags & flags::DELETED as u64 != 0 {
         set!(walk, position, (PATH_BYTES - DELETED.len()) as u64);
@@ -155,20 +156,51 @@ pub fn describe(record: *mut Record, path: &Path, file: &FileIdentity, file_flag
         }
     }
     if file_flags & flags::PATHLESS as u64 != 0 {
-        let length = (file.name >> 32) & (NAME_BYTES as u64 - 1);
-        prepend(walk, bytes, path.dentry, length)?;
+        prepend(walk, bytes, path.dentry, field!(path.dentry, dentry_name => u64)?)?;
         return arrive(walk).map(drop);
     }
-    run(walk, Some(bytes))
+    run(walk, Some(bytes))?;
+    if file_flags & flags::OVERLAY as u64 == 0 {
+        return Ok(());
+    }
+    describe_layer(walk, bytes, path)
+}
+
+/// Writes in front of the path of a file on an overlay what only its path in the layer has: the way from the overlay's
+/// root down to the part of it that the task sees, through a bind mount or after `chroot(2)`.
+#[inline(always)]
+fn describe_layer(walk: *mut Walk, bytes: *mut u8, path: &Path) -> Result<(), i32> {
+    let (position, flags_before) = (get!(walk, position), get!(walk, flags));
+    // Where no mount was crossed, the walk has ended inside of the overlay.
+    if get!(walk, below_mount) != NO_MOUNT {
+        set!(walk, dentry, field!(path.mount, vfsmount_root => u64)?);
+    }
+    let mut arrived = false;
+    for _ in 0..LAYER_STEPS_MAX {
+        let dentry = get!(walk, dentry);
+        let parent = field!(dentry, dentry_parent => u64)?;
+        if dentry == parent {
+            arrived = true;
+            break;
+        }
+        prepend(walk, bytes, dentry, field!(dentry, dentry_name => u64)?)?;
+        set!(walk, dentry, parent);
+    }
+    let complete = arrived && get!(walk, flags) & flags::FULL as u64 == 0;
+    let part = if complete { 0 } else { flags::OVERLAY_PART as u64 };
+    set!(walk, flags, flags_before | part);
+    set!(walk, layer, get!(walk, position));
+    set!(walk, position, position);
+    Ok(())
 }
 
 /// The fingerprint of a path, without the path.
 #[inline(always)]
-pub fn lineage(path: &Path, file: &FileIdentity) -> Result<u64, i32> {
+pub fn lineage(path: &Path, root: &Path) -> Result<u64, i32> {
     with_scratch(|scratch| {
         // SAFETY: `scratch` points at a map value that only this thread uses.
         let walk = unsafe { &raw mut (*scratch).walk };
-        start(walk, path, file);
+        start(walk, path, root);
         run(walk, None)?;
         Ok(get!(walk, lineage))
     })

@@ -138,6 +138,9 @@ pub struct Recording {
     /// Of these, how many one container may use [default: half of them].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Tables in the kernel")]
     pub behaviours_per_container: Option<u64>,
+    /// Executables that the kernel tells apart before it starts anew (at half of that).
+    #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().images, value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = "Tables in the kernel")]
+    pub executables_max: u32,
     /// Ring buffer for descriptions of new behaviours, in KiB: a power of two.
     #[arg(long, value_name = "KIB", default_value_t = Sizes::default().ring / 1024, value_parser = ring_kib, help_heading = "Tables in the kernel")]
     pub ring: u32,
@@ -151,6 +154,7 @@ impl Recording {
             keys_per_cgroup: self
                 .behaviours_per_container
                 .unwrap_or(u64::from(self.behaviours_max).div_ceil(2)),
+            images: self.executables_max,
             ring: self.ring * 1024,
             ..Sizes::default()
         }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::cgroups::{Hierarchy, Kind};
 use crate::clock::{Clock, boot_ns};
 use crate::error::Failure;
-use crate::probes::{ProbeError, Probes, Wire, kernel_btf};
+use crate::probes::{ProbeError, Probes, Sizes, Wire, kernel_btf};
 use crate::recorder::Recorder;
 
 /// What a live line shows.
@@ -46,8 +46,8 @@ pub struct Session {
     lost: [u64; loss::COUNT],
     missed: u64,
     lost_so_far: u64,
-    /// How many distinct behaviours one cgroup may use of the table of counters, and whether one is about to have.
-    keys_per_cgroup: u64,
+    sizes: Sizes,
+    /// Whether a cgroup has used up half of its share of the table of counters.
     is_share_running_out: bool,
     /// Behaviours at the last flush.
     known: usize,
@@ -104,7 +104,7 @@ impl Session {
         hierarchy: Hierarchy,
         writer: Writer,
         window: WindowId,
-        keys_per_cgroup: u64,
+        sizes: Sizes,
     ) -> Result<Self, Failure> {
         // Up to a minute, in ns, to three digits.
         let histogram =
@@ -119,7 +119,7 @@ impl Session {
             lost: [0; loss::COUNT],
             missed: 0,
             lost_so_far: 0,
-            keys_per_cgroup,
+            sizes,
             is_share_running_out: false,
             known: 0,
             novelty: std::collections::VecDeque::new(),
@@ -225,12 +225,22 @@ impl Session {
         let recorder = &mut self.recorder;
         self.probes.counters.read(|delta| recorder.count(delta, clock))?;
         self.read_ring();
-        if self.probes.counters.is_filling_up() || self.is_share_running_out {
+        let are_images_filling_up = self.recorder.new_images() >= self.sizes.images as usize / 2;
+        if self.probes.counters.is_filling_up() || self.is_share_running_out || are_images_filling_up {
             self.recorder.next_generation();
             let recorder = &mut self.recorder;
             self.probes.counters.replace(|delta| recorder.count(delta, clock))?;
             self.read_ring();
             self.probes.renew_quotas()?;
+        }
+        // After the counters: what they held of executables that are forgotten now has been told.
+        if are_images_filling_up {
+            self.probes.renew_images()?;
+            self.recorder.forget_images(&self.probes.running_images()?);
+        }
+        if self.recorder.has_unknown_images() {
+            self.probes.look_at_processes()?;
+            self.read_ring();
         }
         self.find_unknown_cgroups(clock);
         self.read_losses(clock)?;
@@ -256,7 +266,7 @@ impl Session {
     fn read_losses(&mut self, clock: Clock) -> Result<(), Failure> {
         let mut grown = Vec::new();
         let seen = &mut self.lost_in;
-        let (generation, share_running_out) = (self.probes.generation(), self.keys_per_cgroup / 2);
+        let (generation, share_running_out) = (self.probes.generation(), self.sizes.keys_per_cgroup / 2);
         let mut is_share_running_out = false;
         self.probes.each_cgroup(|id, state| {
             is_share_running_out |= state.generation == generation && state.keys >= share_running_out;

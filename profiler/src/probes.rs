@@ -5,7 +5,9 @@
 
 pub mod batch;
 pub mod counters;
+mod generations;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
@@ -14,11 +16,12 @@ use aya::maps::{Array, HashMap, IterableMap as _, MapData, RingBuf};
 use aya::programs::{BtfTracePoint, Iter};
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::pod::Pod;
-use profiler_common::{CLASSES, CgroupState, Classes, Offsets, Settings, class};
+use profiler_common::{CLASSES, CgroupState, Classes, Offsets, Process, Settings, class};
 
 use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::offsets;
 use counters::Counters;
+use generations::Generations;
 
 /// The compiled probes.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WARDLINE_PROBES"));
@@ -50,7 +53,7 @@ pub struct Sizes {
     pub cgroups: u32,
     /// Processes.
     pub processes: u32,
-    /// Executables.
+    /// Executables, before their table is replaced.
     pub images: u32,
     /// Bytes of the ring buffer: a power of two, at least a page.
     pub ring: u32,
@@ -63,7 +66,7 @@ impl Default for Sizes {
             keys_per_cgroup: 16_384,
             cgroups: 16_384,
             processes: 65_536,
-            images: 32_768,
+            images: 16_384,
             ring: 8 << 20,
         }
     }
@@ -161,6 +164,8 @@ pub struct Probes {
     pub ring: RingBuf<MapData>,
     /// What is known about each cgroup.
     pub cgroups: HashMap<MapData, u64, Wire<CgroupState>>,
+    images: Generations,
+    processes: HashMap<MapData, u32, Wire<Process>>,
     lost: Array<MapData, u64>,
     generation: Array<MapData, u64>,
     own_root: Array<MapData, u64>,
@@ -191,8 +196,16 @@ impl Probes {
     /// # Errors
     /// [`ProbeError`].
     pub fn load(settings: Settings, sizes: Sizes) -> Result<Self, ProbeError> {
-        let offsets: Wire<Offsets> = Wire(offsets::find(&kernel_btf()?).map_err(ProbeError::btf)?);
-        let (settings, native, compat) = (Wire(settings), Wire(native_classes()), Wire(compat_classes()));
+        let btf = kernel_btf()?;
+        let offsets: Wire<Offsets> = Wire(offsets::find(&btf).map_err(ProbeError::btf)?);
+        let settings = Wire(Settings {
+            typed_tasks: btf
+                .enumerator("bpf_func_id", "BPF_FUNC_get_current_task_btf")
+                .is_ok()
+                .into(),
+            ..settings
+        });
+        let (native, compat) = (Wire(native_classes()), Wire(compat_classes()));
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
             .override_global("SETTINGS", &settings, true)
@@ -201,28 +214,26 @@ impl Probes {
             .map_max_entries("FIRST", sizes.keys)
             .map_max_entries("CGROUPS", sizes.cgroups)
             .map_max_entries("PROCESSES", sizes.processes)
-            .map_max_entries("IMAGES", sizes.images)
+            .map_max_entries("FIRST_IMAGES", sizes.images)
             .map_max_entries("RING", sizes.ring)
             .load(OBJECT)
             .map_err(|error| ProbeError::refused("the probes", &error))?;
-        let Some(aya::maps::Map::HashMap(first)) = ebpf.take_map("FIRST") else {
-            return Err(ProbeError::Refused {
-                what: "the map FIRST".into(),
-                error: "it is not in the object".into(),
-            });
-        };
-        let counters = Counters::new(take(&mut ebpf, "KEYS")?, first, sizes.keys)?;
+        let counters = Counters::new(generations(&mut ebpf, "KEYS", "FIRST", "counters")?, sizes.keys);
+        let images = generations(&mut ebpf, "IMAGES", "FIRST_IMAGES", "executables")?;
         let (ring, cgroups, lost) = (
             take(&mut ebpf, "RING")?,
             take(&mut ebpf, "CGROUPS")?,
             take(&mut ebpf, "LOST")?,
         );
+        let processes = take(&mut ebpf, "PROCESSES")?;
         let (generation, own_root) = (take(&mut ebpf, "GENERATION")?, take(&mut ebpf, "OWN_ROOT")?);
         let mut probes = Self {
             ebpf,
             counters,
             ring,
             cgroups,
+            images,
+            processes,
             lost,
             generation,
             own_root,
@@ -256,6 +267,15 @@ impl Probes {
                 .attach()
                 .map_err(|error| ProbeError::refused(format!("attaching {name}"), &error))?;
         }
+        self.look_at_processes()
+    }
+
+    /// Makes the processes known that are there now, and describes their executables where there was no room for that so
+    /// far.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn look_at_processes(&mut self) -> Result<(), ProbeError> {
         self.seed()
             .map_err(|error| ProbeError::refused("iterating over processes", &*error))
     }
@@ -312,6 +332,27 @@ impl Probes {
             .map_err(|error| ProbeError::refused("a new generation", &error))
     }
 
+    /// Puts an empty table in the place of that of executables: each one has a new number from its next execution on.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn renew_images(&mut self) -> Result<(), ProbeError> {
+        self.images.replace().map(drop)
+    }
+
+    /// The numbers of the executables that processes run now.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn running_images(&self) -> Result<HashSet<u64>, ProbeError> {
+        let mut images = HashSet::new();
+        batch::for_each(self.processes.map().fd().as_fd(), |_: u32, process: Process| {
+            images.insert(process.image);
+        })
+        .map_err(|error| ProbeError::refused("reading the table of processes", &error))?;
+        Ok(images)
+    }
+
     /// Calls `each` for every cgroup that the probes know.
     ///
     /// # Errors
@@ -334,6 +375,17 @@ impl Probes {
         }
         Ok(missed)
     }
+}
+
+/// The tables that take each other's place in the only slot of `slot`, of which `first` is the first.
+fn generations(ebpf: &mut Ebpf, slot: &str, first: &str, what: &'static str) -> Result<Generations, ProbeError> {
+    let Some(aya::maps::Map::HashMap(table)) = ebpf.take_map(first) else {
+        return Err(ProbeError::Refused {
+            what: format!("the map {first}"),
+            error: "it is not in the object".into(),
+        });
+    };
+    Generations::new(take(ebpf, slot)?, table, what)
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProbeError>
@@ -365,7 +417,7 @@ fn native_classes() -> Classes {
     #[cfg(target_arch = "x86_64")]
     set(&mut classes, class::OPEN, &[libc::SYS_open, libc::SYS_creat]);
     #[cfg(target_arch = "x86_64")]
-    set(&mut classes, class::RENAME, &[libc::SYS_rename]);
+    set(&mut classes, class::RENAME, &[libc::SYS_rename, libc::SYS_rmdir]);
     set(
         &mut classes,
         class::OPEN,
@@ -387,8 +439,11 @@ fn native_classes() -> Classes {
             libc::SYS_umount2,
             libc::SYS_move_mount,
             libc::SYS_pivot_root,
+            // Copies every mount, perhaps to where one was that is gone now.
+            libc::SYS_unshare,
         ],
     );
+    set(&mut classes, class::REMOVE, &[libc::SYS_unlinkat]);
     classes
 }
 
@@ -398,8 +453,10 @@ fn compat_classes() -> Classes {
     let mut classes = [class::NONE; CLASSES];
     // open, creat, openat, open_by_handle_at, openat2
     set(&mut classes, class::OPEN, &[5, 8, 295, 342, 437]);
-    // rename, mount, umount2, pivot_root, renameat, renameat2, move_mount
-    set(&mut classes, class::RENAME, &[38, 21, 52, 217, 302, 353, 429]);
+    // rename, mount, rmdir, umount2, pivot_root, renameat, unshare, renameat2, move_mount
+    set(&mut classes, class::RENAME, &[38, 21, 40, 52, 217, 302, 310, 353, 429]);
+    // unlinkat
+    set(&mut classes, class::REMOVE, &[301]);
     // socketcall, connect
     set(&mut classes, class::FOREIGN, &[102, 362]);
     // io_uring_setup, io_uring_enter

@@ -19,7 +19,7 @@ use baselines::loss::Reason;
 use baselines::path::{FilePath, Origin};
 use baselines::recording::{Flush, Loss, Observation};
 use baselines::time::{Minute, UtcTime};
-use profiler_common::{Execution, FileIdentity, Key, Peer, kind, phase, pod, provenance};
+use profiler_common::{Execution, Key, Peer, kind, phase, pod, provenance};
 
 use crate::clock::Clock;
 use crate::probes::OwnRoot;
@@ -27,6 +27,8 @@ use crate::probes::counters::Delta;
 use attribution::Attribution;
 use described::{Described, File, Image, Loader};
 
+/// How many counts may wait for their descriptions; more are lost at once.
+const WAITING_MAX: usize = 65_536;
 /// How long the end of a window waits for each thing that is still being looked for in the file system.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -114,6 +116,9 @@ impl Recorder {
                 if !self.is_complete(&delta.key) {
                     self.lose(Some(cgroup), Reason::UnresolvedPath, delta.count, clock);
                 }
+            }
+            Told::NotYet if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&delta.key) => {
+                self.lose(Some(cgroup), Reason::Undescribed, delta.count, clock);
             }
             Told::NotYet => {
                 let waiting = self.waiting.entry(delta.key).or_insert(Delta { count: 0, ..delta });
@@ -250,6 +255,25 @@ impl Recorder {
         self.waiting.keys().any(|key| !self.attribution.knows(key.cgroup))
     }
 
+    /// Whether something was counted of a program that nothing is known about.
+    pub fn has_unknown_images(&self) -> bool {
+        let mut images = self.waiting.keys().flat_map(images_of);
+        images.any(|image| image != 0 && self.described.image(image).is_none())
+    }
+
+    /// How many executables were described since the last call of [`Recorder::forget_images`].
+    pub fn new_images(&self) -> usize {
+        self.described.new_images()
+    }
+
+    /// The probes give new numbers to executables. Forgets those that were described before the last such time and that
+    /// nobody runs any more.
+    pub fn forget_images(&mut self, running: &HashSet<u64>) {
+        let waiting = self.waiting.keys().flat_map(images_of);
+        self.described
+            .forget_images(&waiting.chain(running.iter().copied()).collect());
+    }
+
     /// How many different behaviours were seen so far.
     pub fn behaviours(&self) -> usize {
         self.known.len()
@@ -268,13 +292,10 @@ impl Recorder {
             return Told::NotYet;
         };
         match key.kind {
-            kind::OPEN => {
-                let file: FileIdentity = pod::cast(key.object);
-                match self.described.file(&file, key.lineage) {
-                    Some(file) => Told::Behaviours(vec![open(&subject, file, Access::from_bits(key.access))]),
-                    None => Told::NotYet,
-                }
-            }
+            kind::OPEN => match self.described.file(key) {
+                Some(file) => Told::Behaviours(vec![open(&subject, file, Access::from_bits(key.access))]),
+                None => Told::NotYet,
+            },
             kind::CONNECT => {
                 let peer: Peer = pod::cast(key.object);
                 let protocol = Protocol::from_number(u8::try_from(peer.protocol).unwrap_or(u8::MAX));
@@ -319,6 +340,15 @@ impl Recorder {
             image => self.described.image(image).map(|image| image.file.path.clone()),
         }
     }
+}
+
+/// The numbers of the executables in a key, 0 where there is none.
+fn images_of(key: &Key) -> [u64; 2] {
+    let executed = match key.kind {
+        kind::EXEC => pod::cast::<_, Execution>(key.object).image,
+        _ => 0,
+    };
+    [key.subject, executed]
 }
 
 fn open(subject: &FilePath, file: &File, access: Option<Access>) -> Behaviour {

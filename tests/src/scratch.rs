@@ -72,6 +72,16 @@ impl Scratch {
         status(&self.recording)
     }
 
+    /// How many messages of the ring buffer the first window took.
+    pub fn descriptions(&self) -> u64 {
+        let status = self.status();
+        let latencies = status["windows"][0]["latencies"].as_array().unwrap();
+        let latency = latencies.iter().find(|latency| latency["name"] == "describe");
+        latency.unwrap_or_else(|| panic!("{status:#}"))["count"]
+            .as_u64()
+            .unwrap()
+    }
+
     /// The baseline of one image, whatever its tag.
     pub fn baseline(&self, repository: &str) -> Baseline {
         let mut baselines = baselines(&self.recording);

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::thread;
 
 use end_to_end::{Cgroup, Running, Scratch, finish, profile_run, profile_start, start, unique, workload};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// User space drains without a pause, which is when a probe that could be skipped would be.
 const FULL_SPEED: [&str; 2] = ["--flush-interval", "1ms"];
@@ -114,20 +114,13 @@ fn every_event_is_counted_while_another_cgroup_makes_the_same_noise() {
     );
 
     // The ring carried descriptions of what was new (and of what programs and cgroups others make), no events.
-    let descriptions = latency(&status, "describe")["count"].as_u64().unwrap();
+    let descriptions = scratch.descriptions();
     let behaviours = status["behaviours"].as_u64().unwrap();
     let events = status["windows"][0]["events"].as_u64().unwrap();
     assert!(
         descriptions > 0 && descriptions * 100 < events,
         "{descriptions} for {behaviours} of {events}: {status:#}"
     );
-}
-
-/// One latency of the first window.
-fn latency<'a>(status: &'a Value, name: &str) -> &'a Value {
-    let latencies = status["windows"][0]["latencies"].as_array().unwrap();
-    let latency = latencies.iter().find(|latency| latency["name"] == name);
-    latency.unwrap_or_else(|| panic!("no latency of {name}: {status:#}"))
 }
 
 #[test]

@@ -99,6 +99,22 @@ fn lost(status: &Value) -> Vec<(String, u64)> {
 }
 
 #[test]
+fn a_container_that_executes_ever_new_programs_does_not_use_up_the_table_of_executables() {
+    let scratch = Scratch::new();
+    let program = scratch.program("program").to_str().unwrap().to_owned();
+    let options = ["--executables-max", "1024", "--flush-interval", "50ms"];
+    let workload = workload();
+    let command = [workload.to_str().unwrap(), "exec-links", &program, "2000"];
+    let done = finish(&mut profile_run(scratch.recording(), "test/churn", &options, command));
+    assert_eq!(done.code(), 0, "{done}");
+    assert_eq!(lost(&scratch.status()), []);
+    let baseline = scratch.baseline("test/churn");
+    let links = baseline.behaviours.exec.iter().filter(|exec| exec.evidence.count == 1);
+    let links = links.filter(|exec| exec.binary.as_bytes().starts_with(program.as_bytes()));
+    assert_eq!(links.count(), 2000);
+}
+
+#[test]
 fn with_tiny_tables_what_was_recorded_and_what_was_lost_add_up() {
     // What a table with room for everything holds is all there is.
     let scratch = Scratch::new();

@@ -158,6 +158,91 @@ for number in range(150):
 }
 
 #[test]
+fn a_file_that_is_replaced_a_thousand_times_is_one_behaviour_and_described_once() {
+    let story = Story::of(
+        r#"
+for _ in range(1000):
+    create("new")
+    os.rename("new", "file")
+    touch("file", times=2)
+"#,
+    );
+    assert_eq!(
+        story.opens(nothing_else),
+        seen([("@/new (write,create)", 1000), ("@/file (read)", 2000)])
+    );
+    story.assert_nothing_is_lost();
+    // One for each name and access, and some dozens for python itself and for what others execute.
+    let descriptions = story.scratch.descriptions();
+    assert!((2..1000).contains(&descriptions), "{descriptions}");
+}
+
+#[test]
+fn parts_of_an_overlay_have_their_whole_path_in_the_layer() {
+    let story = Story::of(
+        r#"
+own_mounts()
+for folder in "lower/deep/er", "upper", "work", "merged", "part":
+    os.makedirs(folder)
+create("lower/deep/er/file")
+mount("overlay", "merged", "overlay", data="lowerdir=lower,upperdir=upper,workdir=work")
+touch("merged/deep/er/file")
+mount("merged/deep", "part", flags=BIND)
+touch("part/er/file", times=2)
+touch("part", times=3)
+os.chroot("merged/deep")
+touch("/er/file", times=4)
+os.chroot("/er")
+touch("/file", times=5)
+"#,
+    );
+    assert_eq!(
+        story.opens(|open| open.starts_with("/er/") || open.starts_with("/file")),
+        seen([
+            ("@/lower/deep/er/file (write,create)", 1),
+            ("@/merged/deep/er/file (read, in its layer /deep/er/file)", 1),
+            ("@/part/er/file (read, in its layer /deep/er/file)", 2),
+            ("@/part (read, in its layer /deep)", 3),
+            ("/er/file (read, in its layer /deep/er/file)", 4),
+            ("/file (read, in its layer /deep/er/file)", 5),
+        ])
+    );
+    story.assert_nothing_is_lost();
+}
+
+#[test]
+fn a_path_that_is_too_long_keeps_its_end_and_says_that_it_is_cut() {
+    // 20 names of 250 bytes are longer than PATH_MAX, 140 of one byte have more components than the probes follow.
+    let story = Story::of(
+        r#"
+def descend(names):
+    for name in names:
+        os.mkdir(name)
+        os.chdir(name)
+    create("file")
+    touch("file", times=2)
+    os.chdir(HERE)
+descend([chr(97 + number) * 250 for number in range(20)])
+descend(["d"] * 140)
+"#,
+    );
+    let name = |number: u8| format!("/{}", char::from(b'a' + number).to_string().repeat(250));
+    // As many whole names as fit into 4,096 bytes together with "/file".
+    let long: String = (4..20).map(name).collect();
+    let deep = "/d".repeat(127);
+    assert_eq!(
+        story.opens(|open| open.starts_with("cut:")),
+        seen([
+            (&format!("cut:{long}/file (write,create)"), 1),
+            (&format!("cut:{long}/file (read)"), 2),
+            (&format!("cut:{deep}/file (write,create)"), 1),
+            (&format!("cut:{deep}/file (read)"), 2),
+        ])
+    );
+    story.assert_nothing_is_lost();
+}
+
+#[test]
 fn two_bind_mounts_of_one_directory_are_two_places_and_so_is_one_that_moved() {
     let story = Story::of(
         r#"

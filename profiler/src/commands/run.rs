@@ -68,7 +68,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         hierarchy.clone(),
         writer,
         window,
-        options.recording.sizes().keys_per_cgroup,
+        options.recording.sizes(),
     )?;
     let (progress, reason) = learn(
         session,

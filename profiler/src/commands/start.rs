@@ -60,7 +60,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         hierarchy.clone(),
         writer,
         window,
-        options.recording.sizes().keys_per_cgroup,
+        options.recording.sizes(),
     )?;
     let (progress, reason) = learn(
         session,

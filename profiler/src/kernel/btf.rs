@@ -54,6 +54,9 @@ pub enum BtfError {
         /// Its name.
         name: String,
     },
+    /// The fields are there, but not where the probes can read them at once.
+    #[error("struct {0} of this kernel is laid out in a way that the probes do not know")]
+    Layout(&'static str),
     /// The type has no such field or enumerator.
     #[error("{of} of this kernel has no {name}")]
     NoMember {

@@ -1,6 +1,6 @@
 //! Where the running kernel keeps what the probes read.
 
-use profiler_common::Offsets;
+use profiler_common::{DENTRY_WINDOW, INLINE_NAME_BYTES, Offsets};
 
 use super::btf::{Btf, BtfError};
 
@@ -11,6 +11,7 @@ use super::btf::{Btf, BtfError};
 pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
     let at = |structure: &str, field: &str| btf.offset(structure, field);
     let registers = Registers::find(btf)?;
+    let dentry = DentryFields::find(btf)?;
     Ok(Offsets {
         task_mm: at("task_struct", "mm")?,
         task_fs: at("task_struct", "fs")?,
@@ -23,10 +24,12 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         file_path: at("file", "f_path")?,
         file_mode: at("file", "f_mode")?,
         file_private_data: at("file", "private_data")?,
-        dentry_parent: at("dentry", "d_parent")?,
-        dentry_name: at("dentry", "d_name")?,
-        dentry_inode: at("dentry", "d_inode")?,
-        dentry_hash_pprev: at("dentry", "d_hash.pprev")?,
+        dentry_parent: dentry.parent,
+        dentry_name: dentry.name,
+        dentry_inode: dentry.inode,
+        dentry_hash_pprev: dentry.hash_pprev,
+        dentry_inline_name: dentry.inline_name,
+        dentry_window: dentry.window,
         qstr_name: at("qstr", "name")?,
         inode_ino: at("inode", "i_ino")?,
         inode_sb: at("inode", "i_sb")?,
@@ -34,7 +37,6 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         inode_mode: at("inode", "i_mode")?,
         sb_dev: at("super_block", "s_dev")?,
         sb_magic: at("super_block", "s_magic")?,
-        sb_root: at("super_block", "s_root")?,
         mount_mnt: at("mount", "mnt")?,
         mount_parent: at("mount", "mnt_parent")?,
         mount_mountpoint: at("mount", "mnt_mountpoint")?,
@@ -66,6 +68,44 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         // A 64-bit program that enters the kernel the 32-bit way: x86 only.
         task_thread_status: at("task_struct", "thread_info.status").unwrap_or(Offsets::NONE),
     })
+}
+
+/// What the probes read of a directory entry, in one piece.
+struct DentryFields {
+    hash_pprev: u32,
+    parent: u32,
+    name: u32,
+    inode: u32,
+    inline_name: u32,
+    window: u32,
+}
+
+impl DentryFields {
+    fn find(btf: &Btf) -> Result<Self, BtfError> {
+        let at = |field: &str| btf.offset("dentry", field);
+        // Renamed in 6.14.
+        let inline_name = at("d_shortname").or_else(|_| at("d_iname"))?;
+        let (hash_pprev, parent, name, inode) = (at("d_hash.pprev")?, at("d_parent")?, at("d_name")?, at("d_inode")?);
+        let window = hash_pprev.min(parent).min(name).min(inode).min(inline_name);
+        let ends = [
+            hash_pprev + 8,
+            parent + 8,
+            name + 16,
+            inode + 8,
+            inline_name + INLINE_NAME_BYTES,
+        ];
+        if ends.iter().any(|end| (end - window) as usize > DENTRY_WINDOW) {
+            return Err(BtfError::Layout("dentry"));
+        }
+        Ok(Self {
+            hash_pprev,
+            parent,
+            name,
+            inode,
+            inline_name,
+            window,
+        })
+    }
 }
 
 /// Where a system call's number and arguments are.

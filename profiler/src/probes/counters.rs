@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 
-use aya::maps::{ArrayOfMaps, MapData};
+use aya::maps::MapData;
 use profiler_common::{Key, Value};
 
+use super::generations::Generations;
 use super::{ProbeError, batch};
 
 /// The table is replaced once it is this full, in percent: what comes meanwhile needs room.
@@ -26,23 +27,18 @@ pub struct Delta {
 
 /// The current generation of counters, and what was last read of it.
 pub struct Counters {
-    outer: ArrayOfMaps<MapData, MapData>,
-    current: MapData,
+    tables: Generations,
     capacity: u32,
     seen: HashMap<Key, u64>,
 }
 
 impl Counters {
-    /// Puts a first generation in place.
-    pub(super) fn new(outer: ArrayOfMaps<MapData, MapData>, first: MapData, capacity: u32) -> Result<Self, ProbeError> {
-        let mut counters = Self {
-            outer,
-            current: first,
+    pub(super) fn new(tables: Generations, capacity: u32) -> Self {
+        Self {
+            tables,
             capacity,
             seen: HashMap::new(),
-        };
-        counters.publish()?;
-        Ok(counters)
+        }
     }
 
     /// Calls `each` for every key whose count has grown since the last reading.
@@ -50,7 +46,7 @@ impl Counters {
     /// # Errors
     /// [`ProbeError::Refused`].
     pub fn read(&mut self, mut each: impl FnMut(Delta)) -> Result<(), ProbeError> {
-        read(&self.current, &mut self.seen, &mut each)
+        read(self.tables.current(), &mut self.seen, &mut each)
     }
 
     /// Whether it is time for [`Counters::replace`].
@@ -63,12 +59,7 @@ impl Counters {
     /// # Errors
     /// [`ProbeError::Refused`].
     pub fn replace(&mut self, mut each: impl FnMut(Delta)) -> Result<(), ProbeError> {
-        let next = batch::create_like(self.current.fd().as_fd())
-            .map_err(|error| ProbeError::refused("a new table of counters", &error))?;
-        let next = MapData::from_fd(next).map_err(|error| ProbeError::refused("a new table of counters", &error))?;
-        let old = std::mem::replace(&mut self.current, next);
-        // Returns once no program runs that could still count in the old one.
-        self.publish()?;
+        let old = self.tables.replace()?;
         read(&old, &mut self.seen, &mut each)?;
         self.seen.clear();
         Ok(())
@@ -82,12 +73,6 @@ impl Counters {
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.seen.is_empty()
-    }
-
-    fn publish(&mut self) -> Result<(), ProbeError> {
-        self.outer
-            .set(0, &self.current, 0)
-            .map_err(|error| ProbeError::refused("a new table of counters", &error))
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the probes' messages describe: files, executables, scripts, cgroups.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use baselines::loss::Reason;
 use baselines::path::{FilePath, Origin};
-use profiler_common::{Execution, FileIdentity, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
+use profiler_common::{Execution, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
 
 use super::attribution::Attribution;
 use super::resolver::{Answer, Place, Question, Resolver};
@@ -19,16 +19,42 @@ pub(super) struct File {
     pub(super) backing: Option<FilePath>,
 }
 
+/// An overlay, as a task sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Overlay {
+    /// Where it is mounted; empty at the task's root.
+    mounted: Vec<u8>,
+    /// What the paths in the layer begin with instead: empty, unless only a part of it is mounted there or the task's
+    /// root is somewhere inside.
+    layer: Vec<u8>,
+}
+
+impl Overlay {
+    /// A file by its canonical path. It is on this overlay if its path says so; what is mounted on the overlay is not told
+    /// from it.
+    pub(super) fn file(overlay: Option<&Self>, path: Vec<u8>) -> File {
+        let backing = overlay
+            .and_then(|overlay| Some([&overlay.layer, path.strip_prefix(overlay.mounted.as_slice())?].concat()))
+            .filter(|backing| backing.starts_with(b"/") && *backing != path);
+        File {
+            path: FilePath::canonical(path),
+            backing: backing.map(FilePath::canonical),
+        }
+    }
+}
+
 /// An executable.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) file: File,
     /// What the kernel opens with it: the dynamic loader that it names (`PT_INTERP`), if any.
     pub(super) loader: Loader,
-    /// The bytes in front of the layer's part of its path, where it is on such an overlay.
-    overlay: Option<Vec<u8>>,
-    /// Whether its path in the layer could not be found out.
+    /// The overlay that it is on.
+    overlay: Option<Overlay>,
+    /// Whether its path in the layer is not known.
     is_layer_hidden: bool,
+    /// Whether it was described before the probes last gave new numbers.
+    is_old: bool,
 }
 
 /// What is known about a program's dynamic loader.
@@ -49,7 +75,8 @@ impl Image {
     }
 }
 
-type Files = HashMap<(FileIdentity, u64), File>;
+/// By the objects and lineages of keys.
+type Files = HashMap<([u64; 8], u64), File>;
 
 /// Everything described so far.
 #[derive(Default)]
@@ -58,6 +85,7 @@ pub(super) struct Described {
     files: Files,
     earlier: Files,
     images: HashMap<u64, Image>,
+    new_images: usize,
     scripts: HashMap<Key, Vec<File>>,
     earlier_scripts: HashMap<Key, Vec<File>>,
     /// Scripts that are being looked for, by their names as called.
@@ -89,10 +117,9 @@ impl Described {
         }
     }
 
-    pub(super) fn file(&self, file: &FileIdentity, lineage: u64) -> Option<&File> {
-        self.files
-            .get(&(*file, lineage))
-            .or_else(|| self.earlier.get(&(*file, lineage)))
+    pub(super) fn file(&self, key: &Key) -> Option<&File> {
+        let place = (key.object, key.lineage);
+        self.files.get(&place).or_else(|| self.earlier.get(&place))
     }
 
     pub(super) fn image(&self, id: u64) -> Option<&Image> {
@@ -111,6 +138,17 @@ impl Described {
         self.earlier_scripts = std::mem::take(&mut self.scripts);
     }
 
+    pub(super) fn new_images(&self) -> usize {
+        self.new_images
+    }
+
+    /// Forgets the executables that are old and not among `needed`; those that are left are old from now on.
+    pub(super) fn forget_images(&mut self, needed: &HashSet<u64>) {
+        self.images.retain(|id, image| !image.is_old || needed.contains(id));
+        self.images.values_mut().for_each(|image| image.is_old = true);
+        self.new_images = 0;
+    }
+
     /// The cgroup of each file or script that was described incompletely since the last call.
     pub(super) fn take_incomplete(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.incomplete)
@@ -124,7 +162,8 @@ impl Described {
                 if has(&record, flags::OVERLAY_PART) {
                     self.incomplete.push(record.key.cgroup);
                 }
-                self.files.insert((record.file, record.key.lineage), file_of(&record)?);
+                self.files
+                    .insert((record.key.object, record.key.lineage), file_of(&record)?);
             }
             record::IMAGE => self.take_image(&record)?,
             record::SCRIPT => self.take_script(&pod::read(message).ok_or(Reason::Decode)?)?,
@@ -183,7 +222,7 @@ impl Described {
 
     fn take_image(&mut self, record: &Record) -> Result<(), Reason> {
         let file = file_of(record)?;
-        let overlay = overlay_of(record, &file.path);
+        let overlay = overlay_of(record);
         let asked = self.resolver.ask(Question::Loader {
             image: record.id,
             inode: record.file.inode,
@@ -199,8 +238,10 @@ impl Described {
                 loader,
                 overlay,
                 is_layer_hidden: has(record, flags::OVERLAY_PART),
+                is_old: false,
             },
         );
+        self.new_images += 1;
         Ok(())
     }
 
@@ -241,7 +282,7 @@ fn path_of(record: &Record) -> Result<FilePath, Reason> {
     let bytes = record.path.get(start..PATH_BYTES).ok_or(Reason::Decode)?;
     Ok(match record.walk.flags {
         _ if has(record, flags::PATHLESS) => FilePath::new(bytes.strip_prefix(b"/").unwrap_or(bytes), Origin::Memfd),
-        _ if has(record, flags::CUT) => FilePath::new(bytes, Origin::Cut),
+        _ if has(record, flags::CUT | flags::FULL) => FilePath::new(bytes, Origin::Cut),
         _ if has(record, flags::UNREACHABLE) => FilePath::new(bytes, Origin::Unreachable),
         _ if has(record, flags::DELETED) => FilePath::new(bytes, Origin::Deleted),
         // The root directory itself has no components.
@@ -250,22 +291,39 @@ fn path_of(record: &Record) -> Result<FilePath, Reason> {
     })
 }
 
-/// The bytes of the path in front of the overlay's mount point.
-fn overlay_of(record: &Record, path: &FilePath) -> Option<Vec<u8>> {
-    let backing = backing_of(record, path)?;
-    path.as_bytes().strip_suffix(backing.as_bytes()).map(<[u8]>::to_vec)
-}
-
-/// The path inside the layer, for a file on an overlay that is mounted below the task's root.
-fn backing_of(record: &Record, path: &FilePath) -> Option<FilePath> {
+/// The overlay that a file is on.
+fn overlay_of(record: &Record) -> Option<Overlay> {
     if !has(record, flags::OVERLAY) || has(record, flags::OVERLAY_PART) {
         return None;
     }
-    let below = usize::try_from(record.walk.below_mount)
-        .ok()
-        .filter(|below| *below < PATH_BYTES)?;
-    let layer = record.path.get(below..PATH_BYTES)?;
-    (layer != path.as_bytes()).then(|| FilePath::new(layer, path.origin()))
+    let (mounted, _) = around_mount(record)?;
+    let start = usize::try_from(record.walk.layer).ok()?;
+    let layer = record.path.get(start..usize::try_from(record.walk.position).ok()?)?;
+    Some(Overlay {
+        mounted: mounted.to_vec(),
+        layer: layer.to_vec(),
+    })
+}
+
+/// A path up to where the file's own mount begins, and the rest.
+fn around_mount(record: &Record) -> Option<(&[u8], &[u8])> {
+    let start = usize::try_from(record.walk.position).ok()?;
+    let below = match record.walk.below_mount {
+        u64::MAX => start,
+        below => usize::try_from(below).ok()?,
+    };
+    Some((record.path.get(start..below)?, record.path.get(below..PATH_BYTES)?))
+}
+
+/// The path inside the layer, where it is not the same.
+fn backing_of(record: &Record, path: &FilePath) -> Option<FilePath> {
+    let overlay = overlay_of(record)?;
+    let (_, below) = around_mount(record)?;
+    let backing = match [&overlay.layer, below].concat() {
+        root if root.is_empty() => b"/".to_vec(),
+        backing => backing,
+    };
+    (backing != path.as_bytes()).then(|| FilePath::new(backing, path.origin()))
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use baselines::path::FilePath;
 use profiler_common::Key;
 
-use super::described::{File, Loader};
+use super::described::{File, Loader, Overlay};
 use crate::resolve::{ElfError, Root, elf_interpreter, script_chain};
 
 /// How many threads may hang before nothing can be resolved any more.
@@ -45,8 +45,8 @@ pub(super) enum Question {
         path: FilePath,
         /// Where its paths begin.
         place: Place,
-        /// The bytes in front of the layer's part of its path, where it is on an overlay below its root.
-        overlay: Option<Vec<u8>>,
+        /// The overlay that it is on.
+        overlay: Option<Overlay>,
     },
     /// Which scripts lead from a name to a program.
     Script {
@@ -60,8 +60,8 @@ pub(super) enum Question {
         program: FilePath,
         /// Where its paths begin.
         place: Place,
-        /// As above.
-        overlay: Option<Vec<u8>>,
+        /// The overlay that the program is on.
+        overlay: Option<Overlay>,
     },
 }
 
@@ -133,7 +133,7 @@ fn work(asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
                 path,
                 place,
                 overlay,
-            }) => Answer::Loader(image, loader(place, inode, &path, overlay.as_deref())),
+            }) => Answer::Loader(image, loader(place, inode, &path, overlay.as_ref())),
             Ok(Question::Script {
                 key,
                 name,
@@ -141,7 +141,7 @@ fn work(asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
                 program,
                 place,
                 overlay,
-            }) => Answer::Script(key, scripts(place, &directory, &name, &program, overlay.as_deref())),
+            }) => Answer::Script(key, scripts(place, &directory, &name, &program, overlay.as_ref())),
             Err(_) => return,
         };
         if answered.send(answer).is_err() {
@@ -163,7 +163,7 @@ impl Place {
     }
 }
 
-fn loader(place: Place, inode: u64, path: &FilePath, overlay: Option<&[u8]>) -> Loader {
+fn loader(place: Place, inode: u64, path: &FilePath, overlay: Option<&Overlay>) -> Loader {
     let Some(root) = place.root() else {
         return Loader::Unknown;
     };
@@ -177,7 +177,7 @@ fn loader(place: Place, inode: u64, path: &FilePath, overlay: Option<&[u8]>) -> 
         Err(_) => return Loader::Unknown,
     };
     match root.canonicalise(b"/", &name) {
-        Ok(path) => Loader::Known(Some(file_at(path, overlay))),
+        Ok(path) => Loader::Known(Some(Overlay::file(overlay, path))),
         Err(_) => Loader::Unknown,
     }
 }
@@ -198,22 +198,10 @@ fn scripts(
     directory: &FilePath,
     name: &[u8],
     program: &FilePath,
-    overlay: Option<&[u8]>,
+    overlay: Option<&Overlay>,
 ) -> Option<Vec<File>> {
     let mut chain = script_chain(&place.root()?, directory.as_bytes(), name).ok()?;
     // The last one is what runs now. Where the name leads to another program, it has been changed since.
     (FilePath::canonical(chain.pop()?) == *program)
-        .then(|| chain.into_iter().map(|path| file_at(path, overlay)).collect())
-}
-
-/// A file by a canonical path that was found here, near a program on the given overlay.
-fn file_at(path: Vec<u8>, overlay: Option<&[u8]>) -> File {
-    let backing = overlay
-        .and_then(|overlay| path.strip_prefix(overlay))
-        .filter(|rest| rest.starts_with(b"/"))
-        .map(FilePath::canonical);
-    File {
-        path: FilePath::canonical(path),
-        backing,
-    }
+        .then(|| chain.into_iter().map(|path| Overlay::file(overlay, path)).collect())
 }

@@ -46,9 +46,9 @@ fn message(kind: u32, id: u64, key: Key, path: &[u8], set: u32) -> Vec<u8> {
     message.path[start..PATH_BYTES].copy_from_slice(path);
     (message.kind, message.id, message.key, message.tgid) = (kind, id, key, u32::MAX);
     message.walk.position = start as u64;
-    message.walk.below_mount = PATH_BYTES as u64;
+    message.walk.below_mount = u64::MAX;
+    message.walk.layer = start as u64;
     message.walk.flags = set.into();
-    message.file = pod::cast(key.object);
     pod::bytes_of(&message).to_vec()
 }
 
@@ -233,7 +233,7 @@ fn addresses_are_the_ones_that_were_passed() {
 
 #[test]
 fn paths_say_where_they_come_from() {
-    let cases: [(&[u8], u32, &[u8], Origin); 6] = [
+    let cases: [(&[u8], u32, &[u8], Origin); 7] = [
         (b"/etc/hosts", 0, b"/etc/hosts", Origin::Canonical),
         (b"", 0, b"/", Origin::Canonical),
         (b"/x (deleted)", flags::DELETED, b"/x (deleted)", Origin::Deleted),
@@ -245,6 +245,7 @@ fn paths_say_where_they_come_from() {
         ),
         (b"/outside", flags::UNREACHABLE, b"/outside", Origin::Unreachable),
         (b"/tail", flags::CUT, b"/tail", Origin::Cut),
+        (b"/tail", flags::FULL, b"/tail", Origin::Cut),
     ];
     for (bytes, set, expected, origin) in cases {
         let file = key(kind::OPEN, [1; 8]);
@@ -261,19 +262,37 @@ fn paths_say_where_they_come_from() {
 }
 
 #[test]
-fn an_overlay_below_the_root_has_a_path_in_its_layer() {
-    let file = key(kind::OPEN, [1; 8]);
-    let mut described: Record = pod::read(&message(record::FILE, 0, file, b"/mnt/etc/hosts", flags::OVERLAY)).unwrap();
-    described.walk.below_mount = (PATH_BYTES - b"/etc/hosts".len()) as u64;
-    let mut recorder = recorder();
-    recorder.describe(&program(), clock());
-    recorder.describe(pod::bytes_of(&described), clock());
-    recorder.count(delta(file, 1), clock());
-    let flush = flush(&mut recorder);
-    let Action::Open { backing, .. } = &flush.observations[0].behaviour.action else {
-        panic!("an open")
-    };
-    assert_eq!(backing.as_ref().map(FilePath::as_bytes), Some(b"/etc/hosts".as_slice()));
+fn a_file_on_an_overlay_has_a_path_in_its_layer() {
+    // Where it is mounted, which part of it that shows, the rest of the path; its path in the layer, if that is another one.
+    let cases: [(&str, &str, &str, Option<&str>); 6] = [
+        ("", "", "/etc/hosts", None),
+        ("/mnt", "", "/etc/hosts", Some("/etc/hosts")),
+        ("/mnt", "", "", Some("/")),
+        ("/mnt", "/part", "/etc/hosts", Some("/part/etc/hosts")),
+        ("/mnt", "/part", "", Some("/part")),
+        ("", "/jail", "/etc/hosts", Some("/jail/etc/hosts")),
+    ];
+    for (mounted, part, below, expected) in cases {
+        let file = key(kind::OPEN, [1; 8]);
+        let path = format!("{part}{mounted}{below}");
+        let mut described: Record =
+            pod::read(&message(record::FILE, 0, file, path.as_bytes(), flags::OVERLAY)).unwrap();
+        described.walk.position += part.len() as u64;
+        if !mounted.is_empty() {
+            described.walk.below_mount = (PATH_BYTES - below.len()) as u64;
+        }
+        let mut recorder = recorder();
+        recorder.describe(&program(), clock());
+        recorder.describe(pod::bytes_of(&described), clock());
+        recorder.count(delta(file, 1), clock());
+        let flush = flush(&mut recorder);
+        let Action::Open { path, backing, .. } = &flush.observations[0].behaviour.action else {
+            panic!("an open")
+        };
+        let backing = backing.as_ref().map(FilePath::as_bytes);
+        assert_eq!(path.as_bytes(), format!("{mounted}{below}").as_bytes());
+        assert_eq!(backing, expected.map(str::as_bytes), "{part} at {mounted}: {below}");
+    }
 }
 
 #[test]

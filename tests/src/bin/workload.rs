@@ -26,6 +26,7 @@ open-path FILE COUNT           opens with O_PATH
 open-refused FILE COUNT ERROR  opens that fail with this errno
 create FOLDER COUNT            creates FOLDER/0 to FOLDER/COUNT-1 for writing
 exec FILE COUNT                executes without arguments, one after the other
+exec-links FILE COUNT          executes it by ever new names, FILE.0 and so on
 connect tcp|udp ADDRESS COUNT  connects, and closes again
 connect-failed ADDRESS COUNT ERROR    connects a TCP socket, which fails with this errno
 connect-in-progress ADDRESS COUNT     connects a socket that does not wait
@@ -55,6 +56,11 @@ fn main() {
             ["create", folder, count] => {
                 (0..number(count)).for_each(|file| drop(File::create_new(format!("{folder}/{file}")).unwrap()));
             }
+            ["exec-links", file, count] => (0..number(count)).for_each(|link| {
+                let link = format!("{file}.{link}");
+                std::fs::hard_link(file, &link).unwrap();
+                assert!(Command::new(&link).status().unwrap().success(), "{link}");
+            }),
             ["exec", file, count] => repeat(count, || {
                 assert!(Command::new(file).status().unwrap().success(), "{file}");
             }),
