@@ -6,7 +6,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{CgroupState, PATH_BYTES, Process, loss, pod, provenance, record};
 
 use crate::count::lost;
-use crate::kernel::{Address, field, setting};
+use crate::kernel::{Address, cgroup_id, field, parent_cgroup_id, setting};
 use crate::maps::{CGROUPS, RING};
 use crate::process::{ANY, NOEXIST, enter, fill, find, remember};
 
@@ -15,19 +15,6 @@ use crate::process::{ANY, NOEXIST, enter, fill, find, remember};
 fn is_ours(cgroup: Address) -> Result<bool, i32> {
     let root = field!(cgroup, cgroup_root => u64)?;
     Ok(field!(root, cgroup_root_hierarchy_id => u32)? == setting!(hierarchy))
-}
-
-#[inline(always)]
-fn id_of(cgroup: Address) -> Result<u64, i32> {
-    let node = field!(cgroup, cgroup_kn => u64)?;
-    field!(node, kernfs_node_id => u64)
-}
-
-#[inline(always)]
-fn parent_of(cgroup: Address) -> Result<u64, i32> {
-    let node = field!(cgroup, cgroup_kn => u64)?;
-    let parent = field!(node, kernfs_node_parent => u64)?;
-    field!(parent, kernfs_node_id => u64)
 }
 
 /// Whether a process that goes from one cgroup to another stays in its container. `profile run` records one container and
@@ -58,11 +45,11 @@ fn made(cgroup: Address, path: Address) -> Result<(), i32> {
     if !is_ours(cgroup)? {
         return Ok(());
     }
-    let id = id_of(cgroup)?;
+    let id = cgroup_id(cgroup)?;
     let mut recorded = setting!(record_unknown) as u64;
     if recorded == 0 {
         // What a recorded cgroup makes below itself is recorded, too.
-        recorded = is_recorded(parent_of(cgroup)?) as u64;
+        recorded = is_recorded(parent_cgroup_id(cgroup)?) as u64;
     }
     if let Err(error) = CGROUPS.insert(
         id,
@@ -83,7 +70,7 @@ fn made(cgroup: Address, path: Address) -> Result<(), i32> {
 #[btf_tracepoint(function = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     let (cgroup, path): (Address, Address) = (ctx.arg(0), ctx.arg(1));
-    if let (Ok(true), Ok(id)) = (is_ours(cgroup), id_of(cgroup)) {
+    if let (Ok(true), Ok(id)) = (is_ours(cgroup), cgroup_id(cgroup)) {
         tell(record::CGROUP_GONE, id, path);
     }
     0
@@ -117,23 +104,25 @@ fn moved(destination: Address, task: Address) -> Result<(), i32> {
         return Ok(());
     }
     let tgid = field!(task, task_tgid => u32)?;
-    let cgroup = id_of(destination)?;
     let known = find(tgid);
-    if known.cgroup == cgroup {
-        return Ok(()); // it stays where it is
+    let moved = in_cgroup(&known, destination)?;
+    if moved.cgroup != known.cgroup {
+        remember(tgid, &moved, ANY);
     }
-    // A container's own process that goes on to a cgroup below its own stays what it was.
-    let settled = known.provenance <= provenance::ENTERED as u64;
-    let stays = settled && is_same_container(known.cgroup, cgroup, parent_of(destination)?);
-    let provenance = if stays { known.provenance } else { enter(cgroup) };
-    remember(
-        tgid,
-        &Process {
-            image: known.image,
-            cgroup,
-            provenance,
-        },
-        ANY,
-    );
     Ok(())
+}
+
+/// What is known about a process once it is in another cgroup. A container's own process that goes on to a cgroup below its
+/// own stays what it was; any other enters.
+#[inline(always)]
+pub fn in_cgroup(known: &Process, destination: Address) -> Result<Process, i32> {
+    let cgroup = cgroup_id(destination)?;
+    let settled = known.provenance <= provenance::ENTERED as u64;
+    let stays =
+        known.cgroup == cgroup || settled && is_same_container(known.cgroup, cgroup, parent_cgroup_id(destination)?);
+    Ok(Process {
+        image: known.image,
+        cgroup,
+        provenance: if stays { known.provenance } else { enter(cgroup) },
+    })
 }

@@ -305,26 +305,38 @@ pub fn file_flags(path: &Path) -> Result<u64, i32> {
     Ok(set)
 }
 
-/// The kernfs id of a task's cgroup in the hierarchy chosen at start.
+/// A task's cgroup in the hierarchy chosen at start.
 #[inline(always)]
-pub fn cgroup_of(task: Address) -> Result<u64, i32> {
+pub fn cgroup_of(task: Address) -> Result<Address, i32> {
     let css_set = task_field!(task, task_cgroups => u64)?;
     let controller = setting!(controller);
-    let cgroup = if controller == 0 {
-        task_field!(css_set, css_set_dfl_cgroup => u64)?
-    } else {
-        let subsys = css_set + constant!(OFFSETS, css_set_subsys) as u64 + (controller as u64 - 1) * 8;
-        let css = load::<u64>(subsys)?;
-        task_field!(css, css_cgroup => u64)?
-    };
+    if controller == 0 {
+        return task_field!(css_set, css_set_dfl_cgroup => u64);
+    }
+    let subsys = css_set + constant!(OFFSETS, css_set_subsys) as u64 + (controller as u64 - 1) * 8;
+    let css = load::<u64>(subsys)?;
+    task_field!(css, css_cgroup => u64)
+}
+
+/// A cgroup's kernfs id: the number that user space sees as its folder's inode.
+#[inline(always)]
+pub fn cgroup_id(cgroup: Address) -> Result<u64, i32> {
     let node = task_field!(cgroup, cgroup_kn => u64)?;
     task_field!(node, kernfs_node_id => u64)
 }
 
-/// The same of the current task.
+/// The id of the cgroup that a cgroup is in.
+#[inline(always)]
+pub fn parent_cgroup_id(cgroup: Address) -> Result<u64, i32> {
+    let node = task_field!(cgroup, cgroup_kn => u64)?;
+    let parent = field!(node, kernfs_node_parent => u64)?;
+    field!(parent, kernfs_node_id => u64)
+}
+
+/// The id of the current task's cgroup.
 #[inline(always)]
 pub fn current_cgroup() -> Result<u64, i32> {
-    cgroup_of(current())
+    cgroup_id(cgroup_of(current())?)
 }
 
 /// Whether a container's start-up phase is over.

@@ -8,13 +8,14 @@ use profiler_common::{
     record,
 };
 
+use crate::cgroups::in_cgroup;
 use crate::count::{lost, lost_in, plain};
 use crate::kernel::{
-    Address, cgroup_of, current, current_cgroup, field, identify, ids, now, phase, root, root_inode, root_of, setting,
-    task_field, working_directory,
+    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, now, phase, root, root_inode,
+    root_of, setting, task_field, working_directory,
 };
 use crate::maps::{FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
-use crate::process::{ANY, NOEXIST, enter, fill, find, image_of, recorded, remember};
+use crate::process::{ANY, NOEXIST, fill, find, image_of, recorded, remember};
 use crate::walk;
 
 /// An execution that succeeded: (task, old thread id, linux_binprm).
@@ -174,13 +175,16 @@ fn forked(parent: Address, child: Address) -> Result<(), i32> {
     if from == to {
         return Ok(()); // a thread
     }
-    let mut known = find(from);
+    let known = find(from);
     let cgroup = cgroup_of(child)?;
-    if known.cgroup != cgroup && known.cgroup != 0 {
-        // clone3(CLONE_INTO_CGROUP)
-        known.provenance = enter(cgroup);
-    }
-    known.cgroup = cgroup;
+    // Another cgroup than the parent's: clone3(CLONE_INTO_CGROUP). A parent that is in no table yet stands where its child does.
+    let known = match known.cgroup {
+        0 => Process {
+            cgroup: cgroup_id(cgroup)?,
+            ..known
+        },
+        _ => in_cgroup(&known, cgroup)?,
+    };
     remember(to, &known, ANY);
     Ok(())
 }
@@ -242,7 +246,7 @@ fn seen(task: Address) -> Result<(), i32> {
             lost(loss::IMAGE_TABLE_FULL);
             0
         }),
-        cgroup: cgroup_of(task)?,
+        cgroup: cgroup_id(cgroup_of(task)?)?,
         provenance: provenance::WORKLOAD as u64,
     };
     // NOEXIST: if it executed something in the meantime, that is newer.

@@ -82,3 +82,27 @@ def run(*command):
 def execute_descriptor(descriptor, path="", flags=EMPTY_PATH):
     arguments, environment = (ctypes.c_char_p * 2)(b"program", None), (ctypes.c_char_p * 1)(None)
     check(libc.syscall(322, descriptor, os.fsencode(path), arguments, environment, flags))
+
+
+def born_in(cgroup, action):
+    folder = opened(cgroup, os.O_PATH | os.O_DIRECTORY)
+    # struct clone_args: CLONE_INTO_CGROUP, SIGCHLD and the cgroup (include/uapi/linux/sched.h).
+    arguments = (ctypes.c_uint64 * 11)(0x200000000, 0, 0, 0, 17, 0, 0, 0, 0, 0, folder)
+    process = check(libc.syscall(435, arguments, ctypes.sizeof(arguments)))
+    if process == 0:
+        try:
+            action()
+        finally:
+            os._exit(99)
+    return ended(process)
+
+
+def own_cgroup():
+    [path] = [line[3:].strip() for line in read_lines("/proc/self/cgroup") if line.startswith("0::")]
+    [mount] = [line.split()[4] for line in read_lines("/proc/self/mountinfo") if " - cgroup2 " in line][:1]
+    return mount + path
+
+
+def read_lines(path):
+    with open(path) as file:
+        return file.readlines()

@@ -295,3 +295,26 @@ fn the_image_of_a_process_that_ran_before_the_window_is_known() {
     let unknown: Vec<&String> = learned.keys().filter(|behaviour| behaviour.starts_with(' ')).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+#[test]
+fn a_process_that_is_born_in_a_cgroup_below_its_containers_belongs_to_the_container() {
+    let story = Story::of(
+        r#"
+create("file")
+below = own_cgroup() + "/below"
+os.mkdir(below)
+def child():
+    touch("file", times=3)
+    os._exit(0)
+assert born_in(below, child) == 0
+os.rmdir(below)
+"#,
+    );
+    assert_eq!(
+        story.opens(|_| false).get("@/file (read)"),
+        Some(&3),
+        "{:#?}",
+        story.baseline.not_learned
+    );
+    story.assert_nothing_is_lost();
+}
