@@ -53,7 +53,7 @@ Examples:
   sudo profile run --image test/unit -- cargo test
 
 Exit codes: the command's, or 128 + n if signal n killed it; 127 if it was not found, 126 if it could not be executed.
-1 if nothing could be recorded, or not to the end (the disk was full): a command that runs already runs on to its end.")]
+1 if nothing could be recorded, or not to the end (the disk stayed full): a command that runs already runs on to its end.")]
     Run(Run),
     /// Learn the workloads of this machine until the time is over or Ctrl-C.
     #[command(after_help = "\

@@ -83,7 +83,7 @@ fn learn(
     quiet: bool,
     end: impl Future<Output = EndReason>,
 ) -> Result<(Progress, EndReason), Failure> {
-    let display = Display::new(quiet);
+    let mut display = Display::new(quiet);
     let result = runtime()?.block_on(session.learn(interval, end, |progress| display.show(progress)));
     display.clear();
     result
@@ -99,8 +99,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// A live line on a terminal, a plain one now and then elsewhere.
 struct Display {
+    quiet: bool,
     bar: Option<ProgressBar>,
-    plain: Option<std::cell::Cell<Instant>>,
+    /// When the last plain line was written.
+    plain: Option<Instant>,
+    /// Somebody was told that nothing can be written.
+    has_warned: bool,
 }
 
 impl Display {
@@ -115,20 +119,38 @@ impl Display {
             bar
         });
         Self {
+            quiet,
             bar,
-            plain: (!quiet && !live).then(|| std::cell::Cell::new(Instant::now())),
+            plain: (!quiet && !live).then(Instant::now),
+            has_warned: false,
         }
     }
 
-    fn show(&self, progress: &Progress) {
+    fn show(&mut self, progress: &Progress) {
+        self.warn(progress.unwritten.as_deref());
         if let Some(bar) = &self.bar {
             bar.set_message(line(progress));
         }
-        if let Some(last) = &self.plain
-            && last.get().elapsed() >= PLAIN_LINE_EVERY
+        if let Some(last) = &mut self.plain
+            && last.elapsed() >= PLAIN_LINE_EVERY
         {
-            last.set(Instant::now());
+            *last = Instant::now();
             say(false, &line(progress));
+        }
+    }
+
+    /// Once when writing begins to fail, and once when it is over.
+    fn warn(&mut self, unwritten: Option<&str>) {
+        let text = match unwritten {
+            Some(why) if !self.has_warned => format!("warning: {why}; what is learned is kept, and tried again"),
+            None if self.has_warned => "what was learned is written again: nothing was lost".to_owned(),
+            _ => return,
+        };
+        self.has_warned = unwritten.is_some();
+        match &self.bar {
+            // Above the live line.
+            Some(bar) => bar.println(text),
+            None => say(self.quiet, &text),
         }
     }
 
@@ -146,6 +168,7 @@ fn line(progress: &Progress) -> String {
         new_behaviours,
         containers,
         lost,
+        unwritten: _,
     } = progress;
     format!(
         "{events} events, {behaviours} behaviours ({new_behaviours} new in the last minute), {containers} containers, {lost} lost"

@@ -1,6 +1,7 @@
 //! What can go wrong, in one line each, and with which exit code the program ends.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use crate::cgroups::CgroupError;
 use crate::command::CommandError;
@@ -26,6 +27,15 @@ pub enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recording(#[from] baselines::recording::Error),
+    /// The recording, for longer than it was worth waiting for.
+    #[error("{source}, for {} s", tried.as_secs())]
+    #[diagnostic(forward(source))]
+    Unwritten {
+        /// Why it cannot be written.
+        source: baselines::recording::Error,
+        /// Since when.
+        tried: Duration,
+    },
     /// Cgroups.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -43,6 +53,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What was to be written has waited since then.
+    pub fn unwritten(source: baselines::recording::Error, since: Instant) -> Self {
+        Self::Unwritten {
+            source,
+            tried: since.elapsed(),
+        }
+    }
+
     /// 2 for a wrong command line, the shell's codes for a command that could not be run, 1 for everything else.
     pub fn exit_code(&self) -> ExitCode {
         match self {

@@ -1,18 +1,21 @@
 //! A learning window: from the probes to the recording, until it ends.
 
+mod output;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use baselines::loss::Reason;
-use baselines::recording::{EndReason, Latency, WindowId, Writer};
+use baselines::recording::{EndReason, Flush, Latency, WindowId, Writer};
 use hdrhistogram::Histogram;
 use profiler_common::{CgroupState, Settings, loss};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
+use self::output::{Output, RETRY_AFTER, Saved};
 use crate::cgroups::{Hierarchy, Kind};
 use crate::clock::{Clock, boot_ns};
 use crate::error::Failure;
@@ -32,6 +35,8 @@ pub struct Progress {
     pub containers: usize,
     /// Observations lost so far, all reasons together.
     pub lost: u64,
+    /// Why what was learned cannot be written just now, if so. It is kept, and tried again.
+    pub unwritten: Option<String>,
 }
 
 /// One window, from the first flush to the last.
@@ -39,8 +44,7 @@ pub struct Session {
     probes: Probes,
     recorder: Recorder,
     hierarchy: Hierarchy,
-    writer: Option<Writer>,
-    window: WindowId,
+    output: Output,
     /// The cgroup ids' losses, as last read.
     lost_in: HashMap<u64, [u64; loss::COUNT]>,
     lost: [u64; loss::COUNT],
@@ -55,7 +59,6 @@ pub struct Session {
     novelty: std::collections::VecDeque<(Instant, usize)>,
     descriptions: Histogram<u64>,
     drains: Histogram<u64>,
-    flushes: Histogram<u64>,
 }
 
 /// The probes' settings for a hierarchy.
@@ -113,8 +116,7 @@ impl Session {
             probes,
             recorder,
             hierarchy,
-            writer: Some(writer),
-            window,
+            output: Output::new(writer, window, histogram()?),
             lost_in: HashMap::new(),
             lost: [0; loss::COUNT],
             missed: 0,
@@ -125,11 +127,12 @@ impl Session {
             novelty: std::collections::VecDeque::new(),
             descriptions: histogram()?,
             drains: histogram()?,
-            flushes: histogram()?,
         })
     }
 
     /// Records until `end` is there, flushing every `interval` and at the end of each minute, and ends the window.
+    ///
+    /// What cannot be written just now (a full disk, a locked file) is kept and tried again, within limits.
     ///
     /// # Errors
     /// Where the probes cannot be read or the recording cannot be written; the window then ends as failed, if that can
@@ -141,20 +144,10 @@ impl Session {
         mut show: impl FnMut(&Progress),
     ) -> Result<(Progress, EndReason), Failure> {
         let result = self.record_until(interval, end, &mut show).await;
-        let (reason, result) = match result {
-            Ok(reason) => (reason.clone(), Ok(reason)),
-            Err(failure) => {
-                // Now, because `profile run` ends only when its command does.
-                tracing::warn!("nothing is recorded any more: {failure}");
-                (EndReason::Failed(failure.to_string()), Err(failure))
-            }
-        };
-        if let Some(writer) = &mut self.writer {
-            let ended = writer.end_window(self.window, &reason, baselines::time::UtcTime::now());
-            // If recording failed, that is the error to show.
-            if result.is_ok() {
-                ended?;
-            }
+        if let Err(failure) = &result {
+            // Now, because `profile run` ends only when its command does.
+            tracing::warn!("nothing is recorded any more: {failure}");
+            self.output.fail(failure);
         }
         Ok((self.progress(), result?))
     }
@@ -177,9 +170,9 @@ impl Session {
             tokio::select! {
                 reason = &mut end => {
                     if let Some(saving) = saving {
-                        self.saved(saving.await)?;
+                        self.output.saved(saving.await)?;
                     }
-                    self.finish().await?;
+                    self.finish(&reason, show)?;
                     return Ok(reason);
                 }
                 guard = ready.readable() => {
@@ -188,11 +181,16 @@ impl Session {
                 }
                 saved = async { match &mut saving { Some(saving) => saving.await, None => std::future::pending().await } } => {
                     saving = None;
-                    self.saved(saved)?;
+                    self.output.saved(saved)?;
+                    show(&self.progress());
+                    if self.output.trouble().is_some() {
+                        next = next.min(Instant::now() + RETRY_AFTER);
+                    }
                 }
                 () = tokio::time::sleep_until(next.min(end_of_minute()).into()), if saving.is_none() => {
                     next = Instant::now() + interval;
-                    saving = self.save()?;
+                    let flush = self.collect()?;
+                    saving = self.output.write(flush);
                     show(&self.progress());
                 }
             }
@@ -204,7 +202,7 @@ impl Session {
         while let Some(message) = self.probes.ring.next() {
             let started = Instant::now();
             self.recorder.describe(&message, clock);
-            record(&mut self.descriptions, started);
+            record(&mut self.descriptions, started.elapsed());
         }
         for id in self.recorder.attribution.take_excluded() {
             let excluded = CgroupState {
@@ -244,7 +242,7 @@ impl Session {
         }
         self.find_unknown_cgroups(clock);
         self.read_losses(clock)?;
-        record(&mut self.drains, started);
+        record(&mut self.drains, started.elapsed());
         Ok(())
     }
 
@@ -298,8 +296,8 @@ impl Session {
         Ok(())
     }
 
-    /// Drains, and writes what came in another thread: a slow disk must not keep the ring buffer from being read.
-    fn save(&mut self) -> Result<Option<JoinHandle<Saved>>, Failure> {
+    /// Drains, and makes a flush of what came.
+    fn collect(&mut self) -> Result<Flush, Failure> {
         // What is counted while the counters are read may be in the next flush only.
         let complete_until = Clock::now().utc(boot_ns());
         self.drain()?;
@@ -313,46 +311,24 @@ impl Session {
         flush.latencies = vec![
             latency("describe", &self.descriptions),
             latency("drain", &self.drains),
-            latency("flush", &self.flushes),
+            latency("flush", &self.output.latency),
         ];
-        let window = self.window;
-        Ok(self.writer.take().map(|mut writer| {
-            tokio::task::spawn_blocking(move || {
-                let started = Instant::now();
-                let result = writer.flush(window, &flush);
-                Saved {
-                    writer,
-                    started,
-                    ended: Instant::now(),
-                    result,
-                }
-            })
-        }))
-    }
-
-    fn saved(&mut self, saved: Result<Saved, tokio::task::JoinError>) -> Result<(), Failure> {
-        let Saved {
-            writer,
-            started,
-            ended,
-            result,
-        } = saved.map_err(|error| Failure::Kernel(format!("the writing thread ended: {error}")))?;
-        self.writer = Some(writer);
-        // A value beyond the histogram's bounds is a flush of over a minute: it counts as a minute.
-        self.flushes
-            .saturating_record(u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX));
-        Ok(result?)
+        Ok(flush)
     }
 
     /// The last readings: what is in flight gets a moment, what is still undescribed becomes a loss.
-    async fn finish(&mut self) -> Result<(), Failure> {
+    fn finish(&mut self, reason: &EndReason, show: &mut impl FnMut(&Progress)) -> Result<(), Failure> {
         self.drain()?;
         self.drain()?;
         self.recorder.give_up_waiting(Clock::now());
-        if let Some(saving) = self.save()? {
-            self.saved(saving.await)?;
-        }
-        Ok(())
+        let flush = self.collect()?;
+        let progress = self.progress();
+        self.output.finish(flush, reason, |trouble| {
+            show(&Progress {
+                unwritten: trouble.map(str::to_owned),
+                ..progress.clone()
+            });
+        })
     }
 
     fn note_novelty(&mut self) {
@@ -376,20 +352,14 @@ impl Session {
             new_behaviours: self.novelty.iter().map(|(_, fresh)| fresh).sum(),
             containers: self.recorder.attribution.len(),
             lost: self.lost_so_far,
+            unwritten: self.output.trouble().map(str::to_owned),
         }
     }
 }
 
-/// A flush that has been written, or not.
-struct Saved {
-    writer: Writer,
-    started: Instant,
-    ended: Instant,
-    result: baselines::recording::Result<()>,
-}
-
-fn record(histogram: &mut Histogram<u64>, started: Instant) {
-    histogram.saturating_record(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+/// A value beyond the histogram's bounds counts as the largest.
+fn record(histogram: &mut Histogram<u64>, took: Duration) {
+    histogram.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
 }
 
 fn latency(name: &str, histogram: &Histogram<u64>) -> Latency {

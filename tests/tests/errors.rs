@@ -274,7 +274,8 @@ fn a_full_disk_stops_the_recording_and_not_the_command() {
         .current_dir(scratch.directory());
     in_own_mounts(&mut shell, &[Mount::Tmpfs(&disk, "size=400k")]);
     let done = finish(&mut shell);
-    refused(&done, 1, "the disk is full");
+    refused(&done, 1, "the disk is full (or over quota), for 1");
+    assert_eq!(done.stderr.matches("what is learned is kept").count(), 1, "{done}");
     assert!(
         scratch.path("marker").exists(),
         "the command was to run to its end: {done}"

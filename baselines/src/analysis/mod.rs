@@ -139,13 +139,18 @@ fn add_losses(
 
 /// Why a window can have missed something without counting it.
 fn uncounted(window: &WindowSummary) -> Option<String> {
-    let crashed = match &window.ended {
+    let broken = match &window.ended {
         Some((at, EndReason::Crashed)) => Some(format!(
-            "the recorder was killed; up to {} s from {at} are missing",
+            "the recorder was killed; up to {} s from {at} are missing, or more if it could not write just then",
             window.flush_interval.as_secs_f64()
+        )),
+        // It knows no end of what is missing: a command that is learned runs on without a recorder.
+        Some((_, EndReason::Failed(why))) => Some(format!(
+            "recording failed ({why}); what happened from {} on is missing",
+            window.last_flush
         )),
         _ => None,
     };
-    let reasons: Vec<String> = window.lossy_from_start.iter().cloned().chain(crashed).collect();
+    let reasons: Vec<String> = window.lossy_from_start.iter().cloned().chain(broken).collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ffi::SQLITE_CONSTRAINT_DATATYPE;
+use rusqlite::ffi::{SQLITE_CONSTRAINT_DATATYPE, SQLITE_IOERR_SHMSIZE};
 
 /// A recording that could not be opened, written or read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -131,12 +131,29 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Whether the same may work later, as it is: there is no space, another program holds the file, or the device
+    /// failed. What was to be written was not.
+    pub fn is_temporary(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, SystemIoFailure};
+        match self {
+            Self::Full { .. } => true,
+            Self::Database { source, .. } => {
+                let code = source.sqlite_error_code();
+                code.is_some_and(|code| matches!(code, DatabaseBusy | DatabaseLocked | SystemIoFailure))
+            }
+            _ => false,
+        }
+    }
+
     /// Sorts what the database says into the cases that users can do something about.
     pub(super) fn from_sqlite(source: rusqlite::Error, doing: &'static str, path: &Path) -> Self {
         use rusqlite::ErrorCode;
         let path = path.to_owned();
+        let extended = source.sqlite_error().map(|error| error.extended_code);
         match (source.sqlite_error_code(), &source) {
             (Some(ErrorCode::DiskFull), _) => Self::Full { path },
+            // The file of shared memory beside the database cannot grow, which needs nothing but space.
+            _ if extended == Some(SQLITE_IOERR_SHMSIZE) => Self::Full { path },
             (Some(ErrorCode::NotADatabase), _) => Self::Foreign {
                 path,
                 what: "it is no SQLite database".to_owned(),
@@ -156,12 +173,7 @@ impl Error {
                 Ok(_) => Self::Database { doing, path, source },
             },
             // Sums beyond 64 bits become floating point, which the schema's STRICT columns do not take.
-            _ if source
-                .sqlite_error()
-                .is_some_and(|error| error.extended_code == SQLITE_CONSTRAINT_DATATYPE) =>
-            {
-                Self::CountTooLarge { path }
-            }
+            _ if extended == Some(SQLITE_CONSTRAINT_DATATYPE) => Self::CountTooLarge { path },
             _ => Self::Database { doing, path, source },
         }
     }

@@ -68,12 +68,17 @@ impl Interned {
 
 /// About what a behaviour takes in the cache: its own size, its entry's, and its paths.
 fn memory(behaviour: &Behaviour) -> usize {
+    // A hash table is at least half empty just after it grew.
+    2 * size_of::<(Behaviour, i64)>() + memory_of_paths(behaviour)
+}
+
+/// About what a behaviour's paths take, in bytes. An allocation costs some 16 bytes beyond its content.
+pub(super) fn memory_of_paths(behaviour: &Behaviour) -> usize {
     let paths = match &behaviour.action {
         Action::Exec { binary, script } => [Some(binary), script.as_ref()],
         Action::Open { path, backing, .. } => [Some(path), backing.as_ref()],
         Action::Connect { .. } => [None, None],
     };
     let paths = paths.into_iter().flatten().chain([&behaviour.subject]);
-    // A hash table is at least half empty just after it grew, and an allocation costs some 16 bytes beyond its content.
-    2 * size_of::<(Behaviour, i64)>() + paths.map(|path| path.as_bytes().len() + 16).sum::<usize>()
+    paths.map(|path| path.as_bytes().len() + 16).sum()
 }

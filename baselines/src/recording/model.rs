@@ -1,7 +1,9 @@
 //! What goes into a recording: data only.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
+use super::interned;
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::loss::Reason;
 use crate::time::{Minute, UtcTime};
@@ -150,4 +152,109 @@ pub struct Flush {
     pub losses: Vec<Loss>,
     /// How quick the recorder is.
     pub latencies: Vec<Latency>,
+}
+
+impl Flush {
+    /// Takes in the flush that comes after this one. Written as one, they make the recording that both would have made one
+    /// after the other: for a recorder that could not write the first one.
+    ///
+    /// ```
+    /// use baselines::loss::Reason;
+    /// use baselines::recording::{Flush, Loss};
+    /// use baselines::time::UtcTime;
+    ///
+    /// let at = UtcTime::from_nanos;
+    /// let lost = |count, nanos| Loss {
+    ///     cgroup_id: None,
+    ///     reason: Reason::MapFull,
+    ///     count,
+    ///     first_seen: at(nanos),
+    ///     last_seen: at(nanos),
+    /// };
+    /// let mut flush = Flush { losses: vec![lost(1, 10)], ..Flush::default() };
+    /// flush.merge(Flush { losses: vec![lost(2, 20)], ..Flush::default() });
+    /// assert_eq!(flush.losses, [Loss { last_seen: at(20), ..lost(3, 10) }]);
+    /// ```
+    pub fn merge(&mut self, mut later: Self) {
+        // A count of 0 adds nothing, and its times nothing either.
+        for flush in [&mut *self, &mut later] {
+            flush.observations.retain(|observation| observation.count > 0);
+            flush.losses.retain(|loss| loss.count > 0);
+        }
+        self.at = self.at.max(later.at);
+        merge(
+            &mut self.containers,
+            later.containers,
+            |one, other| one.cgroup_id.cmp(&other.cgroup_id),
+            |known, newer| {
+                *known = Container {
+                    started: known.started.min(newer.started),
+                    alive_until: known.alive_until.max(newer.alive_until),
+                    partial: known.partial && newer.partial,
+                    ..newer.clone()
+                }
+            },
+        );
+        merge(
+            &mut self.observations,
+            later.observations,
+            |one, other| one.place().cmp(&other.place()),
+            |known, newer| {
+                known.count = known.count.saturating_add(newer.count);
+                known.first_seen = known.first_seen.min(newer.first_seen);
+                known.last_seen = known.last_seen.max(newer.last_seen);
+            },
+        );
+        merge(
+            &mut self.losses,
+            later.losses,
+            |one, other| (one.cgroup_id, one.reason).cmp(&(other.cgroup_id, other.reason)),
+            |known, newer| {
+                known.count = known.count.saturating_add(newer.count);
+                known.first_seen = known.first_seen.min(newer.first_seen);
+                known.last_seen = known.last_seen.max(newer.last_seen);
+            },
+        );
+        merge(
+            &mut self.latencies,
+            later.latencies,
+            |one, other| one.name.cmp(&other.name),
+            |known, newer| *known = newer.clone(),
+        );
+    }
+
+    /// About how much memory its observations take, in bytes: nearly all of it.
+    pub fn memory(&self) -> usize {
+        let behaviours = self.observations.iter().map(|observation| &observation.behaviour);
+        behaviours
+            .map(|behaviour| size_of::<Observation>() + interned::memory_of_paths(behaviour))
+            .sum()
+    }
+}
+
+impl Observation {
+    /// The row that it counts in.
+    fn place(&self) -> (u64, &Behaviour, Provenance, Phase, Minute) {
+        (
+            self.cgroup_id,
+            &self.behaviour,
+            self.provenance,
+            self.phase,
+            self.minute,
+        )
+    }
+}
+
+/// Of what compares equal, the first one takes in the others, in their order.
+fn merge<T>(into: &mut Vec<T>, later: Vec<T>, compare: impl Fn(&T, &T) -> Ordering, take_in: impl Fn(&mut T, &T)) {
+    into.extend(later);
+    // Stable, and quick where the first part is sorted already.
+    into.sort_by(&compare);
+    into.dedup_by(|newer, known| {
+        let is_same = compare(known, newer).is_eq();
+        if is_same {
+            take_in(known, newer);
+        }
+        is_same
+    });
 }

@@ -262,8 +262,32 @@ fn windows_that_can_have_missed_something_say_so() {
     let recording = Recording::open(&path).unwrap().summary().unwrap().id;
     let prefix = format!("window 1 of recording {recording}: kprobes may be skipped");
     assert_eq!(open.uncounted_losses, std::slice::from_ref(&prefix));
-    let killed = "; the recorder was killed; up to 2 s from 1970-01-01T00:01:00Z are missing";
+    let killed = "; the recorder was killed; up to 2 s from 1970-01-01T00:01:00Z are missing, or more if it could not write \
+                  just then";
     assert_eq!(crashed.uncounted_losses, [prefix + killed]);
+}
+
+#[test]
+fn a_window_that_failed_is_a_loss_for_the_images_that_it_saw() {
+    let folder = Folder::new();
+    let path = folder.path("a.db");
+    let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
+    let (app, db) = (container(1, "app"), container(2, "db"));
+    let failed = EndReason::Failed("the disk is full".to_owned());
+    for (seen, ended) in [(app, failed), (db, EndReason::Interrupted)] {
+        let id = writer.start_window(&window(seconds(0))).unwrap();
+        let observation = observation(seen.cgroup_id, "/etc/app", seconds(0));
+        writer.flush(id, &flush(vec![seen], vec![observation])).unwrap();
+        writer.end_window(id, &ended, seconds(70)).unwrap();
+    }
+    let recording = writer.recording().summary().unwrap().id;
+    let baselines = baselines(&[path]).unwrap();
+    let missed = format!(
+        "window 1 of recording {recording}: recording failed (the disk is full); what happened from 1970-01-01T00:01:00Z \
+         on is missing"
+    );
+    assert_eq!(baselines[0].uncounted_losses, [missed]);
+    assert_eq!(baselines[1].uncounted_losses, [] as [String; 0]);
 }
 
 #[test]

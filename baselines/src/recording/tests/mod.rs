@@ -2,6 +2,7 @@
 
 mod files;
 mod flushes;
+mod retries;
 mod windows;
 
 use std::path::{Path, PathBuf};
