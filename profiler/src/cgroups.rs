@@ -276,6 +276,17 @@ impl Hierarchy {
             .ino())
     }
 
+    /// Whether the cgroup with this id is not at its path any more. False where that cannot be seen.
+    pub fn is_gone(&self, id: u64, path: &[u8]) -> bool {
+        let Some(directory) = self.directory_of(path) else {
+            return false;
+        };
+        match fs::symlink_metadata(directory) {
+            Ok(found) => found.ino() != id,
+            Err(error) => is_gone(&error),
+        }
+    }
+
     /// The ids of the processes in this very cgroup, as our PID namespace knows them. None where it is gone.
     ///
     /// # Errors

@@ -50,6 +50,8 @@ pub struct Session {
     lost: [u64; loss::COUNT],
     missed: u64,
     lost_so_far: u64,
+    /// Cgroups that came or went unannounced so far.
+    unannounced: u64,
     sizes: Sizes,
     /// Whether a cgroup has used up half of its share of the table of counters.
     is_share_running_out: bool,
@@ -121,6 +123,7 @@ impl Session {
             lost: [0; loss::COUNT],
             missed: 0,
             lost_so_far: 0,
+            unannounced: 0,
             sizes,
             is_share_running_out: false,
             known: 0,
@@ -240,25 +243,47 @@ impl Session {
             self.probes.look_at_processes()?;
             self.read_ring();
         }
-        self.find_unknown_cgroups(clock);
+        self.reconcile(clock)?;
         self.read_losses(clock)?;
         record(&mut self.drains, started.elapsed());
         Ok(())
     }
 
-    /// Cgroups whose announcement found no room in the ring buffer.
-    fn find_unknown_cgroups(&mut self, clock: Clock) {
-        if !self.recorder.has_unplaced() {
-            return;
+    /// Looks for cgroups that came or went while the ring buffer had no room to announce it. Where that can be found out,
+    /// nothing is lost: what was counted in a cgroup that nobody finds is a loss by itself, at the end.
+    fn reconcile(&mut self, clock: Clock) -> Result<(), Failure> {
+        let unannounced = self.probes.lost(loss::CGROUP_RECORD)?;
+        let attribution = &mut self.recorder.attribution;
+        if unannounced == self.unannounced && !attribution.is_missing() && !self.recorder.has_unplaced() {
+            return Ok(());
         }
-        match self.hierarchy.walk() {
-            Ok(walk) => {
-                for cgroup in walk.cgroups {
-                    self.recorder.attribution.appeared(cgroup.id, &cgroup.path, clock);
-                }
+        let walk = match self.hierarchy.walk() {
+            Ok(walk) => walk,
+            Err(error) => {
+                tracing::warn!(%error, "cgroups could not be listed");
+                self.unannounced_unseen(unannounced, clock);
+                return Ok(());
             }
-            Err(error) => tracing::warn!(%error, "cgroups could not be listed"),
+        };
+        let mut in_kernel = Vec::new();
+        self.probes.each_cgroup(|id, _| in_kernel.push(id))?;
+        let hierarchy = &self.hierarchy;
+        self.recorder
+            .attribution
+            .reconcile(&walk, in_kernel, |id, path| hierarchy.is_gone(id, path), clock);
+        tracing::debug!(unannounced, "looked for cgroups that came or went unannounced");
+        if walk.complete {
+            self.unannounced = unannounced;
+        } else {
+            self.unannounced_unseen(unannounced, clock);
         }
+        Ok(())
+    }
+
+    /// Announcements were lost, and what they said cannot be found out.
+    fn unannounced_unseen(&mut self, unannounced: u64, clock: Clock) {
+        let count = unannounced.saturating_sub(std::mem::replace(&mut self.unannounced, unannounced));
+        self.recorder.lose(None, Reason::UnresolvedCgroup, count, clock);
     }
 
     fn read_losses(&mut self, clock: Clock) -> Result<(), Failure> {
@@ -281,7 +306,9 @@ impl Session {
         grown.push((None, difference(lost, std::mem::replace(&mut self.lost, lost))));
         for (cgroup, counts) in grown {
             for (index, count) in counts.into_iter().enumerate() {
-                self.recorder.lose(cgroup, reason_of(index), count, clock);
+                if let Some(reason) = reason_of(index) {
+                    self.recorder.lose(cgroup, reason, count, clock);
+                }
             }
         }
         let missed = self.probes.missed_runs()?;
@@ -382,9 +409,9 @@ fn difference(now: [u64; loss::COUNT], before: [u64; loss::COUNT]) -> [u64; loss
     difference
 }
 
-/// What a probe's loss is called in recordings.
-fn reason_of(index: usize) -> Reason {
-    match index {
+/// What a probe's loss is called in recordings. None for what [`Session::reconcile`] makes up for.
+fn reason_of(index: usize) -> Option<Reason> {
+    Some(match index {
         loss::MAP_FULL => Reason::MapFull,
         loss::KEY_QUOTA => Reason::KeyQuota,
         loss::RACED => Reason::Raced,
@@ -393,8 +420,9 @@ fn reason_of(index: usize) -> Reason {
         loss::IMAGE_TABLE_FULL => Reason::ImageTableFull,
         loss::FOREIGN_ABI => Reason::ForeignAbi,
         loss::IO_URING => Reason::IoUring,
-        _ => Reason::UnresolvedCgroup,
-    }
+        loss::CGROUP_RECORD => return None,
+        _ => Reason::Decode,
+    })
 }
 
 /// Just before the next minute of UTC begins, so that what was counted in this one is attributed to it.

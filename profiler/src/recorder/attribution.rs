@@ -6,6 +6,7 @@ use baselines::recording::Container;
 use baselines::time::UtcTime;
 use baselines::workload::{Image, Workload};
 
+use crate::cgroups::Walk;
 use crate::clock::{Clock, boot_ns};
 use crate::containers::{Kind, Recognised, recognise};
 
@@ -41,8 +42,10 @@ pub struct Attribution {
     containers: HashMap<u64, Container>,
     by_path: HashMap<Vec<u8>, u64>,
     /// Cgroups that are gone; what was counted in them may still come until the next flush but one.
-    gone: Vec<u64>,
-    going: Vec<u64>,
+    gone: HashSet<u64>,
+    going: HashSet<u64>,
+    /// Not found when they were last looked for.
+    missing: HashSet<u64>,
     /// Decided since the probes were last told.
     excluded: Vec<u64>,
     dead: Vec<u64>,
@@ -56,8 +59,9 @@ impl Attribution {
             homes: HashMap::new(),
             containers: HashMap::new(),
             by_path: HashMap::new(),
-            gone: Vec::new(),
-            going: Vec::new(),
+            gone: HashSet::new(),
+            going: HashSet::new(),
+            missing: HashSet::new(),
             excluded: Vec::new(),
             dead: Vec::new(),
         }
@@ -99,7 +103,8 @@ impl Attribution {
             }
             Scope::Host => self.recognised(id, path, clock, partial),
         };
-        if container.is_none() {
+        // `profile run` records nothing that it was not told to, so that the probes need not know what it excludes.
+        if container.is_none() && matches!(self.scope, Scope::Host) {
             self.excluded.push(id);
         }
         self.homes.insert(
@@ -153,7 +158,42 @@ impl Attribution {
 
     /// A cgroup was removed.
     pub fn gone(&mut self, id: u64) {
-        self.going.push(id);
+        self.going.insert(id);
+    }
+
+    /// Compares what is known with the cgroups that are there, for when announcements were lost: new ones appear, and
+    /// those that are missing are gone.
+    ///
+    /// `in_kernel` are the cgroups in the probes' table, some of which nobody may have heard of. `is_gone` tells whether a
+    /// cgroup is not at its path any more. Nothing is gone before it is missing twice: a cgroup is announced just before
+    /// its directory can be seen (`cgroup_mkdir`, kernel/cgroup/cgroup.c). Call it again while somebody
+    /// [`Attribution::is_missing`].
+    pub fn reconcile(
+        &mut self,
+        walk: &Walk,
+        in_kernel: impl IntoIterator<Item = u64>,
+        is_gone: impl Fn(u64, &[u8]) -> bool,
+        clock: Clock,
+    ) {
+        for cgroup in &walk.cgroups {
+            self.appeared(cgroup.id, &cgroup.path, clock);
+        }
+        let there: HashSet<u64> = walk.cgroups.iter().map(|cgroup| cgroup.id).collect();
+        let known = self.homes.keys().copied().chain(in_kernel);
+        let missing = known.filter(|id| !there.contains(id) && !self.going.contains(id) && !self.gone.contains(id));
+        let missing = missing.filter(|id| match self.homes.get(id) {
+            Some(home) => is_gone(*id, &home.path),
+            None => walk.complete,
+        });
+        let missing: HashSet<u64> = missing.collect();
+        let (gone, missing) = missing.into_iter().partition(|id| self.missing.contains(id));
+        self.missing = missing;
+        self.going.extend::<HashSet<u64>>(gone);
+    }
+
+    /// Whether a cgroup was not found when all of them were last looked for, and may be gone.
+    pub fn is_missing(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     /// The container that a cgroup belongs to, by the id of its own cgroup.
@@ -175,7 +215,7 @@ impl Attribution {
 
     /// The containers that live, as they go into a flush; those that ended since the last one are among them once more.
     pub fn flush(&mut self, at: UtcTime) -> Vec<Container> {
-        let gone: HashSet<u64> = self.gone.drain(..).collect();
+        let gone = std::mem::take(&mut self.gone);
         for id in &gone {
             self.containers.remove(id);
             if let Some(home) = self.homes.remove(id)
@@ -234,5 +274,91 @@ fn container(
         started: now,
         alive_until: now,
         partial,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroups::Cgroup;
+
+    fn walk(ids: &[u64], complete: bool) -> Walk {
+        let cgroup = |id: &u64| Cgroup {
+            path: format!("/system.slice/{id}.service").into_bytes(),
+            id: *id,
+        };
+        Walk {
+            cgroups: ids.iter().map(cgroup).collect(),
+            complete,
+        }
+    }
+
+    /// The containers in each of the next flushes, until they stay the same.
+    fn flushed(attribution: &mut Attribution) -> [Vec<u64>; 3] {
+        std::array::from_fn(|_| {
+            let mut ids: Vec<u64> = attribution
+                .flush(UtcTime::from_nanos(0))
+                .into_iter()
+                .map(|container| container.cgroup_id)
+                .collect();
+            ids.sort_unstable();
+            ids
+        })
+    }
+
+    #[test]
+    fn what_came_and_went_unannounced_is_found_by_looking() {
+        let clock = Clock::now();
+        let mut attribution = Attribution::new(Scope::Host);
+        for cgroup in walk(&[1, 2, 3], true).cgroups {
+            attribution.appeared(cgroup.id, &cgroup.path, clock);
+        }
+        // 2 went, 4 came, and 5 came and went.
+        let now = walk(&[1, 3, 4], true);
+        let look = |attribution: &mut Attribution| {
+            attribution.reconcile(
+                &now,
+                [1, 2, 5],
+                |id, path| id == 2 && path.ends_with(b"/2.service"),
+                clock,
+            );
+        };
+        look(&mut attribution);
+        assert!(attribution.is_missing(), "one look is not enough");
+        assert_eq!(flushed(&mut attribution), [[1, 2, 3, 4]; 3].map(Vec::from));
+        look(&mut attribution);
+        assert!(!attribution.is_missing());
+        // What was counted in it may come until the next flush but one.
+        let [first, second, third] = flushed(&mut attribution);
+        assert_eq!((first, second, third), (vec![1, 2, 3, 4], vec![1, 3, 4], vec![1, 3, 4]));
+        let mut dead = attribution.take_dead();
+        dead.sort_unstable();
+        assert_eq!(dead, [2, 5]);
+        assert!(!attribution.knows(2) && attribution.knows(4));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_gone() {
+        let clock = Clock::now();
+        let mut attribution = Attribution::new(Scope::Host);
+        attribution.appeared(1, b"/system.slice/1.service", clock);
+        for _ in 0..3 {
+            // Too many to list, or a mount that shows a part only.
+            attribution.reconcile(&walk(&[], false), [1, 2], |_, _| false, clock);
+            assert!(!attribution.is_missing());
+        }
+        assert_eq!(flushed(&mut attribution), [[1]; 3].map(Vec::from));
+        assert_eq!(attribution.take_dead(), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn a_cgroup_that_is_seen_at_the_second_look_has_only_just_been_made() {
+        let clock = Clock::now();
+        let mut attribution = Attribution::new(Scope::Host);
+        attribution.appeared(1, b"/system.slice/1.service", clock);
+        for there in [&[][..], &[1], &[]] {
+            attribution.reconcile(&walk(there, true), [], |_, _| true, clock);
+        }
+        assert_eq!(flushed(&mut attribution), [[1]; 3].map(Vec::from));
     }
 }
