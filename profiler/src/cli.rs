@@ -141,15 +141,23 @@ pub struct Recording {
     /// Executables that the kernel tells apart before it starts anew (at half of that).
     #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().images, value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = "Tables in the kernel")]
     pub executables_max: u32,
+    /// Cgroups that the kernel knows at a time, excluded ones among them (about 200 bytes each) [default: 16384, or twice as
+    /// many as there are at the start].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = "Tables in the kernel")]
+    pub cgroups_max: Option<u32>,
     /// Ring buffer for descriptions of new behaviours, in KiB: a power of two.
     #[arg(long, value_name = "KIB", default_value_t = Sizes::default().ring / 1024, value_parser = ring_kib, help_heading = "Tables in the kernel")]
     pub ring: u32,
 }
 
 impl Recording {
-    /// The sizes of the kernel's tables.
-    pub fn sizes(&self) -> Sizes {
+    /// The sizes of the kernel's tables, on a machine with that many cgroups to begin with.
+    pub fn sizes(&self, cgroups: usize) -> Sizes {
+        let twice = u32::try_from(cgroups.saturating_mul(2)).unwrap_or(u32::MAX);
         Sizes {
+            cgroups: self
+                .cgroups_max
+                .unwrap_or(twice.clamp(Sizes::default().cgroups, CGROUPS_ROOM_MAX)),
             keys: self.behaviours_max,
             keys_per_cgroup: self
                 .behaviours_per_container
@@ -160,6 +168,9 @@ impl Recording {
         }
     }
 }
+
+/// The largest table of cgroups that is made without being asked for (some 24 MiB): twice [`crate::cgroups::CGROUPS_MAX`].
+const CGROUPS_ROOM_MAX: u32 = 131_072;
 
 fn ring_kib(text: &str) -> Result<u32, String> {
     let kib: u32 = text
@@ -204,6 +215,29 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_table_of_cgroups_has_room_for_twice_as_many_as_there_are() {
+        let sizes = |arguments: &[&str], cgroups| {
+            let words = ["profile", "start"].iter().chain(arguments);
+            match Cli::try_parse_from(words).unwrap().command {
+                Command::Start(start) => start.recording.sizes(cgroups).cgroups,
+                other => unreachable!("{other:?}"),
+            }
+        };
+        let cases = [
+            (0, 16_384),
+            (8_192, 16_384),
+            (8_193, 16_386),
+            (30_000, 60_000),
+            (crate::cgroups::CGROUPS_MAX, 131_070),
+            (usize::MAX, 131_072),
+        ];
+        for (there, room) in cases {
+            assert_eq!(sizes(&[], there), room, "{there}");
+            assert_eq!(sizes(&["--cgroups-max", "5"], there), 5);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cgroups::Hierarchy;
 use crate::error::Failure;
 use crate::learn::{Progress, Session, settings};
-use crate::probes::{ProbeError, Probes};
+use crate::probes::{ProbeError, Probes, Sizes};
 use crate::{cli, privileges};
 
 /// The backend of this version, as windows and `doctor` name it.
@@ -47,6 +47,7 @@ pub fn node() -> Result<Node, Failure> {
 struct Prepared {
     writer: Writer,
     probes: Probes,
+    sizes: Sizes,
 }
 
 impl Prepared {
@@ -58,10 +59,28 @@ impl Prepared {
         if privileges::in_pid_namespace() {
             return Err(ProbeError::PidNamespace.into());
         }
-        let sizes = options.sizes();
+        let there = if record_unknown {
+            hierarchy.walk()?.cgroups.len()
+        } else {
+            0 // one cgroup is learned, and it is not made yet
+        };
+        let sizes = options.sizes(there);
+        if u32::try_from(there).is_ok_and(|there| there > sizes.cgroups) {
+            return Err(Failure::Usage {
+                what: format!(
+                    "there are {there} cgroups on this machine, and --cgroups-max leaves room for {}",
+                    sizes.cgroups
+                ),
+                help: "leave that option out: there is room for twice as many as there are, then".to_owned(),
+            });
+        }
         let probes = Probes::load(settings(hierarchy, record_unknown, sizes.keys_per_cgroup)?, sizes)?;
         let writer = Recording::open_or_create(&options.recording, &node()?)?;
-        Ok(Self { writer, probes })
+        Ok(Self {
+            writer,
+            probes,
+            sizes,
+        })
     }
 }
 

@@ -5,10 +5,14 @@
     reason = "tests may stop at the first surprise, and so may their helpers"
 )]
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use baselines::loss::Reason;
 use baselines::recording::{ContainerSummary, Recording};
-use end_to_end::{Cgroup, Running, Scratch, profile_start, start, unique};
+
+use end_to_end::{Cgroup, Running, Scratch, finish, profile_run, profile_start, start, unified, unique, workload};
 
 /// What is known so far of the cgroups whose names begin like this.
 fn containers(recording: &Path, name: &str) -> Vec<ContainerSummary> {
@@ -73,4 +77,70 @@ fn cgroups_that_come_and_go_unannounced_are_found() {
     for seen in gone {
         assert!(seen.container.alive_until < later, "{seen:#?} lives at {later}");
     }
+}
+
+/// How many losses a recording has because the table of cgroups was full.
+fn lost(recording: &Path) -> u64 {
+    let losses = Recording::open(recording).unwrap().summary().unwrap().losses;
+    let full = losses.iter().filter(|loss| loss.reason == Reason::CgroupTableFull);
+    full.map(|loss| loss.count).sum()
+}
+
+/// How many cgroups there are below this one, and with it.
+fn count(directory: &Path) -> usize {
+    let children = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let folders = children.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    1 + folders.map(|entry| count(&entry.path())).sum::<usize>()
+}
+
+#[test]
+fn what_happens_in_cgroups_beyond_the_table_is_a_loss() {
+    const OPENS: u64 = 50;
+    let scratch = Scratch::new();
+    let file = scratch.file("file", "");
+    let elsewhere = Cgroup::create(&unique("elsewhere"));
+    let _inhabitant = elsewhere.inhabit();
+    let refused = finish(&mut profile_start(scratch.recording(), &["--cgroups-max", "1"]));
+    assert_eq!(refused.code(), 2, "{refused}");
+    assert!(refused.stderr.contains("leaves room for 1"), "{refused}");
+
+    // Other tests make cgroups, too, so that there are more than enough to fill it.
+    let room = (count(&unified()) + 20).to_string();
+    let mut recorder = start(&mut profile_start(scratch.recording(), &["--cgroups-max", &room]));
+    recorder.wait_for("the window", |recorder| recorder.stderr().contains("learning "));
+    let name = unique("many");
+    let _many: Vec<Cgroup> = (0..200)
+        .map(|number| Cgroup::create(&format!("{name}-{number}")))
+        .collect();
+    let last = Cgroup::create(&format!("{name}-last"));
+    let mut opens = Command::new(workload());
+    opens.args(["open", file.to_str().unwrap(), &OPENS.to_string(), "1"]);
+    let done = last.start(&mut opens).finish();
+    assert_eq!(done.code(), 0, "{done}");
+    recorder.signal(libc::SIGINT);
+    let done = recorder.finish();
+    assert_eq!(done.code(), 0, "{done}");
+    let lost = lost(scratch.recording());
+    // Each that did not fit, and each open in the last one.
+    assert!(lost >= 100 + OPENS, "{lost}");
+}
+
+#[test]
+fn cgroups_of_a_command_beyond_the_table_are_a_loss() {
+    let scratch = Scratch::new();
+    // The command makes cgroups below its own, as a container manager does.
+    let script = format!(
+        "own={}$(sed -n 's/^0:://p' /proc/self/cgroup); for number in 1 2 3 4 5; do mkdir $own/$number; done; \
+         rmdir $own/*/",
+        unified().display()
+    );
+    let recorded = |options: &[&str], name: &str| {
+        let recording = scratch.path(name);
+        let done = finish(&mut profile_run(&recording, "a", options, ["sh", "-c", &script]));
+        assert_eq!(done.code(), 0, "{done}");
+        lost(&recording)
+    };
+    assert_eq!(recorded(&[], "enough.db"), 0);
+    let lost = recorded(&["--cgroups-max", "2"], "small.db");
+    assert!(lost >= 4, "{lost}");
 }

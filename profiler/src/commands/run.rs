@@ -38,7 +38,11 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         Some(unified) => unified,
         None => cgroups::choose(&hierarchies)?,
     };
-    let Prepared { mut writer, mut probes } = Prepared::new(hierarchy, &options.recording, false)?;
+    let Prepared {
+        mut writer,
+        mut probes,
+        sizes,
+    } = Prepared::new(hierarchy, &options.recording, false)?;
     // From here on Ctrl-C is the command's to answer, and leaves no cgroup behind.
     let signals = Signals::hold().map_err(|source| CommandError::Signals { source })?;
     let cgroup = hierarchy.create_for_run()?;
@@ -68,7 +72,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         hierarchy.clone(),
         writer,
         window,
-        options.recording.sizes(),
+        sizes,
     )?;
     let (progress, reason) = learn(
         session,

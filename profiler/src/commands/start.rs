@@ -35,7 +35,11 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     }
     let hierarchies = cgroups::mounted()?;
     let hierarchy = cgroups::choose(&hierarchies)?;
-    let Prepared { mut writer, mut probes } = Prepared::new(hierarchy, &options.recording, true)?;
+    let Prepared {
+        mut writer,
+        mut probes,
+        sizes,
+    } = Prepared::new(hierarchy, &options.recording, true)?;
     let mut attribution = Attribution::new(Scope::Host);
     // What is there already, before anything is recorded; then what came while the probes were attached.
     find_cgroups(hierarchy, &mut attribution, Some(&mut probes))?;
@@ -60,7 +64,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         hierarchy.clone(),
         writer,
         window,
-        options.recording.sizes(),
+        sizes,
     )?;
     let (progress, reason) = learn(
         session,
