@@ -15,12 +15,17 @@ use crate::privileges;
 use crate::probes::{Probes, Sizes};
 use crate::table::{Table, serialise};
 
-/// What every backend on system call tracepoints cannot see, and why.
-const MISSES: [&str; 6] = [
+/// What every backend on system call tracepoints cannot see, and why. A descriptor that is received (SCM_RIGHTS,
+/// `pidfd_getfd(2)`) is not among it: nothing is opened then, and no policy on opens sees it either.
+const MISSES: [&str; 8] = [
     "what io_uring opens and connects: that it is used is counted as loss (io_uring)",
-    "opens that the kernel makes for a program: message queues (mq_open), core dumps, swap files",
-    "connections of 32-bit programs and of the 32-bit entry (int 0x80): counted as loss (foreign_abi); their opens are seen",
-    "descriptors of files that come from other calls than opens: ioctl(TIOCGPTPEER), fanotify events, SCM_RIGHTS",
+    "TCP connections made by sendto or sendmsg with MSG_FASTOPEN, without connect(2); SCTP's by sendmsg and sctp_connectx",
+    "datagrams sent without connect(2) (sendto, sendmsg), and connections of other families than IPv4 and IPv6 (unix sockets)",
+    "connections of 32-bit programs and of the 32-bit entry (int 0x80), by connect or socketcall: counted as loss \
+     (foreign_abi); their opens are seen",
+    "opens by other calls than open, openat, openat2, creat and open_by_handle_at: ioctl(TIOCGPTPEER), mq_open, fanotify \
+     events (opened for whoever reads them)",
+    "opens that the kernel makes for a program: core dumps, process accounting (acct), swap files (swapon)",
     "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
     "renames that io_uring makes: paths below a directory renamed that way keep their old name",
 ];
