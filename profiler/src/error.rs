@@ -46,9 +46,14 @@ pub enum Failure {
     Command(#[from] CommandError),
     /// The system did not do what it always does.
     #[error("{0}")]
+    #[diagnostic(help(
+        "`profile doctor` says what is missing here, such as a mounted /proc; if it says nothing, please report this with its \
+         output"
+    ))]
     Kernel(String),
     /// Standard output is gone, or full.
     #[error("cannot write to standard output: {0}")]
+    #[diagnostic(help("free some space where the output goes, or see why the program that reads it has ended"))]
     Output(#[from] std::io::Error),
 }
 
@@ -67,6 +72,46 @@ impl Failure {
             Self::Usage { .. } => ExitCode::from(2),
             Self::Command(error) => ExitCode::from(error.exit_code()),
             _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use miette::Diagnostic as _;
+
+    use super::*;
+
+    #[test]
+    fn what_to_do_is_said_whatever_is_wrong() {
+        let refused = || io::Error::from(io::ErrorKind::Unsupported);
+        let path = || PathBuf::from("/a");
+        let full = || baselines::recording::Error::Full { path: path() };
+        let failures = [
+            Failure::Usage {
+                what: "no command".to_owned(),
+                help: "write one".to_owned(),
+            },
+            ProbeError::PidNamespace.into(),
+            full().into(),
+            Failure::unwritten(full(), Instant::now()),
+            CgroupError::Io {
+                action: "list",
+                path: path(),
+                source: refused(),
+            }
+            .into(),
+            CommandError::Signals { source: refused() }.into(),
+            CommandError::Cgroup(CgroupError::NoHierarchy).into(),
+            Failure::Kernel("it went wrong".to_owned()),
+            refused().into(),
+        ];
+        for failure in failures {
+            let help = failure.help().map(|help| help.to_string()).unwrap_or_default();
+            assert!(help.len() > 5, "{failure}: {help}");
         }
     }
 }

@@ -25,7 +25,8 @@ use crate::recorder::Recorder;
 /// What a live line shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Everything counted so far.
+    /// How often behaviours were observed so far: what goes into the recording, and what `profile status` shows. An
+    /// execution is observed with the opens that it makes, and what happens in nobody's workload is not.
     pub events: u64,
     /// Different behaviours seen so far.
     pub behaviours: usize,
@@ -50,6 +51,8 @@ pub struct Session {
     lost: [u64; loss::COUNT],
     missed: u64,
     lost_so_far: u64,
+    /// Events observed so far.
+    events: u64,
     /// Cgroups that came or went unannounced so far.
     unannounced: u64,
     sizes: Sizes,
@@ -123,6 +126,7 @@ impl Session {
             lost: [0; loss::COUNT],
             missed: 0,
             lost_so_far: 0,
+            events: 0,
             unannounced: 0,
             sizes,
             is_share_running_out: false,
@@ -331,10 +335,11 @@ impl Session {
         let mut flush = self.recorder.flush(Clock::now());
         flush.at = complete_until;
         self.note_novelty();
-        self.lost_so_far = flush
-            .losses
-            .iter()
-            .fold(self.lost_so_far, |sum, loss| sum.saturating_add(loss.count));
+        let add = |sum: u64, count: u64| sum.saturating_add(count);
+        let counts = flush.observations.iter().map(|observation| observation.count);
+        self.events = counts.fold(self.events, add);
+        let counts = flush.losses.iter().map(|loss| loss.count);
+        self.lost_so_far = counts.fold(self.lost_so_far, add);
         flush.latencies = vec![
             latency("describe", &self.descriptions),
             latency("drain", &self.drains),
@@ -374,7 +379,7 @@ impl Session {
 
     fn progress(&self) -> Progress {
         Progress {
-            events: self.recorder.events(),
+            events: self.events,
             behaviours: self.recorder.behaviours(),
             new_behaviours: self.novelty.iter().map(|(_, fresh)| fresh).sum(),
             containers: self.recorder.attribution.len(),

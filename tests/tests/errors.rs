@@ -318,4 +318,5 @@ fn output_that_cannot_be_written_is_an_error() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.starts_with("error: cannot write to standard output"), "{stderr}");
+    assert!(stderr.contains("help: free some space"), "{stderr}");
 }

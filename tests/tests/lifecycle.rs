@@ -72,6 +72,25 @@ fn a_run_ends_with_the_exit_code_of_its_command() {
 }
 
 #[test]
+fn what_is_said_at_the_end_is_what_status_shows() {
+    let scratch = Scratch::new();
+    let script = "for number in 1 2 3; do cat /etc/hostname; done";
+    let done = finish(&mut profile_run(scratch.recording(), "a", &[], ["sh", "-c", script]));
+    assert_eq!(done.code(), 0, "{done}");
+    let (status, window) = (scratch.status(), scratch.status()["windows"][0].clone());
+    let [events, behaviours] = [&window["events"], &status["behaviours"]].map(|number| number.as_u64().unwrap());
+    assert!(
+        events > behaviours,
+        "what happens three times is three events: {status:#}"
+    );
+    let said = format!("learned: {events} events, {behaviours} behaviours ({behaviours} new in the last minute)");
+    assert!(done.stderr.contains(&said), "{said}: {done}");
+    let in_containers = status["containers"].as_array().unwrap().iter();
+    let in_containers = in_containers.map(|container| container["events"].as_u64().unwrap());
+    assert_eq!(in_containers.sum::<u64>(), events);
+}
+
+#[test]
 fn signals_reach_the_command_and_the_window_ends_with_it() {
     let signals = [
         libc::SIGHUP,

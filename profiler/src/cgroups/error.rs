@@ -79,6 +79,10 @@ pub enum CgroupError {
 
     /// Anything else that the kernel refused.
     #[error("cannot {action} {path}: {source}", path = path.display())]
+    #[diagnostic(help(
+        "limits on cgroups (cgroup.max.descendants), a full cgroup file system or a service manager at work can be why: try \
+         again, or from another shell"
+    ))]
     Io {
         /// What was tried.
         action: &'static str,
