@@ -2,7 +2,9 @@
 //!
 //! A file may lie on a file system that its workload serves itself (FUSE), or on a network that is gone, and then a
 //! look-up never returns. It must not keep the ring buffer from being read: a thread that hangs is left behind, and what
-//! it was asked stays unresolved, which is counted.
+//! it was asked stays unresolved, which is counted. The window ends in time; the process itself ends when the kernel lets
+//! the thread go, which for a FUSE server that took the request and stays silent is when that server ends
+//! (`request_wait_answer`, fs/fuse/dev.c: not even SIGKILL ends that wait).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
