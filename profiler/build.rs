@@ -1,4 +1,5 @@
-//! Compiles the probes with the BPF toolchain and hands the objects to `probes.rs` and to the benchmark.
+//! Compiles the probes with the BPF toolchain and hands the objects to `probes.rs`, to the benchmark and to the
+//! end-to-end tests.
 //!
 //! Why a second compiler: docs/explanation/toolchain.md. `make setup` installs it; tools/bpf-cargo finds it.
 
@@ -29,6 +30,8 @@ fn main() {
             ] {
                 println!("cargo:rustc-env={variable}={}", objects.join(object).display());
             }
+            // For build scripts of packages that depend on this one, by `links` in Cargo.toml.
+            println!("cargo:oracle={}", objects.join("oracle-probes").display());
         }
         Err(problem) => {
             eprintln!(

@@ -16,6 +16,12 @@ const CALLS: &str = include_str!("calls.py");
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 pub(crate) const IMAGE: &str = "test/paths";
 
+/// The command line of a workload.
+pub(crate) fn command(workload: &str) -> [String; 5] {
+    let program = format!("{CALLS}\n{workload}");
+    [PYTHON, "-I", "-S", "-c", &program].map(str::to_owned)
+}
+
 /// What a workload in Python did in a folder of its own, and what was recorded.
 pub(crate) struct Story {
     pub(crate) scratch: Scratch,
@@ -30,11 +36,15 @@ impl Story {
 
     /// Runs a workload in the scratch folder.
     pub(crate) fn with(scratch: Scratch, workload: &str) -> Self {
-        let here = scratch.directory().to_str().unwrap().to_owned();
-        let program = format!("{CALLS}\n{workload}");
-        let command = [PYTHON, "-I", "-S", "-c", program.as_str()];
-        let done = finish(profile_run(scratch.recording(), IMAGE, &[], command).current_dir(scratch.directory()));
+        let mut profile = profile_run(scratch.recording(), IMAGE, &[], command(workload));
+        let done = finish(profile.current_dir(scratch.directory()));
         assert_eq!(done.code(), 0, "{done}");
+        Self::recorded(scratch)
+    }
+
+    /// What was recorded in the scratch folder.
+    pub(crate) fn recorded(scratch: Scratch) -> Self {
+        let here = scratch.directory().to_str().unwrap().to_owned();
         let baseline = scratch.baseline(IMAGE);
         Self {
             scratch,

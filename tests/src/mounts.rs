@@ -17,6 +17,8 @@ pub enum Mount<'a> {
     ReadOnly(&'a Path),
     /// A file or folder, at another place.
     Bind(&'a Path, &'a Path),
+    /// An overlay at `merged` in this folder, which has `lower`, `upper` and `internal`, too.
+    Overlay(&'a Path),
 }
 
 struct Call {
@@ -36,14 +38,20 @@ pub fn in_own_mounts(command: &mut Command, mounts: &[Mount<'_>]) {
 
 fn call(mount: &Mount<'_>) -> Call {
     let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).unwrap();
+    let none = Path::new("none");
     let (source, target, kind, flags, options) = match *mount {
-        Mount::Tmpfs(target, options) => (Path::new("none"), target, c"tmpfs", 0, options),
-        Mount::ReadOnly(target) => (Path::new("none"), target, c"tmpfs", libc::MS_RDONLY, ""),
-        Mount::Bind(source, target) => (source, target, c"", libc::MS_BIND, ""),
+        Mount::Tmpfs(target, options) => (none, target.into(), c"tmpfs", 0, options.to_owned()),
+        Mount::ReadOnly(target) => (none, target.into(), c"tmpfs", libc::MS_RDONLY, String::new()),
+        Mount::Bind(source, target) => (source, target.into(), c"", libc::MS_BIND, String::new()),
+        Mount::Overlay(folder) => {
+            let at = folder.display();
+            let options = format!("lowerdir={at}/lower,upperdir={at}/upper,workdir={at}/internal");
+            (none, folder.join("merged"), c"overlay", 0, options)
+        }
     };
     Call {
         source: text(source),
-        target: text(target),
+        target: text(&target),
         kind: kind.to_owned(),
         flags,
         options: CString::new(options).unwrap(),

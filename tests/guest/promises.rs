@@ -1,0 +1,244 @@
+//! What is promised on every kernel, checked on the one that this runs on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use end_to_end::{
+    Cgroup, Finished, Mount, Scratch, counts, finish, generate, in_own_mounts, profile_run, start, unique,
+};
+
+use crate::oracle::{Hit, Hook, Oracle};
+use crate::policy::Policy;
+use crate::story::{IMAGE, PYTHON, Story, command, seen};
+
+/// Everything takes long in an emulated machine on a busy one.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// One recording for all of them: loading the probes takes most of the time.
+#[test]
+#[ignore = "the other tests of this file run it, each on its kernel"]
+fn on_this_kernel() {
+    // How it preempts; since 5.12.
+    println!(
+        "{}",
+        fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default()
+    );
+    let (scratch, peer) = (Scratch::new(), listen());
+    let program = format!(
+        "PEER = ({:?}, {})\n{}",
+        peer.ip().to_string(),
+        peer.port(),
+        include_str!("workload.py")
+    );
+    let mut profile = profile_run(scratch.recording(), IMAGE, &[], command(&program));
+    in_own_mounts(&mut profile, &[Mount::Overlay(&furnish(&scratch))]);
+    let done = start(profile.current_dir(scratch.directory())).finish_within(PATIENCE);
+    assert_eq!(done.code(), 0, "{done}");
+    let story = Story::recorded(scratch);
+
+    story.assert_nothing_is_lost();
+    everything_is_counted(&story, peer);
+    every_path_is_that_of_its_time_and_its_root(&story);
+    the_learned_policy_denies_what_is_new_and_nothing_else(&story, &program);
+}
+
+/// A TCP listener, which accepts until the test process ends.
+fn listen() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    address
+}
+
+/// What the workload finds: an overlay to be mounted, and nothing that it left behind before.
+fn furnish(scratch: &Scratch) -> PathBuf {
+    let layers = scratch.path("layers");
+    for folder in [&layers, &scratch.path("work")]
+        .into_iter()
+        .filter(|folder| folder.exists())
+    {
+        fs::remove_dir_all(folder).unwrap();
+    }
+    for folder in ["lower", "upper", "internal", "merged"] {
+        fs::create_dir_all(layers.join(folder)).unwrap();
+    }
+    scratch.file("layers/lower/below", "content");
+    scratch.program("layers/lower/program");
+    layers
+}
+
+fn everything_is_counted(story: &Story, peer: SocketAddr) {
+    let learned = counts(&story.baseline.behaviours);
+    let (here, python) = (&story.here, fs::canonicalize(PYTHON).unwrap().display().to_string());
+    let expected = [
+        (format!("{python} opens {here}/work/often (read)"), 200),
+        (format!("{python} opens {here}/work/program (read)"), 20),
+        (format!("{python} executes {here}/work/program"), 20),
+        (format!("{here}/work/program opens /etc/ld.so.cache (read)"), 20),
+        (format!("{python} connects to {peer} (tcp)"), 20),
+        (format!("{python} connects to {peer} (udp)"), 20),
+    ];
+    for (behaviour, count) in expected {
+        assert_eq!(learned.get(&behaviour), Some(&count), "{behaviour}: {learned:#?}");
+    }
+}
+
+fn every_path_is_that_of_its_time_and_its_root(story: &Story) {
+    assert_eq!(
+        story.opens(|open| open == "/file (read)" || open == "/ (read)"),
+        seen([
+            ("/ (read)", 1),
+            ("/file (read)", 2),
+            ("@/layers/merged/above (write,create, in its layer /above)", 1),
+            ("@/layers/merged/below (read, in its layer /below)", 2),
+            ("@/layers/merged/program (read, in its layer /program)", 1),
+            ("@/work/a/b/c/file (read)", 5),
+            ("@/work/a/b/c/file (write,create)", 1),
+            ("@/work/after/parent/file (read)", 20),
+            ("@/work/before/parent/file (read)", 11),
+            ("@/work/before/parent/file (write,create)", 1),
+            ("@/work/env (read)", 1),
+            ("@/work/env (write,create)", 1),
+            ("@/work/gone (read)", 1),
+            ("@/work/gone (write,create)", 1),
+            ("@/work/jail/bin/busybox (write,create)", 1),
+            ("@/work/jail/file (write,create)", 1),
+            ("@/work/often (read)", 200),
+            ("@/work/often (write,create)", 1),
+            ("@/work/one/file (read)", 1),
+            ("@/work/outer (read)", 1),
+            ("@/work/outer (write,create)", 1),
+            ("@/work/page.html (read)", 5),
+            ("@/work/page.html (write,create)", 1),
+            ("@/work/program (read)", 20),
+            ("@/work/program (write,create)", 1),
+            ("@/work/real/file (write,create)", 1),
+            ("@/work/script (read)", 2),
+            ("@/work/script (write,create)", 1),
+            ("@/work/sp ace, café (read,write,create)", 1),
+            ("@/work/two/file (read)", 2),
+            ("deleted:@/work/gone (deleted) (read)", 1),
+        ])
+    );
+}
+
+/// The same once more, in the same place, while the oracle watches; then something new.
+fn the_learned_policy_denies_what_is_new_and_nothing_else(story: &Story, program: &str) {
+    let policy = policy(story);
+    let cgroup = Cgroup::create(&unique("replay"));
+    let mut oracle = Oracle::of(&cgroup);
+    let mut run = |program: &str| {
+        let done = run_in(&cgroup, &story.scratch, program);
+        assert_eq!(done.code(), 0, "{done}");
+        let hits = oracle.hits();
+        let denied = tally(story, hits.iter().filter(|hit| policy.denies(hit)));
+        (tally(story, &hits), denied)
+    };
+
+    let (hits, denied) = run(program);
+    assert_eq!(denied, seen([]), "{hits:#?}");
+    // The oracle was not blind.
+    let (executions, opens): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        hits.into_iter().partition(|(what, _)| what.starts_with("execute "));
+    let python = format!("execute {}", fs::canonicalize(PYTHON).unwrap().display());
+    assert_eq!(
+        executions,
+        seen([
+            (&python, 1),
+            ("execute /bin/busybox", 1),
+            ("execute /usr/bin/dash", 3),
+            ("execute /usr/bin/env", 1),
+            ("execute /usr/bin/ls", 2),
+            ("execute /usr/bin/wc", 2),
+            ("execute @/layers/merged/program", 1),
+            ("execute @/work/env", 1),
+            ("execute @/work/outer", 1),
+            ("execute @/work/program", 20),
+            ("execute @/work/script", 2),
+        ])
+    );
+    let expected = seen([
+        // Each execution opens what it executes.
+        ("open @/work/program", 1 + 20),
+        ("open @/work/often", 1 + 200),
+        ("open @/work/after/parent/file", 20),
+        ("open @/work/gone (deleted)", 1),
+        ("open @/work/two/file", 2),
+        ("open /file", 2),
+    ]);
+    for (what, count) in expected {
+        assert_eq!(opens.get(&what), Some(&count), "{what}: {opens:#?}");
+    }
+
+    story.scratch.file("outside", "");
+    story.scratch.program("outsider");
+    let (_, denied) = run(r#"
+touch("outside")
+run("./outsider")
+memory = os.memfd_create("code")
+os.write(memory, read("/usr/bin/true"))
+assert in_child(lambda: execute_descriptor(memory)) == 0
+"#);
+    assert_eq!(
+        denied,
+        seen([
+            ("open @/outside", 1),
+            ("open @/outsider", 1),
+            ("execute @/outsider", 1),
+            ("execute a file without a path", 1),
+        ])
+    );
+}
+
+/// The policy of what was recorded.
+fn policy(story: &Story) -> Policy {
+    let (recording, folder) = (story.scratch.recording(), story.scratch.path("policies"));
+    let done = finish(
+        generate()
+            .args(["policies", "--recording"])
+            .arg(recording)
+            .arg("--out")
+            .arg(&folder),
+    );
+    assert_eq!(done.code(), 0, "{done}");
+    let files: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [file] = files.as_slice() else {
+        panic!("not one policy: {files:?}");
+    };
+    Policy::read(file)
+}
+
+/// Runs a program as `profile run` did, but unobserved by it.
+fn run_in(cgroup: &Cgroup, scratch: &Scratch, program: &str) -> Finished {
+    let [python, arguments @ ..] = command(program);
+    let mut python = Command::new(python);
+    python.args(arguments).current_dir(scratch.directory());
+    in_own_mounts(&mut python, &[Mount::Overlay(&furnish(scratch))]);
+    cgroup.start(&mut python).finish_within(PATIENCE)
+}
+
+/// How often each hook saw which path, with the scratch folder as `@`.
+fn tally<'a>(story: &Story, hits: impl IntoIterator<Item = &'a Hit>) -> BTreeMap<String, u64> {
+    let mut tally = BTreeMap::new();
+    for hit in hits {
+        let path = hit
+            .path
+            .as_deref()
+            .unwrap_or("a file without a path")
+            .replace(&story.here, "@");
+        let what = match hit.hook {
+            Hook::BprmCheck => "execute",
+            Hook::FileOpen => "open",
+        };
+        *tally.entry(format!("{what} {path}")).or_default() += 1;
+    }
+    tally
+}

@@ -1,0 +1,108 @@
+# What the tests in other kernels let a container do. Written with calls.py; PEER is set before. Nothing below /proc/PID is
+# opened: no list of exact paths foresees the number.
+import http.server, socket, threading
+
+os.mkdir("work")
+os.chdir("work")
+HERE = os.getcwd()
+own_mounts()
+
+
+def copy(source, target):
+    descriptor = opened(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    os.write(descriptor, read(source))
+    os.close(descriptor)
+
+
+# Often, and at the same time.
+create("often")
+threads = [threading.Thread(target=touch, args=("often",), kwargs={"times": 100}) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+copy("/usr/bin/true", "program")
+for _ in range(20):
+    run("./program")
+    socket.create_connection(PEER).close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.connect(PEER)
+
+# By other names.
+os.makedirs("a/b/c")
+create("a/b/c/file")
+os.symlink("a/b", "link")
+touch("link/c/file", times=2)
+os.chdir("a/b")
+touch("../b/./c/file", times=3)
+os.chdir(HERE)
+touch("sp ace, caf\u00e9", os.O_RDWR | os.O_CREAT)
+
+# A grandparent changes its name.
+os.makedirs("before/parent")
+create("before/parent/file")
+touch("before/parent/file")
+for _ in range(10):
+    os.rename("before", "after")
+    touch("after/parent/file", times=2)
+    os.rename("after", "before")
+    touch("before/parent/file")
+
+# Two mounts of one directory.
+os.mkdir("real")
+create("real/file")
+for place in "one", "two":
+    os.mkdir(place)
+    mount("real", place, flags=BIND)
+touch("one/file")
+touch("two/file", times=2)
+
+# On an overlay that somebody else has mounted below the root.
+os.chdir("../layers/merged")
+touch("below", times=2)
+create("above")
+run("./program")
+os.chdir(HERE)
+
+# A root of its own.
+os.makedirs("jail/bin")
+copy("/bin/busybox", "jail/bin/busybox")
+create("jail/file")
+
+
+def jailed():
+    os.chroot("jail")
+    os.chdir("/")
+    touch("/file", times=2)
+    touch("/")
+    os.execve("/bin/busybox", ["busybox", "true"], {})
+
+
+assert in_child(jailed) == 0
+
+# Without a name.
+create("gone")
+descriptor = opened("gone")
+os.unlink("gone")
+touch("/proc/self/fd/%d" % descriptor)
+touch("/proc/self/fd/%d" % os.memfd_create("memory"), os.O_RDWR)
+touch("/proc/self/fd/%d" % os.pipe()[0])
+touch("often", os.O_PATH)
+
+# Scripts, and what they call.
+write("script", "#!/bin/sh\n/bin/ls / | /usr/bin/wc -l > lines\nread -r first < lines\n")
+write("outer", "#!" + HERE + "/script argument\n")
+write("env", "#!/usr/bin/env sh\n")
+run("./script")
+run(HERE + "/outer")
+run("./env")
+
+# A service.
+write("page.html", "<p>page</p>")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+threading.Thread(target=server.serve_forever).start()
+for _ in range(5):
+    with socket.create_connection(server.server_address) as peer:
+        peer.sendall(b"GET /page.html HTTP/1.0\r\n\r\n")
+        assert b"200 OK" in peer.makefile("rb").read()
+server.shutdown()

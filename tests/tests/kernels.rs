@@ -1,0 +1,71 @@
+//! What is promised holds on every kernel that is supported, and what the kernel itself sees of a workload is what its
+//! policy allows.
+//!
+//! Each test boots a virtual machine (tools/vm), which runs this program again, with the one test that is ignored here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests may stop at the first surprise, and so may their helpers"
+)]
+
+#[path = "../guest/oracle.rs"]
+mod oracle;
+#[path = "../guest/policy.rs"]
+mod policy;
+#[path = "../guest/promises.rs"]
+mod promises;
+#[path = "../guest/story.rs"]
+#[allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
+mod story;
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use end_to_end::finish_within;
+
+/// A machine takes about a minute where it has a processor to itself.
+const PATIENCE: Duration = Duration::from_mins(20);
+
+#[test]
+fn linux_5_10() {
+    promises_hold_on("5.10", &[]);
+}
+
+#[test]
+fn linux_6_1() {
+    promises_hold_on("6.1", &[]);
+}
+
+#[test]
+fn linux_6_12() {
+    promises_hold_on("6.12", &[]);
+}
+
+#[test]
+fn linux_6_12_that_preempts_everything() {
+    promises_hold_on("6.12", &["--append", "preempt=full"]);
+}
+
+#[test]
+fn linux_6_18() {
+    promises_hold_on("6.18", &[]);
+}
+
+fn promises_hold_on(kernel: &str, options: &[&str]) {
+    let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/vm");
+    let mut machine = Command::new(machine);
+    machine
+        .args(options)
+        .args(["--timeout", &PATIENCE.as_secs().to_string(), kernel, "--"])
+        // Not on the machine's overlay, of which every file is opened twice.
+        .args(["env", "TMPDIR=/var/tmp"])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "promises::on_this_kernel", "--ignored", "--nocapture"]);
+    let done = finish_within(&mut machine, PATIENCE + Duration::from_mins(1));
+    assert_eq!(done.code(), 0, "{done}");
+    assert!(done.stdout.contains("1 passed"), "{done}");
+}
