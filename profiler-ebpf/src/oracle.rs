@@ -1,13 +1,13 @@
 //! What the kernel itself says of the files of one cgroup's tasks, where policies are enforced. For the tests, which hold
 //! policies against it: none of the probes' own ways of finding paths is in here.
 //!
-//! | program | tells |
+//! | hook | tells |
 //! |---|---|
-//! | [`file_open`] | the file's path after `bpf_d_path`, which is the kernel's own `d_path()` |
-//! | [`bprm_check`] | which file, which [`file_open`] has told of before, and how many links it has |
+//! | `security_file_open` | the file's path after `bpf_d_path`, which is the kernel's own `d_path()` |
+//! | `security_bprm_check` | which file, which the other one has told of before, and how many links it has |
 //!
-//! `bpf_d_path` is allowed at `security_file_open` on every kernel since 5.10, at `security_bprm_check` on none (there only
-//! in LSM programs, which have to be enabled on the kernel's command line): hence the two steps.
+//! Each of them as LSM and as fentry program. An LSM program runs every time, but only if `bpf` is in the kernel's list of
+//! security modules. A fentry program is skipped while another task, which the processor was taken away from, is in it.
 #![allow(
     clippy::needless_borrows_for_generic_args,
     reason = "what is passed by reference is not copied to the stack, which has 512 bytes"
@@ -17,15 +17,15 @@
 
 use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, generated};
-use aya_ebpf::macros::{btf_map, fentry};
-use aya_ebpf::programs::FEntryContext;
+use aya_ebpf::macros::{btf_map, fentry, lsm};
+use aya_ebpf::programs::{FEntryContext, LsmContext};
 
 /// What user space reads; tests/guest/oracle.rs has the same.
 #[repr(C)]
 pub struct Hit {
     /// Thread id.
     pub thread: u32,
-    /// Whether it comes from [`bprm_check`].
+    /// Whether it comes from `security_bprm_check`.
     pub is_execution: u32,
     /// The address of the `struct file`.
     pub file: u64,
@@ -73,15 +73,34 @@ macro_rules! setting {
     };
 }
 
+#[lsm(hook = "file_open")]
+pub fn file_open(ctx: LsmContext) -> i32 {
+    opened(ctx.arg(0))
+}
+
 #[fentry(function = "security_file_open")]
-pub fn file_open(ctx: FEntryContext) -> i32 {
-    let file: *const u8 = ctx.arg(0);
+pub fn file_open_traced(ctx: FEntryContext) -> i32 {
+    opened(ctx.arg(0))
+}
+
+#[lsm(hook = "bprm_check_security")]
+pub fn bprm_check(ctx: LsmContext) -> i32 {
+    executed(ctx.arg(0))
+}
+
+#[fentry(function = "security_bprm_check")]
+pub fn bprm_check_traced(ctx: FEntryContext) -> i32 {
+    executed(ctx.arg(0))
+}
+
+/// `file` is a `struct file`, which the verifier knows.
+#[inline(always)]
+fn opened(file: *const u8) -> i32 {
     report(file, |hit| {
         let path = file.wrapping_add(setting!(FILE_PATH));
         // SAFETY: the verifier checks that this is a `struct path`, and the room for its text.
-        hit.length = unsafe {
-            generated::bpf_d_path(path.cast_mut().cast(), (&raw mut hit.path).cast(), PATH_BYTES as u32)
-        };
+        hit.length =
+            unsafe { generated::bpf_d_path(path.cast_mut().cast(), (&raw mut hit.path).cast(), PATH_BYTES as u32) };
         // struct path: a vfsmount and a dentry.
         let (mount, dentry) = (read::<*const u8>(path), read::<*const u8>(path.wrapping_add(8)));
         let is_top = read::<*const u8>(dentry.wrapping_add(setting!(DENTRY_PARENT))) == dentry;
@@ -91,9 +110,9 @@ pub fn file_open(ctx: FEntryContext) -> i32 {
     })
 }
 
-#[fentry(function = "security_bprm_check")]
-pub fn bprm_check(ctx: FEntryContext) -> i32 {
-    let program: *const u8 = ctx.arg(0);
+/// `program` is a `struct linux_binprm`. `bpf_d_path` is not allowed everywhere here.
+#[inline(always)]
+fn executed(program: *const u8) -> i32 {
     report(read(program.wrapping_add(setting!(BINPRM_FILE))), |hit| {
         hit.length = 0;
         hit.is_anonymous = 0;

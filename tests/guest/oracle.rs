@@ -1,9 +1,10 @@
 //! What the kernel's own hooks see of the files of a cgroup's tasks, by `profiler-ebpf/src/oracle.rs`.
 
 use std::collections::HashMap;
+use std::fs;
 
 use aya::maps::{Array, MapData, RingBuf};
-use aya::programs::FEntry;
+use aya::programs::{FEntry, Lsm};
 use aya::{Btf, Ebpf, EbpfLoader};
 use end_to_end::Cgroup;
 use profiler::probes::kernel_btf;
@@ -53,15 +54,7 @@ impl Oracle {
             loader.override_global(name, offset, true);
         }
         let mut probes = loader.load(PROBES).unwrap();
-        let btf = Btf::from_sys_fs().unwrap();
-        for (program, function) in [
-            ("file_open", "security_file_open"),
-            ("bprm_check", "security_bprm_check"),
-        ] {
-            let program: &mut FEntry = probes.program_mut(program).unwrap().try_into().unwrap();
-            program.load(function, &btf).unwrap();
-            program.attach().unwrap();
-        }
+        attach(&mut probes);
         Self {
             hits: probes.take_map("HITS").unwrap().try_into().unwrap(),
             lost: probes.take_map("LOST").unwrap().try_into().unwrap(),
@@ -82,6 +75,29 @@ impl Oracle {
             "the oracle's ring buffer is too small"
         );
         hits
+    }
+}
+
+/// As LSM programs where they are called; else this is 5.10, which never preempts in the kernel, so that fentry programs
+/// are not skipped.
+fn attach(probes: &mut Ebpf) {
+    let btf = Btf::from_sys_fs().unwrap();
+    let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap();
+    if modules.split(',').any(|module| module == "bpf") {
+        for (program, hook) in [("file_open", "file_open"), ("bprm_check", "bprm_check_security")] {
+            let program: &mut Lsm = probes.program_mut(program).unwrap().try_into().unwrap();
+            program.load(hook, &btf).unwrap();
+            program.attach().unwrap();
+        }
+    } else {
+        for (program, function) in [
+            ("file_open_traced", "security_file_open"),
+            ("bprm_check_traced", "security_bprm_check"),
+        ] {
+            let program: &mut FEntry = probes.program_mut(program).unwrap().try_into().unwrap();
+            program.load(function, &btf).unwrap();
+            program.attach().unwrap();
+        }
     }
 }
 
