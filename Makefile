@@ -43,7 +43,7 @@ demo: build ## learn a live workload, print its baseline and its policy (as root
 	@tools/demo
 
 .PHONY: test
-test: setup-test lint test-unit test-e2e ## everything that must hold before a change is merged (as root)
+test: setup-test lint test-unit test-e2e test-kernels ## everything that must hold before a change is merged (as root)
 	$(heading) "All passed"
 
 .PHONY: test-unit
@@ -53,13 +53,19 @@ test-unit: ## the tests that need neither root nor a kernel
 
 # Chosen by name and not with --package: for one package alone cargo resolves fewer features, and would compile most
 # dependencies once more.
-end-to-end = $(patsubst tests/tests/%.rs,--test %,$(wildcard tests/tests/*.rs))
+end-to-end = $(patsubst tests/tests/%.rs,--test %,$(filter-out %/kernels.rs,$(wildcard tests/tests/*.rs)))
 
 .PHONY: test-e2e
-test-e2e: ## the tests on this machine's kernel and in virtual machines (as root)
+test-e2e: ## the tests on this machine's kernel (as root)
 	$(heading) "End-to-end tests"
 	cargo build --workspace $(CARGO_FLAGS)
 	cargo test --workspace $(end-to-end) $(CARGO_FLAGS)
+
+.PHONY: test-kernels
+test-kernels: ## what must hold on every supported kernel, in virtual machines (after setup-test)
+	$(heading) "Kernels"
+	cargo build --workspace $(CARGO_FLAGS)
+	cargo test --workspace --test kernels $(CARGO_FLAGS)
 
 # The scripts are found by their first line, so that a new one is checked too; what they source is checked with them.
 scripts = $(shell grep -lrE '^\#!/usr/bin/env bash' tools .ci)

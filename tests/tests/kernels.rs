@@ -32,32 +32,32 @@ const PATIENCE: Duration = Duration::from_mins(20);
 
 #[test]
 fn linux_5_10() {
-    promises_hold_on("5.10", &[]);
+    promises_hold_on("5.10", &[], "");
 }
 
 #[test]
 fn linux_6_1() {
-    promises_hold_on("6.1", &[]);
+    promises_hold_on("6.1", &[], "");
 }
 
 #[test]
 fn linux_6_12() {
-    promises_hold_on("6.12", &[]);
+    promises_hold_on("6.12", &[], "(voluntary)");
 }
 
 #[test]
 fn linux_6_12_that_preempts_everything() {
-    promises_hold_on("6.12", &["--append", "preempt=full"]);
+    promises_hold_on("6.12", &["--append", "preempt=full"], "(full)");
 }
 
 #[test]
 fn linux_6_18() {
-    promises_hold_on("6.18", &[]);
+    promises_hold_on("6.18", &[], "(lazy)");
 }
 
-fn promises_hold_on(kernel: &str, options: &[&str]) {
-    let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/vm");
-    let mut machine = Command::new(machine);
+/// `preemption` is how the kernel must say that it preempts.
+fn promises_hold_on(kernel: &str, options: &[&str], preemption: &str) {
+    let mut machine = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/vm"));
     machine
         .args(options)
         .args(["--timeout", &PATIENCE.as_secs().to_string(), kernel, "--"])
@@ -67,5 +67,8 @@ fn promises_hold_on(kernel: &str, options: &[&str]) {
         .args(["--exact", "promises::on_this_kernel", "--ignored", "--nocapture"]);
     let done = finish_within(&mut machine, PATIENCE + Duration::from_mins(1));
     assert_eq!(done.code(), 0, "{done}");
-    assert!(done.stdout.contains("1 passed"), "{done}");
+    // It was that test, on that kernel.
+    for said in ["1 passed", &format!("Linux version {kernel}."), preemption] {
+        assert!(done.stdout.contains(said), "{said}? {done}");
+    }
 }
