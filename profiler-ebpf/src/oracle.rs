@@ -8,10 +8,6 @@
 //!
 //! Each of them as LSM and as fentry program. An LSM program runs every time, but only if `bpf` is in the kernel's list of
 //! security modules. A fentry program is skipped while another task, which the processor was taken away from, is in it.
-#![allow(
-    clippy::needless_borrows_for_generic_args,
-    reason = "what is passed by reference is not copied to the stack, which has 512 bytes"
-)]
 #![no_std]
 #![no_main]
 

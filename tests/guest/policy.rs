@@ -93,8 +93,6 @@ fn argument<'a>(hook: &'a Value, filter: &Value) -> &'a Value {
 }
 
 fn list(value: &Value) -> &[Value] {
-    value
-        .as_sequence()
-        .map(Vec::as_slice)
-        .unwrap_or_else(|| panic!("not a list: {value:?}"))
+    let items = value.as_sequence();
+    items.unwrap_or_else(|| panic!("not a list: {value:?}"))
 }
