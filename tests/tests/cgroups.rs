@@ -109,7 +109,7 @@ fn what_happens_in_cgroups_beyond_the_table_is_a_loss() {
     let mut recorder = start(&mut profile_start(scratch.recording(), &["--cgroups-max", &room]));
     recorder.wait_for("the window", |recorder| recorder.stderr().contains("learning "));
     let name = unique("many");
-    let _many: Vec<Cgroup> = (0..200)
+    let _others: Vec<Cgroup> = (0..200)
         .map(|number| Cgroup::create(&format!("{name}-{number}")))
         .collect();
     let last = Cgroup::create(&format!("{name}-last"));
@@ -118,11 +118,11 @@ fn what_happens_in_cgroups_beyond_the_table_is_a_loss() {
     let done = last.start(&mut opens).finish();
     assert_eq!(done.code(), 0, "{done}");
     recorder.signal(libc::SIGINT);
-    let done = recorder.finish();
-    assert_eq!(done.code(), 0, "{done}");
-    let lost = lost(scratch.recording());
+    let ended = recorder.finish();
+    assert_eq!(ended.code(), 0, "{ended}");
     // Each that did not fit, and each open in the last one.
-    assert!(lost >= 100 + OPENS, "{lost}");
+    let number = lost(scratch.recording());
+    assert!(number >= 100 + OPENS, "{number}");
 }
 
 #[test]
@@ -141,6 +141,6 @@ fn cgroups_of_a_command_beyond_the_table_are_a_loss() {
         lost(&recording)
     };
     assert_eq!(recorded(&[], "enough.db"), 0);
-    let lost = recorded(&["--cgroups-max", "2"], "small.db");
-    assert!(lost >= 4, "{lost}");
+    let number = recorded(&["--cgroups-max", "2"], "small.db");
+    assert!(number >= 4, "{number}");
 }

@@ -15,7 +15,7 @@ use crate::privileges;
 use crate::probes::{Probes, Sizes};
 use crate::table::{Table, serialise};
 
-/// What every backend on system call tracepoints cannot see, and why. A descriptor that is received (SCM_RIGHTS,
+/// What every backend on system call tracepoints cannot see, and why. A descriptor that is received (`SCM_RIGHTS`,
 /// `pidfd_getfd(2)`) is not among it: nothing is opened then, and no policy on opens sees it either.
 const MISSES: [&str; 8] = [
     "what io_uring opens and connects: that it is used is counted as loss (io_uring)",
