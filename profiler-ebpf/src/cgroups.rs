@@ -3,12 +3,12 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use profiler_common::{CgroupState, PATH_BYTES, Process, loss, pod, provenance, record};
+use profiler_common::{PATH_BYTES, Process, loss, provenance, record};
 
-use crate::count::lost;
+use crate::count::{lost, lost_in};
 use crate::kernel::{Address, cgroup_id, field, parent_cgroup_id, setting};
 use crate::maps::{CGROUPS, RING};
-use crate::process::{ANY, NOEXIST, enter, fill, find, remember};
+use crate::process::{ANY, NOEXIST, UNDECIDED, enter, fill, find, remember};
 
 /// Whether a cgroup belongs to the hierarchy chosen at start: the tracepoints fire for every one.
 #[inline(always)]
@@ -46,21 +46,18 @@ fn made(cgroup: Address, path: Address) -> Result<(), i32> {
         return Ok(());
     }
     let id = cgroup_id(cgroup)?;
-    let mut recorded = setting!(record_unknown) as u64;
-    if recorded == 0 {
-        // What a recorded cgroup makes below itself is recorded, too.
-        recorded = is_recorded(parent_cgroup_id(cgroup)?) as u64;
+    let parent = parent_cgroup_id(cgroup)?;
+    // What a recorded cgroup makes below itself is recorded, too.
+    if setting!(record_unknown) == 0 && !is_recorded(parent) {
+        return Ok(());
     }
-    if let Err(error) = CGROUPS.insert(
-        id,
-        CgroupState {
-            recorded,
-            ..pod::zeroed()
-        },
-        NOEXIST,
-    ) && error != -17
+    if let Err(error) = CGROUPS.insert(id, &UNDECIDED, NOEXIST)
+        && error != -17
     {
-        lost(loss::CGROUP_TABLE_FULL);
+        match CGROUPS.get_ptr_mut(parent) {
+            Some(state) => lost_in(state, loss::CGROUP_TABLE_FULL),
+            None => lost(loss::CGROUP_TABLE_FULL),
+        }
     }
     tell(record::CGROUP, id, path);
     Ok(())
@@ -70,7 +67,9 @@ fn made(cgroup: Address, path: Address) -> Result<(), i32> {
 #[btf_tracepoint(function = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     let (cgroup, path): (Address, Address) = (ctx.arg(0), ctx.arg(1));
-    if let (Ok(true), Ok(id)) = (is_ours(cgroup), cgroup_id(cgroup)) {
+    if let (Ok(true), Ok(id)) = (is_ours(cgroup), cgroup_id(cgroup))
+        && (setting!(record_unknown) != 0 || is_recorded(id))
+    {
         tell(record::CGROUP_GONE, id, path);
     }
     0

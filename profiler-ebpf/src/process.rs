@@ -130,7 +130,7 @@ pub fn enter(cgroup: u64) -> u64 {
 }
 
 /// Not made on the stack, which is small.
-static UNDECIDED: CgroupState = CgroupState {
+pub static UNDECIDED: CgroupState = CgroupState {
     recorded: 1,
     ..pod::zeroed()
 };
