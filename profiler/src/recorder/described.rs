@@ -75,8 +75,8 @@ impl Image {
     }
 }
 
-/// By the objects and lineages of keys.
-type Files = HashMap<([u64; 8], u64), File>;
+/// By whole keys: one that is described after a rename may share everything but its subject with one from before.
+type Files = HashMap<Key, File>;
 
 /// Everything described so far.
 #[derive(Default)]
@@ -118,8 +118,7 @@ impl Described {
     }
 
     pub(super) fn file(&self, key: &Key) -> Option<&File> {
-        let place = (key.object, key.lineage);
-        self.files.get(&place).or_else(|| self.earlier.get(&place))
+        self.files.get(key).or_else(|| self.earlier.get(key))
     }
 
     pub(super) fn image(&self, id: u64) -> Option<&Image> {
@@ -162,8 +161,7 @@ impl Described {
                 if has(&record, flags::OVERLAY_PART) {
                     self.incomplete.push(record.key.cgroup);
                 }
-                self.files
-                    .insert((record.key.object, record.key.lineage), file_of(&record)?);
+                self.files.insert(record.key, file_of(&record)?);
             }
             record::IMAGE => self.take_image(&record)?,
             record::SCRIPT => self.take_script(&pod::read(message).ok_or(Reason::Decode)?)?,
