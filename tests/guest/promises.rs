@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 #[test]
 #[ignore = "the other tests of this file run it, each on its kernel"]
 fn on_this_kernel() {
+    println!("{}", fs::read_to_string("/proc/version").unwrap());
     // How it preempts; since 5.12.
     println!(
         "{}",

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use end_to_end::finish_within;
 
-/// A machine takes about a minute where it has a processor to itself.
+/// A machine takes up to a minute where it has a processor to itself.
 const PATIENCE: Duration = Duration::from_mins(20);
 
 #[test]
