@@ -126,6 +126,26 @@ for _ in range(100):
 }
 
 #[test]
+fn what_is_created_under_one_name_and_read_under_another_is_known_by_both() {
+    let story = Story::of(
+        r#"
+os.makedirs("staged/parent")
+create("staged/parent/file")
+os.rename("staged", "published")
+touch("published/parent/file", times=2)
+"#,
+    );
+    assert_eq!(
+        story.opens(nothing_else),
+        seen([
+            ("@/staged/parent/file (write,create)", 1),
+            ("@/published/parent/file (read)", 2),
+        ])
+    );
+    story.assert_nothing_is_lost();
+}
+
+#[test]
 fn a_directory_in_the_place_of_a_removed_one_is_not_taken_for_it() {
     // On an overlay, whose inodes have no generation, over a file system that gives the same numbers again: dentries, too,
     // are freed a moment later, and then their memory is used again.
