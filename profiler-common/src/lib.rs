@@ -356,12 +356,14 @@ pub struct Record {
     pub tgid: u32,
     /// Image id or cgroup id.
     pub id: u64,
-    /// The key that this describes.
+    /// The key that this describes; of an executable, only the cgroup that it ran in.
     pub key: Key,
     /// The identity of an image, or of a script's working directory.
     pub file: FileIdentity,
     /// The inode number of the root directory in `file`.
     pub root_inode: u64,
+    /// The number of the root directory's mount, as `statx(2)` tells it.
+    pub root_mount: u64,
     /// The walk, at its end.
     pub walk: Walk,
     /// `path[walk.position..PATH_BYTES]` is the path; the rest is room that the verifier wants.
@@ -414,6 +416,7 @@ pub struct Offsets {
     pub sb_dev: u32,
     pub sb_magic: u32,
     pub mount_mnt: u32,
+    pub mount_id: u32,
     pub mount_parent: u32,
     pub mount_mountpoint: u32,
     pub vfsmount_root: u32,
@@ -561,7 +564,7 @@ const _: () = {
     assert!(size_of::<CgroupState>() == 40 + 8 * loss::COUNT);
     assert!(size_of::<PendingConnect>() == 72);
     assert!(size_of::<Walk>() == 72);
-    assert!(size_of::<Record>() == 16 + 96 + 64 + 8 + 72 + PATH_BYTES + NAME_BYTES);
+    assert!(size_of::<Record>() == 16 + 96 + 64 + 16 + 72 + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<ScriptRecord>() == size_of::<Record>() + PATH_BYTES);
     assert!(size_of::<Settings>() == 40);
 };

@@ -154,11 +154,12 @@ pub fn working_directory() -> Result<Path, i32> {
     path_in(fs.wrapping_add(constant!(OFFSETS, fs_pwd) as u64))
 }
 
-/// The inode number of a task's root directory, which user space can check.
+/// The inode number of a task's root directory and the number of its mount, which user space can check.
 #[inline(always)]
-pub fn root_inode(file: &FileIdentity) -> Result<u64, i32> {
+pub fn root_numbers(file: &FileIdentity) -> Result<(u64, u64), i32> {
     let inode = field!(file.root_dentry, dentry_inode => u64)?;
-    field!(inode, inode_ino => u64)
+    let mount = file.root_mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64);
+    Ok((field!(inode, inode_ino => u64)?, field!(mount, mount_id => u32)? as u64))
 }
 
 /// Fills in who a file is, seen from a root directory. Takes a pointer, because a BPF stack has 512 bytes.

@@ -5,7 +5,7 @@ use profiler_common::{
 };
 
 use crate::count::lost;
-use crate::kernel::{Address, Path, field, identify, ids, now, root_inode, root_of, setting};
+use crate::kernel::{Address, Path, cgroup_id, cgroup_of, field, identify, ids, now, root_numbers, root_of, setting};
 use crate::maps::{CGROUPS, IMAGES, PROCESSES, RING};
 use crate::walk;
 
@@ -43,7 +43,7 @@ fn find_image(file: Address, task: Address, process: u32, key: &mut ImageKey) ->
     // SAFETY: entries of a generation are never removed.
     let value = unsafe { &mut *value };
     if value.announced == 0 {
-        value.announced = announce(&path, key, process, value.id) as u64;
+        value.announced = announce(&path, key, task, process, value.id) as u64;
     }
     Ok(value.id)
 }
@@ -59,7 +59,7 @@ fn root_in(file: &FileIdentity) -> Path {
 
 /// Describes an executable. False where there was no room, or its path changed in the middle.
 #[inline(never)]
-fn announce(path: &Path, key: &ImageKey, process: u32, id: u64) -> bool {
+fn announce(path: &Path, key: &ImageKey, task: Address, process: u32, id: u64) -> bool {
     let Some(mut entry) = RING.reserve(0) else { return false };
     let target = entry.as_mut_ptr();
     let described = walk::describe(target, path, &root_in(&key.file));
@@ -72,7 +72,8 @@ fn announce(path: &Path, key: &ImageKey, process: u32, id: u64) -> bool {
     // SAFETY: as above.
     unsafe {
         (*target).file = key.file;
-        (*target).root_inode = root_inode(&key.file).unwrap_or(0);
+        (*target).key.cgroup = cgroup_of(task).and_then(cgroup_id).unwrap_or(0);
+        ((*target).root_inode, (*target).root_mount) = root_numbers(&key.file).unwrap_or((0, 0));
     }
     entry.submit(0);
     true

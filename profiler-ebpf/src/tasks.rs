@@ -11,7 +11,7 @@ use profiler_common::{
 use crate::cgroups::in_cgroup;
 use crate::count::{lost, lost_in, plain};
 use crate::kernel::{
-    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, now, phase, root, root_inode,
+    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, now, phase, root, root_numbers,
     root_of, setting, task_field, working_directory,
 };
 use crate::maps::{FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
@@ -153,7 +153,7 @@ fn fill_script(target: *mut ScriptRecord, key: &Key, name: Address, process: u32
     let length = unsafe {
         (*head).key = *key;
         (*head).file = identity;
-        (*head).root_inode = root_inode(&identity)?;
+        ((*head).root_inode, (*head).root_mount) = root_numbers(&identity)?;
         bpf_probe_read_kernel_str(text.cast(), profiler_common::PATH_BYTES as u32, name as *const _)
     };
     if length < 0 { Err(length as i32) } else { Ok(()) }

@@ -76,11 +76,7 @@ impl Prepared {
         }
         let probes = Probes::load(settings(hierarchy, record_unknown, sizes.keys_per_cgroup)?, sizes)?;
         let writer = Recording::open_or_create(&options.recording, &node()?)?;
-        Ok(Self {
-            writer,
-            probes,
-            sizes,
-        })
+        Ok(Self { writer, probes, sizes })
     }
 }
 

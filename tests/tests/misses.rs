@@ -51,6 +51,8 @@ fn what_the_doctor_says_is_missed_is_missed() {
         "mq_open",
         "fanotify",
         "core dumps",
+        "overlay",
+        "ENOEXEC",
         "io_uring",
         "int 0x80",
     ] {

@@ -17,7 +17,7 @@ use crate::table::{Table, serialise};
 
 /// What every backend on system call tracepoints cannot see, and why. A descriptor that is received (`SCM_RIGHTS`,
 /// `pidfd_getfd(2)`) is not among it: nothing is opened then, and no policy on opens sees it either.
-const MISSES: [&str; 8] = [
+const MISSES: [&str; 10] = [
     "what io_uring opens and connects: that it is used is counted as loss (io_uring)",
     "TCP connections made by sendto or sendmsg with MSG_FASTOPEN, without connect(2); SCTP's by sendmsg and sctp_connectx",
     "datagrams sent without connect(2) (sendto, sendmsg), and connections of other families than IPv4 and IPv6 (unix sockets)",
@@ -26,6 +26,10 @@ const MISSES: [&str; 8] = [
     "opens by other calls than open, openat, openat2, creat and open_by_handle_at: ioctl(TIOCGPTPEER), mq_open, fanotify \
      events (opened for whoever reads them)",
     "opens that the kernel makes for a program: core dumps, process accounting (acct), swap files (swapon)",
+    "opens that the kernel makes on an overlay when a file of a lower layer is changed for the first time (written, chmod, \
+     chown, link, rename): that file in its layer, and one without a name",
+    "what fails only after the hooks that a policy sits on: executing a text without #! (ENOEXEC; shells then run it \
+     themselves), opening a FIFO that nobody reads, /dev/tty without a terminal, a device that is not there",
     "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
     "renames that io_uring makes: paths below a directory renamed that way keep their old name",
 ];

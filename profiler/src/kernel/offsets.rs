@@ -38,6 +38,7 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         sb_dev: at("super_block", "s_dev")?,
         sb_magic: at("super_block", "s_magic")?,
         mount_mnt: at("mount", "mnt")?,
+        mount_id: at("mount", "mnt_id")?,
         mount_parent: at("mount", "mnt_parent")?,
         mount_mountpoint: at("mount", "mnt_mountpoint")?,
         vfsmount_root: at("vfsmount", "mnt_root")?,
