@@ -41,8 +41,6 @@ pub struct Recorder {
     waiting: HashMap<Key, Delta>,
     observations: HashMap<(u64, Behaviour, Provenance, Phase, Minute), Counted>,
     losses: HashMap<(Option<u64>, Reason), Counted>,
-    /// Everything counted so far.
-    events: u64,
     /// Fingerprints of the behaviours seen so far: eight bytes each, whatever their paths.
     known: HashSet<u64>,
 }
@@ -80,7 +78,6 @@ impl Recorder {
             waiting: HashMap::new(),
             observations: HashMap::new(),
             losses: HashMap::new(),
-            events: 0,
             known: HashSet::new(),
         }
     }
@@ -99,7 +96,6 @@ impl Recorder {
 
     /// Takes what was counted since the last reading.
     pub fn count(&mut self, delta: Delta, clock: Clock) {
-        self.events = self.events.saturating_add(delta.count);
         self.tell(delta, clock);
     }
 
@@ -277,11 +273,6 @@ impl Recorder {
     /// How many different behaviours were seen so far.
     pub fn behaviours(&self) -> usize {
         self.known.len()
-    }
-
-    /// How many events were counted so far.
-    pub fn events(&self) -> u64 {
-        self.events
     }
 
     fn behaviours_of(&self, key: &Key) -> Told {
