@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::probes::Sizes;
 
@@ -35,6 +35,18 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Without what is hidden from help: completion scripts for bash would list it.
+    pub fn for_people() -> clap::Command {
+        let all = Self::command();
+        let visible = all.get_subcommands().filter(|command| !command.is_hide_set());
+        clap::Command::new("profile")
+            .version(env!("CARGO_PKG_VERSION"))
+            .args(all.get_arguments().cloned())
+            .subcommands(visible.cloned())
+    }
 }
 
 /// What `profile` can do.
@@ -75,6 +87,12 @@ Examples:
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// Answer questions about files. `profile run` and `profile start` start this themselves.
+    #[command(hide = true)]
+    LookUp {
+        /// Who asks.
+        parent: u32,
     },
 }
 
@@ -213,8 +231,14 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
+        Cli::for_people().debug_assert();
+    }
+
+    #[test]
+    fn nobody_is_offered_what_is_only_for_ourselves() {
+        let has_look_up = |command: clap::Command| command.find_subcommand("look-up").is_some();
+        assert!(has_look_up(Cli::command()) && !has_look_up(Cli::for_people()));
     }
 
     #[test]

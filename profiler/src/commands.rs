@@ -1,6 +1,7 @@
 //! What each command of `profile` does, and what they share.
 
 pub mod doctor;
+pub mod look_up;
 pub mod run;
 pub mod start;
 pub mod status;

@@ -6,6 +6,7 @@
 //! | [`probes`] | What has been counted, and what is new? |
 //! | [`cgroups`], [`containers`] | Which cgroup is it, and which workload lives there? |
 //! | [`resolve`] | Which file is behind a script's name, or a program's loader? |
+//! | [`look_up`] | Who finds that out, where a file system may never answer? |
 //! | [`recorder`] | What does that make of a recording? |
 //! | [`learn`] | How does a window go from its start to its end? |
 //! | [`command`] | How does `profile run` run its command? |
@@ -21,6 +22,7 @@ pub mod error;
 pub mod image;
 pub mod kernel;
 pub mod learn;
+pub mod look_up;
 pub mod privileges;
 pub mod probes;
 pub mod recorder;

@@ -3,10 +3,10 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command};
-use profiler::commands::{doctor, run, start, status};
+use profiler::commands::{doctor, look_up, run, start, status};
 use profiler::error::Failure;
 
 fn main() -> ExitCode {
@@ -17,8 +17,9 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options, cli.quiet),
         Command::Start(options) => start::start(options, cli.quiet),
         Command::Status { recording, output } => status::status(recording, *output),
+        Command::LookUp { parent } => look_up::look_up(*parent),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "profile", &mut std::io::stdout());
+            clap_complete::generate(*shell, &mut Cli::for_people(), "profile", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
     };

@@ -26,11 +26,10 @@ use crate::probes::OwnRoot;
 use crate::probes::counters::Delta;
 use attribution::Attribution;
 use described::{Described, File, Image, Loader};
+use resolver::{Resolver, Workers};
 
 /// How many counts may wait for their descriptions; more are lost at once.
 const WAITING_MAX: usize = 65_536;
-/// How long the end of a window waits for each thing that is still being looked for in the file system.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Collects what belongs into the next flush.
 pub struct Recorder {
@@ -72,9 +71,14 @@ impl Recorder {
     ///
     /// `own_root` is the root directory that we run in, see [`crate::probes::Probes::own_root`].
     pub fn new(attribution: Attribution, own_root: OwnRoot) -> Self {
+        let resolver = Resolver::new(Workers::default());
+        Self::with(attribution, Described::new(own_root, resolver))
+    }
+
+    fn with(attribution: Attribution, described: Described) -> Self {
         Self {
             attribution,
-            described: Described::new(own_root),
+            described,
             waiting: HashMap::new(),
             observations: HashMap::new(),
             losses: HashMap::new(),
@@ -230,9 +234,10 @@ impl Recorder {
         }
     }
 
-    /// The window is over, or the counters that they belong to are gone: what is still undescribed stays so.
+    /// The window is over: what is still undescribed stays so, once what is being looked for in the file system has had
+    /// the time that any look-up has.
     pub fn give_up_waiting(&mut self, clock: Clock) {
-        self.described.settle(PATIENCE);
+        self.described.settle(resolver::PATIENCE);
         self.described.give_up();
         for delta in std::mem::take(&mut self.waiting).into_values() {
             let cgroup = delta.key.cgroup;

@@ -13,7 +13,7 @@
 //! - Links of procfs are refused: `/proc/self` is another process for us than for the task, and `/proc/PID/exe` is a
 //!   jump that its text does not describe.
 //!
-//! A remote or FUSE file system may let any look-up hang: call this from a thread that can be spared.
+//! A remote or FUSE file system may let any look-up hang, beyond what ends a process: see [`crate::look_up`].
 //!
 //! ```
 //! use profiler::resolve::{Root, script_chain};
@@ -40,6 +40,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, open
 use rustix::io::Errno;
 
 pub use self::elf::{ElfError, elf_interpreter};
+pub(crate) use self::script::SCRIPTS_MAX;
 pub use self::script::{Shebang, script_chain, shebang};
 
 /// How many symbolic links one resolution may follow, as in the kernel (`MAXSYMLINKS`, `path_resolution(7)`).

@@ -1,7 +1,7 @@
-"""Becomes a command, with a file system of its own that holds one program and never answers when that command asks.
+"""Becomes `profile run`, with a file system of its own that holds one program and never answers when a profiler asks.
 
-Arguments: folder to mount at, program to serve as `program`, a file whose creation ends it, command. Any other process,
-such as what the command starts, gets its answers. The protocol: include/uapi/linux/fuse.h.
+Arguments: folder to mount at, program to serve as `program`, a file whose creation ends it, the command line of `profile
+run`. Any other process, such as the command that it runs, gets its answers. The protocol: include/uapi/linux/fuse.h.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode(
 if libc.mount(b"hanging", folder.encode(), b"fuse", 0, options) != 0:
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
-asker = os.getpid()
+profiler = os.getpid()
 if os.fork() != 0:
     os.execvp(command[0], command)
 
@@ -35,10 +35,11 @@ def attributes(node):
     return struct.pack("<6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
-def is_asker(process):
+def is_profiler(process):
+    """Whether it is `profile` itself, or what looks at files for it."""
     try:
-        with open(f"/proc/{process}/status") as status:
-            return f"Tgid:\t{asker}\n" in status.read()
+        with open(f"/proc/{process}/cmdline") as line:
+            return process == profiler or line.read().split("\0")[1:3] == ["look-up", str(profiler)]
     except OSError:
         return False
 
@@ -69,8 +70,8 @@ while time.monotonic() < end and not os.path.exists(release):
     _, opcode, unique, node, _, _, process, _ = struct.unpack_from("<2I2Q4I", request)
     if opcode in (FORGET, BATCH_FORGET, INTERRUPT):
         continue
-    if is_asker(process):
-        print("no answer to", opcode, flush=True)
+    if is_profiler(process):
+        print("no answer to", process, flush=True)
         continue
     result = answer(opcode, node, request[40:])
     error, data = (result, b"") if isinstance(result, int) else (0, result)

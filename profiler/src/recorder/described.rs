@@ -1,15 +1,16 @@
 //! What the probes' messages describe: files, executables, scripts, cgroups.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baselines::loss::Reason;
 use baselines::path::{FilePath, Origin};
 use profiler_common::{Execution, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
 
 use super::attribution::Attribution;
-use super::resolver::{Answer, Place, Question, Resolver};
+use super::resolver::{About, Answer, Question, Resolver};
 use crate::clock::Clock;
+use crate::look_up::{self, Place};
 use crate::probes::OwnRoot;
 
 /// A file by its path, and on overlays that are not the task's root by the path in the layer.
@@ -79,7 +80,6 @@ impl Image {
 type Files = HashMap<Key, File>;
 
 /// Everything described so far.
-#[derive(Default)]
 pub(super) struct Described {
     /// Files of the current generation of counters, and of the one before, whose last counts may still come.
     files: Files,
@@ -97,10 +97,18 @@ pub(super) struct Described {
 }
 
 impl Described {
-    pub(super) fn new(own_root: OwnRoot) -> Self {
+    pub(super) fn new(own_root: OwnRoot, resolver: Resolver) -> Self {
         Self {
+            files: HashMap::new(),
+            earlier: HashMap::new(),
+            images: HashMap::new(),
+            new_images: 0,
+            scripts: HashMap::new(),
+            earlier_scripts: HashMap::new(),
+            as_called: HashMap::new(),
+            incomplete: Vec::new(),
+            resolver,
             own_root,
-            ..Self::default()
         }
     }
 
@@ -172,9 +180,10 @@ impl Described {
         Ok(())
     }
 
-    /// Takes what has been found out, and waits this long for each thing that has not.
+    /// Takes what has been found out, and waits this long for what has not.
     pub(super) fn settle(&mut self, patience: Duration) {
-        while let Some(answer) = self.resolver.answer(patience) {
+        let deadline = Instant::now() + patience;
+        while let Some(answer) = self.resolver.answer(deadline) {
             match answer {
                 Answer::Loader(image, loader) => {
                     if let Some(image) = self.images.get_mut(&image) {
@@ -221,12 +230,14 @@ impl Described {
     fn take_image(&mut self, record: &Record) -> Result<(), Reason> {
         let file = file_of(record)?;
         let overlay = overlay_of(record);
-        let asked = self.resolver.ask(Question::Loader {
-            image: record.id,
-            inode: record.file.inode,
-            path: file.path.clone(),
-            place: self.place_of(record),
+        let asked = self.resolver.ask(Question {
+            about: About::Image(record.id),
             overlay: overlay.clone(),
+            look_up: look_up::Question::Loader {
+                inode: record.file.inode,
+                path: file.path.clone(),
+                place: self.place_of(record),
+            },
         });
         let loader = if asked { Loader::Asked } else { Loader::Unknown };
         self.images.insert(
@@ -249,13 +260,15 @@ impl Described {
         let execution: Execution = pod::cast(key.object);
         self.as_called.insert(key, name.to_vec());
         // The program's own description came before: the probe sends it first.
-        let asked = self.images.get(&execution.image).map(|image| Question::Script {
-            key,
-            name: name.to_vec(),
-            directory,
-            program: image.file.path.clone(),
-            place: self.place_of(&script.record),
+        let asked = self.images.get(&execution.image).map(|image| Question {
+            about: About::Script(key),
             overlay: image.overlay.clone(),
+            look_up: look_up::Question::Scripts {
+                name: FilePath::new(name, Origin::AsCalled),
+                directory,
+                program: image.file.path.clone(),
+                place: self.place_of(&script.record),
+            },
         });
         if !asked.is_some_and(|question| self.resolver.ask(question)) {
             self.give_up_script(key);

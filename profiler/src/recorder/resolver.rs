@@ -1,13 +1,13 @@
-//! Looks at workloads' files for the recorder, in threads of its own.
+//! Finds out what is behind a program's loader or a script's name, beside everything else.
 //!
-//! A file may lie on a file system that its workload serves itself (FUSE), or on a network that is gone, and then a
-//! look-up never returns. It must not keep the ring buffer from being read: a thread that hangs is left behind, and what
-//! it was asked stays unresolved, which is counted. The window ends in time; the process itself ends when the kernel lets
-//! the thread go, which for a FUSE server that took the request and stays silent is when that server ends
-//! (`request_wait_answer`, fs/fuse/dev.c: not even SIGKILL ends that wait).
+//! A look-up may never return, so processes make them, see [`crate::look_up`], and a thread waits for each of those. What
+//! one does not answer in time stays unresolved, which is counted, and the window ends in time whatever hangs. So does
+//! the profiler itself: a process that cannot be ended now is left behind, and ends when the kernel lets go of it.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+mod worker;
+
+use std::process::Command;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,55 +16,37 @@ use std::time::{Duration, Instant};
 use baselines::path::FilePath;
 use profiler_common::Key;
 
+use self::worker::Worker;
 use super::described::{File, Loader, Overlay};
-use crate::resolve::{ElfError, Root, elf_interpreter, script_chain};
+use crate::look_up::{self, Found};
 
-/// How many threads may hang before nothing can be resolved any more.
-const THREADS: usize = 4;
+/// How many look-ups may hang before the others have to wait until one of them is given up.
+const WORKERS: usize = 4;
 /// How many questions may wait. More than that are not asked.
 const QUESTIONS_MAX: usize = 4096;
-
-/// The process that did something, and the root directory that it had then.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// The process.
-    pub(super) process: u32,
-    /// The root directory is the one that we run in: it is there even when the process is not.
-    pub(super) is_ours: bool,
-    /// Its inode number.
-    pub(super) root_inode: u64,
-}
+/// How long one look-up may take: a disk that has to spin up and a busy network file system answer within that time.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How many processes are started in all. Each that hangs stays until its file system lets go of it, and a workload can
+/// make as many hang as it likes.
+const STARTS_MAX: usize = 32;
 
 /// What to find out.
-pub(super) enum Question {
-    /// Which dynamic loader a program names.
-    Loader {
-        /// The program's number.
-        image: u64,
-        /// Its inode number.
-        inode: u64,
-        /// Its path.
-        path: FilePath,
-        /// Where its paths begin.
-        place: Place,
-        /// The overlay that it is on.
-        overlay: Option<Overlay>,
-    },
-    /// Which scripts lead from a name to a program.
-    Script {
-        /// What is counted.
-        key: Key,
-        /// The script's name as called.
-        name: Vec<u8>,
-        /// The directory that a relative name starts from.
-        directory: FilePath,
-        /// The program that runs in the end.
-        program: FilePath,
-        /// Where its paths begin.
-        place: Place,
-        /// The overlay that the program is on.
-        overlay: Option<Overlay>,
-    },
+pub(super) struct Question {
+    /// What it is about.
+    pub(super) about: About,
+    /// The overlay that the program is on.
+    pub(super) overlay: Option<Overlay>,
+    /// What the files have to tell.
+    pub(super) look_up: look_up::Question,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy)]
+pub(super) enum About {
+    /// A program, by its number.
+    Image(u64),
+    /// What is counted of a script.
+    Script(Key),
 }
 
 /// What was found out.
@@ -75,6 +57,27 @@ pub(super) enum Answer {
     Script(Key, Option<Vec<File>>),
 }
 
+/// How processes are started, and how long they may take.
+#[derive(Clone, Copy)]
+pub(super) struct Workers {
+    /// What to start; it answers on its standard output what its standard input asks.
+    pub(super) command: fn() -> Command,
+    /// How long an answer may take, the start of the process included.
+    pub(super) patience: Duration,
+    /// How many may be started in all.
+    pub(super) starts: usize,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self {
+            command: look_up::command,
+            patience: PATIENCE,
+            starts: STARTS_MAX,
+        }
+    }
+}
+
 /// The threads, what they were asked and what they answered.
 pub(super) struct Resolver {
     questions: SyncSender<Question>,
@@ -83,14 +86,20 @@ pub(super) struct Resolver {
     outstanding: usize,
 }
 
-impl Default for Resolver {
-    fn default() -> Self {
+impl Resolver {
+    pub(super) fn new(workers: Workers) -> Self {
         let (questions, asked) = sync_channel(QUESTIONS_MAX);
         let (answered, answers) = channel();
         let asked = Arc::new(Mutex::new(asked));
-        for _ in 0..THREADS {
+        let starts = Arc::new(AtomicUsize::new(workers.starts));
+        for _ in 0..WORKERS {
+            let worker = Worker::new(workers, Arc::clone(&starts));
             let (asked, answered) = (Arc::clone(&asked), answered.clone());
-            thread::spawn(move || work(&asked, &answered));
+            let work = move || work(worker, &asked, &answered);
+            if let Err(error) = thread::Builder::new().name("look-up".to_owned()).spawn(work) {
+                // Where there is none at all, nothing can be asked, which is counted.
+                tracing::warn!("one process less can look at workloads' files: no thread can wait for it: {error}");
+            }
         }
         Self {
             questions,
@@ -98,9 +107,7 @@ impl Default for Resolver {
             outstanding: 0,
         }
     }
-}
 
-impl Resolver {
     /// Asks. False where too many questions wait already.
     pub(super) fn ask(&mut self, question: Question) -> bool {
         let asked = self.questions.try_send(question).is_ok();
@@ -108,102 +115,42 @@ impl Resolver {
         asked
     }
 
-    /// The next answer, for which it waits at most this long.
-    pub(super) fn answer(&mut self, patience: Duration) -> Option<Answer> {
+    /// The next answer, for which it waits until then.
+    pub(super) fn answer(&mut self, deadline: Instant) -> Option<Answer> {
         if self.outstanding == 0 {
             return None;
         }
-        let deadline = Instant::now() + patience;
-        let answer = self
-            .answers
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            .ok()?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = self.answers.recv_timeout(left).ok()?;
         self.outstanding -= 1;
         Some(answer)
     }
 }
 
 /// What each thread does until the recorder is gone.
-fn work(asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
+fn work(mut worker: Worker, asked: &Mutex<Receiver<Question>>, answered: &Sender<Answer>) {
     loop {
         // One thread waits for a question, the others for that one; the lock is free while a question is looked at.
         let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let answer = match question {
-            Ok(Question::Loader {
-                image,
-                inode,
-                path,
-                place,
-                overlay,
-            }) => Answer::Loader(image, loader(place, inode, &path, overlay.as_ref())),
-            Ok(Question::Script {
-                key,
-                name,
-                directory,
-                program,
-                place,
-                overlay,
-            }) => Answer::Script(key, scripts(place, &directory, &name, &program, overlay.as_ref())),
-            Err(_) => return,
+        let Ok(Question {
+            about,
+            overlay,
+            look_up,
+        }) = question
+        else {
+            return;
+        };
+        let file = |path: FilePath| Overlay::file(overlay.as_ref(), path.as_bytes().to_vec());
+        let answer = match (about, worker.ask(&look_up)) {
+            (About::Image(image), Found::Loader(path)) => Answer::Loader(image, Loader::Known(path.map(file))),
+            (About::Image(image), _) => Answer::Loader(image, Loader::Unknown),
+            (About::Script(key), Found::Scripts(paths)) => {
+                Answer::Script(key, Some(paths.into_iter().map(file).collect()))
+            }
+            (About::Script(key), _) => Answer::Script(key, None),
         };
         if answered.send(answer).is_err() {
             return;
         }
     }
-}
-
-impl Place {
-    /// The root directory, if it is still the one that the probe saw.
-    fn root(&self) -> Option<Root> {
-        if self.is_ours {
-            return Root::own().ok();
-        }
-        // Another process may have taken over the number, or the same one another root.
-        Root::of_process(self.process)
-            .ok()
-            .filter(|root| root.inode() == Some(self.root_inode))
-    }
-}
-
-fn loader(place: Place, inode: u64, path: &FilePath, overlay: Option<&Overlay>) -> Loader {
-    let Some(root) = place.root() else {
-        return Loader::Unknown;
-    };
-    let Some(program) = open_program(place, inode, path, &root) else {
-        return Loader::Unknown;
-    };
-    let name = match elf_interpreter(&program) {
-        Ok(Some(name)) => name,
-        // Statically linked, or run by an interpreter that binfmt_misc knows.
-        Ok(None) | Err(ElfError::NotElf) => return Loader::Known(None),
-        Err(_) => return Loader::Unknown,
-    };
-    match root.canonicalise(b"/", &name) {
-        Ok(path) => Loader::Known(Some(Overlay::file(overlay, path))),
-        Err(_) => Loader::Unknown,
-    }
-}
-
-/// The executable itself: by the process that runs it, or by its path, if that is still the same file.
-fn open_program(place: Place, inode: u64, path: &FilePath, root: &Root) -> Option<fs::File> {
-    let is_it = |file: &fs::File| file.metadata().is_ok_and(|found| found.ino() == inode);
-    let by_path = root.open_regular(path.as_bytes()).ok().filter(is_it);
-    by_path.or_else(|| {
-        fs::File::open(format!("/proc/{}/exe", place.process))
-            .ok()
-            .filter(is_it)
-    })
-}
-
-fn scripts(
-    place: Place,
-    directory: &FilePath,
-    name: &[u8],
-    program: &FilePath,
-    overlay: Option<&Overlay>,
-) -> Option<Vec<File>> {
-    let mut chain = script_chain(&place.root()?, directory.as_bytes(), name).ok()?;
-    // The last one is what runs now. Where the name leads to another program, it has been changed since.
-    (FilePath::canonical(chain.pop()?) == *program)
-        .then(|| chain.into_iter().map(|path| Overlay::file(overlay, path)).collect())
 }

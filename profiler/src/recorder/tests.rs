@@ -1,6 +1,8 @@
 //! The recorder, fed by hand with what the probes would send.
 
 use std::net::IpAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use baselines::behaviour::Action;
 use baselines::workload::{Image as ImageName, Workload};
@@ -36,7 +38,28 @@ fn recorder() -> Recorder {
         image,
     });
     attribution.appeared(CGROUP, b"/run", clock());
-    Recorder::new(attribution, OwnRoot::default())
+    recorder_of(attribution)
+}
+
+/// Whatever it asks for in the file system, nothing is found.
+fn recorder_of(attribution: Attribution) -> Recorder {
+    recorder_asking(attribution, || {
+        shell(r#"while read -r line; do echo '"Nothing"'; done"#)
+    })
+}
+
+fn recorder_asking(attribution: Attribution, command: fn() -> Command) -> Recorder {
+    let resolver = Resolver::new(Workers {
+        command,
+        ..Workers::default()
+    });
+    Recorder::with(attribution, Described::new(OwnRoot::default(), resolver))
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
 }
 
 /// A record whose path ends where the probes end it.
@@ -79,7 +102,7 @@ fn flush(recorder: &mut Recorder) -> Flush {
     recorder.flush(clock())
 }
 
-/// The subject's description. Its file does not exist, so its loader stays unknown.
+/// The subject's description.
 fn program() -> Vec<u8> {
     message(record::IMAGE, PROGRAM, pod::zeroed(), b"/no/such/program", 0)
 }
@@ -296,6 +319,22 @@ fn a_file_on_an_overlay_has_a_path_in_its_layer() {
 }
 
 #[test]
+fn what_is_looked_for_has_one_time_limit_and_not_one_each() {
+    const SLOW: fn() -> Command = || shell(r#"while read -r line; do sleep 0.05; echo '"Nothing"'; done"#);
+    let mut recorder = recorder_asking(Attribution::new(Scope::Host), SLOW);
+    for image in 0..4096 {
+        let message = message(record::IMAGE, image, pod::zeroed(), b"/no/such/program", 0);
+        recorder.describe(&message, clock());
+    }
+    let started = Instant::now();
+    recorder.described.settle(Duration::from_millis(200));
+    // All answers together would take minutes.
+    assert!(started.elapsed() < Duration::from_secs(10));
+    let has_answer = |image| matches!(recorder.described.image(image).unwrap().loader, Loader::Unknown);
+    assert!(has_answer(0) && !has_answer(4095));
+}
+
+#[test]
 fn damaged_messages_are_counted_and_nothing_else() {
     let whole = message(record::FILE, 0, key(kind::OPEN, [1; 8]), b"/x", 0);
     let mut beyond: Record = pod::read(&whole).unwrap();
@@ -332,7 +371,7 @@ fn whoever_enters_a_unit_later_is_its_own_and_a_container_is_another_matter() {
     for (path, counted, expected) in cases {
         let mut attribution = Attribution::new(Scope::Host);
         attribution.appeared(CGROUP, path, clock());
-        let mut recorder = Recorder::new(attribution, OwnRoot::default());
+        let mut recorder = recorder_of(attribution);
         recorder.describe(&program(), clock());
         recorder.count(
             delta(

@@ -9,7 +9,7 @@ use super::{Reason, ResolveError, Root};
 /// How much of a file the kernel looks at (`BINPRM_BUF_SIZE`, since Linux 5.1).
 const HEAD_BYTES: usize = 256;
 /// How many scripts in a row the kernel goes through, each the interpreter of the one before (`exec_binprm`).
-pub(super) const SCRIPTS_MAX: usize = 5;
+pub(crate) const SCRIPTS_MAX: usize = 5;
 
 /// The first line of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
