@@ -275,6 +275,33 @@ fn units_and_pods_are_recognised_whether_they_were_there_before_or_came_later() 
 }
 
 #[test]
+fn what_the_profiler_does_is_nobodys_workload_even_where_it_is_a_unit() {
+    let scratch = Scratch::new();
+    let [unit, looked_at] = [format!("{}.service", unique("profiler")), unique("looked-at")];
+    let cgroup = Cgroup::create(&format!("system.slice/{unit}"));
+    let options = ["--flush-interval", "100ms"];
+    let mut window = cgroup.start(&mut profile_start(scratch.recording(), &options));
+    window.wait_for("the window", |window| window.stderr().contains("learning "));
+    let done = Cgroup::create(&looked_at).start(&mut command(&["exit", "3"])).finish();
+    assert_eq!(done.code(), 3, "{done}");
+    interrupted(window);
+    // Processes of ours looked at the program's file.
+    let learned = scratch.learned(&format!("host/cgroup/{looked_at}"));
+    assert!(
+        learned.keys().any(|behaviour| behaviour.contains("/ld-linux")),
+        "{learned:#?}"
+    );
+    let status = scratch.status();
+    let containers = status["containers"].as_array().unwrap();
+    assert!(
+        containers
+            .iter()
+            .all(|container| !container["workload"].to_string().contains(&unit)),
+        "{status:#}"
+    );
+}
+
+#[test]
 fn containers_that_live_for_a_moment_are_attributed() {
     const CONTAINERS: usize = 20;
     let scratch = Scratch::new();
