@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use baselines::time::UtcTime;
 
+/// A minute in ns.
+pub const MINUTE_NS: u64 = 60_000_000_000;
+
 /// How far UTC is ahead of the boot clock. Read anew for each flush, because NTP and people set the clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -21,6 +24,30 @@ impl Clock {
     /// The moment of a boot clock reading in ns.
     pub fn utc(self, boot_ns: u64) -> UtcTime {
         UtcTime::from_nanos(self.boot_in_utc.saturating_add(boot_ns))
+    }
+
+    /// How long ago the minute of UTC began that a boot clock reading is in, ns.
+    pub fn into_minute(self, boot_ns: u64) -> u64 {
+        self.boot_in_utc.saturating_add(boot_ns) % MINUTE_NS
+    }
+
+    /// When the minute of UTC began that `until` is in, boot clock, ns, if that is where most of the time from `since` to
+    /// `until` ends: nobody can tell at which side of it the events counted in that time were, so all of them go to the
+    /// longer one.
+    ///
+    /// ```
+    /// use profiler::clock::{Clock, MINUTE_NS, boot_ns};
+    ///
+    /// let (clock, now) = (Clock::now(), boot_ns());
+    /// let minute = now + MINUTE_NS - clock.into_minute(now);
+    /// assert_eq!(clock.minute_between(minute - 2_000, minute + 1_000), Some(minute));
+    /// assert_eq!(clock.minute_between(minute - 1_000, minute + 2_000), None);
+    /// assert_eq!(clock.minute_between(minute, minute + 2_000), None);
+    /// ```
+    pub fn minute_between(self, since: u64, until: u64) -> Option<u64> {
+        let after = self.into_minute(until);
+        let minute = until.saturating_sub(after);
+        (minute.saturating_sub(since) > after).then_some(minute)
     }
 }
 

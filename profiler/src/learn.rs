@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use self::output::{Output, RETRY_AFTER, Saved};
 use crate::cgroups::{Hierarchy, Kind};
-use crate::clock::{Clock, boot_ns};
+use crate::clock::{Clock, MINUTE_NS, boot_ns};
 use crate::error::Failure;
 use crate::probes::{ProbeError, Probes, Sizes, Wire, kernel_btf};
 use crate::recorder::Recorder;
@@ -53,6 +53,8 @@ pub struct Session {
     lost_so_far: u64,
     /// Events observed so far.
     events: u64,
+    /// When the counters were last read, boot clock, ns.
+    last_read: u64,
     /// Cgroups that came or went unannounced so far.
     unannounced: u64,
     sizes: Sizes,
@@ -127,6 +129,7 @@ impl Session {
             missed: 0,
             lost_so_far: 0,
             events: 0,
+            last_read: boot_ns(),
             unannounced: 0,
             sizes,
             is_share_running_out: false,
@@ -173,6 +176,8 @@ impl Session {
             .map_err(|error| waiting(error.into()))?;
         let mut saving: Option<JoinHandle<Saved>> = None;
         let mut next = Instant::now() + interval;
+        // Not computed anew in each turn of the loop: just after the minute that would be the end of the next one.
+        let mut minute = end_of_minute();
         loop {
             tokio::select! {
                 reason = &mut end => {
@@ -194,7 +199,12 @@ impl Session {
                         next = next.min(Instant::now() + RETRY_AFTER);
                     }
                 }
-                () = tokio::time::sleep_until(next.min(end_of_minute()).into()), if saving.is_none() => {
+                () = tokio::time::sleep_until(minute.into()) => {
+                    // Read, whatever is being written: what was counted until now belongs to the minute that ends.
+                    self.drain()?;
+                    minute = end_of_minute();
+                }
+                () = tokio::time::sleep_until(next.into()), if saving.is_none() => {
                     next = Instant::now() + interval;
                     let flush = self.collect()?;
                     saving = self.output.write(flush);
@@ -226,15 +236,20 @@ impl Session {
     /// Reads everything that was counted since the last time.
     fn drain(&mut self) -> Result<(), Failure> {
         let started = Instant::now();
-        let clock = Clock::now();
+        let (clock, now) = (Clock::now(), boot_ns());
+        let minute = clock.minute_between(std::mem::replace(&mut self.last_read, now), now);
         let recorder = &mut self.recorder;
-        self.probes.counters.read(|delta| recorder.count(delta, clock))?;
+        self.probes
+            .counters
+            .read(|delta| recorder.count(delta.before(minute), clock))?;
         self.read_ring();
         let are_images_filling_up = self.recorder.new_images() >= self.sizes.images as usize / 2;
         if self.probes.counters.is_filling_up() || self.is_share_running_out || are_images_filling_up {
             self.recorder.next_generation();
             let recorder = &mut self.recorder;
-            self.probes.counters.replace(|delta| recorder.count(delta, clock))?;
+            self.probes
+                .counters
+                .replace(|delta| recorder.count(delta.before(minute), clock))?;
             self.read_ring();
             self.probes.renew_quotas()?;
         }
@@ -430,9 +445,8 @@ fn reason_of(index: usize) -> Option<Reason> {
     })
 }
 
-/// Just before the next minute of UTC begins, so that what was counted in this one is attributed to it.
+/// When the next minute of UTC begins.
 fn end_of_minute() -> Instant {
-    const MINUTE: u64 = 60_000_000_000;
-    let now = u64::try_from(Clock::now().utc(boot_ns()).nanos()).unwrap_or_default();
-    Instant::now() + Duration::from_nanos(MINUTE - now % MINUTE)
+    let left = MINUTE_NS - Clock::now().into_minute(boot_ns());
+    Instant::now() + Duration::from_nanos(left)
 }

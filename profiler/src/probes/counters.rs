@@ -25,6 +25,18 @@ pub struct Delta {
     pub last: u64,
 }
 
+impl Delta {
+    /// The same, as of before a moment (boot clock, ns), unless all of it happened after that.
+    #[must_use]
+    pub fn before(self, moment: Option<u64>) -> Self {
+        let last = match moment {
+            Some(moment) if self.first < moment => self.last.min(moment.saturating_sub(1)),
+            _ => self.last,
+        };
+        Self { last, ..self }
+    }
+}
+
 /// The current generation of counters, and what was last read of it.
 pub struct Counters {
     tables: Generations,
@@ -91,4 +103,31 @@ fn read(from: &MapData, seen: &mut HashMap<Key, u64>, each: &mut impl FnMut(Delt
         }
     })
     .map_err(|error| ProbeError::refused("reading the counters", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_until_a_moment_is_not_moved_behind_it() {
+        // First and last count, the moment; what becomes of the last.
+        let cases = [
+            (10, 20, None, 20),
+            (10, 20, Some(30), 20),
+            (10, 20, Some(15), 14),
+            (10, 20, Some(10), 20),
+            (10, 20, Some(5), 20),
+        ];
+        for (first, last, moment, expected) in cases {
+            let key = profiler_common::pod::zeroed();
+            let delta = Delta {
+                key,
+                count: 1,
+                first,
+                last,
+            };
+            assert_eq!(delta.before(moment).last, expected, "{first} to {last}, {moment:?}");
+        }
+    }
 }
