@@ -24,7 +24,8 @@ pub enum Reason {
     Raced,
     /// A behaviour came from a cgroup that no container could be found for.
     UnresolvedCgroup,
-    /// A program's script, its ELF interpreter or its overlay layer could not be found out: opens may be missing.
+    /// A program's script, its ELF interpreter or its overlay layer could not be found out, so opens may be missing; or a
+    /// path was too long, and its head is missing.
     UnresolvedPath,
     /// The kernel skipped runs of the probes (its own recursion or preemption guard).
     ProbeMissed,
@@ -32,11 +33,15 @@ pub enum Reason {
     ForeignAbi,
     /// `io_uring` was set up or used: what it opens and connects shows in no system call, so this backend cannot see it.
     IoUring,
+    /// A process left the recorded cgroup for one that is not recorded: what it does there is not seen.
+    LeftCgroup,
+    /// More threads were connecting at the same time than the kernel's table for that holds.
+    ConnectTableFull,
 }
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -50,6 +55,8 @@ impl Reason {
         Self::ProbeMissed,
         Self::ForeignAbi,
         Self::IoUring,
+        Self::LeftCgroup,
+        Self::ConnectTableFull,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -68,6 +75,8 @@ impl Reason {
             Self::ProbeMissed => "probe_missed",
             Self::ForeignAbi => "foreign_abi",
             Self::IoUring => "io_uring",
+            Self::LeftCgroup => "left_cgroup",
+            Self::ConnectTableFull => "connect_table_full",
         }
     }
 

@@ -124,8 +124,12 @@ pub mod loss {
     pub const CGROUP_RECORD: usize = 7;
     /// io_uring: what it opens and connects shows in no system call.
     pub const IO_URING: usize = 8;
+    /// A process left the recorded cgroup for one that is not recorded.
+    pub const LEFT_CGROUP: usize = 9;
+    /// The table of threads inside of `connect(2)` is full.
+    pub const CONNECT_TABLE_FULL: usize = 10;
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 }
 
 /// What tells one path from every other, without walking it: a name in a directory, as a task with a certain root sees it.
@@ -252,10 +256,13 @@ pub struct Value {
     pub first: u64,
     /// Boot clock, ns.
     pub last: u64,
-    /// Fingerprint of the path's components when it was last verified.
+    /// Fingerprint of the path's components: of the path that is counted here.
     pub lineage: u64,
-    /// The epoch in which it was.
-    pub epoch: u64,
+    /// The same of the path that was found when it was last looked at, where that is another one: a directory above it was
+    /// renamed. It is counted under a key with that lineage.
+    pub elsewhere: u64,
+    /// Which of the two it was, and in which epoch, mixed into one word: two words could not be written at once.
+    pub verified: u64,
     /// 1 once the key's record is in the ring buffer.
     pub announced: u64,
 }
@@ -558,7 +565,7 @@ const _: () = {
     assert!(size_of::<Peer>() == 64);
     assert!(size_of::<Execution>() == 64);
     assert!(size_of::<Key>() == 32 + 64);
-    assert!(size_of::<Value>() == 48);
+    assert!(size_of::<Value>() == 56);
     assert!(size_of::<ImageKey>() == 72);
     assert!(size_of::<Process>() == 24);
     assert!(size_of::<CgroupState>() == 40 + 8 * loss::COUNT);

@@ -116,6 +116,14 @@ fn moved(destination: Address, task: Address) -> Result<(), i32> {
 #[inline(always)]
 pub fn in_cgroup(known: &Process, destination: Address) -> Result<Process, i32> {
     let cgroup = cgroup_id(destination)?;
+    // Only one container is recorded, and here somebody leaves it.
+    if setting!(record_unknown) == 0
+        && is_recorded(known.cgroup)
+        && !is_recorded(cgroup)
+        && let Some(state) = CGROUPS.get_ptr_mut(known.cgroup)
+    {
+        lost_in(state, loss::LEFT_CGROUP);
+    }
     let settled = known.provenance <= provenance::ENTERED as u64;
     let stays =
         known.cgroup == cgroup || settled && is_same_container(known.cgroup, cgroup, parent_cgroup_id(destination)?);

@@ -4,7 +4,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use profiler_common::{CgroupState, Key, Place, Record, Value, loss, pod, record};
 
-use crate::kernel::{Path, ids};
+use crate::kernel::{Path, ids, mix};
 use crate::maps::{EPOCH, GENERATION, KEYS, Keys, LOST, RING};
 use crate::process::{NOEXIST, fill};
 use crate::walk;
@@ -53,15 +53,48 @@ fn hit(value: *mut Value, now: u64) {
     }
 }
 
+/// Whether a key is described.
 #[inline(always)]
-fn get(value: *mut Value) -> (u64, u64, bool) {
-    // SAFETY: as in `hit`. Read field by field, because others write at the same time.
-    unsafe {
+fn is_announced(value: *mut Value) -> bool {
+    // SAFETY: as in `hit`. Volatile, because others write at the same time.
+    unsafe { core::ptr::read_volatile(&raw const (*value).announced) != 0 }
+}
+
+#[inline(always)]
+fn lineage_of(value: *mut Value) -> u64 {
+    // SAFETY: as in `is_announced`.
+    unsafe { core::ptr::read_volatile(&raw const (*value).lineage) }
+}
+
+/// The lineage that was found for a key's place in this epoch; 0 where nobody has looked.
+#[inline(always)]
+fn verified(value: *mut Value, epoch: u64) -> u64 {
+    // SAFETY: as in `is_announced`.
+    let (own, elsewhere, verified) = unsafe {
         (
             core::ptr::read_volatile(&raw const (*value).lineage),
-            core::ptr::read_volatile(&raw const (*value).epoch),
-            core::ptr::read_volatile(&raw const (*value).announced) != 0,
+            core::ptr::read_volatile(&raw const (*value).elsewhere),
+            core::ptr::read_volatile(&raw const (*value).verified),
         )
+    };
+    if verified == mix(own, epoch) {
+        own
+    } else if elsewhere != 0 && verified == mix(elsewhere, epoch) {
+        elsewhere
+    } else {
+        0
+    }
+}
+
+/// Notes what a look at a key's path has found.
+#[inline(always)]
+fn verify(value: *mut Value, lineage: u64, epoch: u64) {
+    // SAFETY: as in `is_announced`.
+    unsafe {
+        if lineage != lineage_of(value) {
+            core::ptr::write_volatile(&raw mut (*value).elsewhere, lineage);
+        }
+        core::ptr::write_volatile(&raw mut (*value).verified, mix(lineage, epoch));
     }
 }
 
@@ -149,30 +182,31 @@ pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, now: u64) {
     // Read before the walk: a rename in the middle makes the next hit verify again.
     let epoch = epoch();
     let mut known = keys.get_ptr_mut(&*key);
-    let mut lineage = 0;
-    if known.is_none_or(|value| get(value).1 != epoch) {
+    let mut lineage = match known {
+        Some(value) => verified(value, epoch),
+        None => 0,
+    };
+    if lineage == 0 {
         match walk::lineage(path, &root_in(key)) {
             Ok(found) => lineage = found,
             Err(_) => return lost_in(state, loss::RACED),
         }
+        if let Some(value) = known {
+            verify(value, lineage, epoch);
+        }
     }
     if let Some(value) = known
-        && lineage != 0
+        && lineage_of(value) != lineage
     {
-        if get(value).0 == lineage {
-            // SAFETY: as in `hit`.
-            unsafe { core::ptr::write_volatile(&raw mut (*value).epoch, epoch) };
-        } else {
-            // The same name in the same directory, and yet another path: a directory above it was renamed. From now on it
-            // has a key of its own.
-            key.lineage = lineage;
-            known = keys.get_ptr_mut(&*key);
-        }
+        // The same name in the same directory, and yet another path: a directory above it was renamed. From now on it has
+        // a key of its own.
+        key.lineage = lineage;
+        known = keys.get_ptr_mut(&*key);
     }
     match known {
         Some(value) => {
             hit(value, now);
-            if get(value).2 {
+            if is_announced(value) {
                 return;
             }
         }
@@ -182,7 +216,7 @@ pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, now: u64) {
                 first: now,
                 last: now,
                 lineage,
-                epoch,
+                verified: mix(lineage, epoch),
                 ..pod::zeroed()
             };
             if over_quota(state) || !insert(keys, state, key, &value) {
@@ -197,7 +231,7 @@ pub fn file(state: *mut CgroupState, key: &mut Key, path: &Path, now: u64) {
     // Looked up again, because what the verifier knows about `known` would make it follow `describe` once more.
     match keys.get_ptr_mut(&*key) {
         // Two walks that agree: nobody sees a path that never was, and what was counted before belongs to this path.
-        Some(value) if described == get(value).0 => {
+        Some(value) if described == lineage_of(value) => {
             // SAFETY: as in `hit`.
             unsafe { core::ptr::write_volatile(&raw mut (*value).announced, 1) };
             entry.submit(0);
@@ -240,7 +274,7 @@ pub fn script(state: *mut CgroupState, key: &Key, now: u64, describe: impl FnOnc
     match keys.get_ptr_mut(key) {
         Some(known) => {
             hit(known, now);
-            if get(known).2 {
+            if is_announced(known) {
                 return;
             }
         }

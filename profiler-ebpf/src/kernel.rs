@@ -326,12 +326,14 @@ pub fn cgroup_id(cgroup: Address) -> Result<u64, i32> {
     task_field!(node, kernfs_node_id => u64)
 }
 
-/// The id of the cgroup that a cgroup is in.
+/// The id of the cgroup that a cgroup is in; 0 for a root, which is in none.
 #[inline(always)]
 pub fn parent_cgroup_id(cgroup: Address) -> Result<u64, i32> {
     let node = task_field!(cgroup, cgroup_kn => u64)?;
-    let parent = field!(node, kernfs_node_parent => u64)?;
-    field!(parent, kernfs_node_id => u64)
+    match field!(node, kernfs_node_parent => u64)? {
+        0 => Ok(0),
+        parent => field!(parent, kernfs_node_id => u64),
+    }
 }
 
 /// The id of the current task's cgroup.

@@ -204,7 +204,7 @@ fn remember_connect(registers: u64) {
         .insert(ids().1, PendingConnect { peer, descriptor }, ANY)
         .is_err()
     {
-        lost_in(state, loss::MAP_FULL);
+        lost_in(state, loss::CONNECT_TABLE_FULL);
     }
 }
 

@@ -59,15 +59,21 @@ fn arrive(walk: *mut Walk) -> Result<bool, i32> {
     Ok(true)
 }
 
+#[inline(always)]
+fn is_at_end(walk: *mut Walk) -> bool {
+    let vfsmount = get!(walk, mount).wrapping_add(constant!(OFFSETS, mount_mnt) as u64);
+    get!(walk, dentry) == get!(walk, root_dentry) && vfsmount == get!(walk, root_mount)
+}
+
 /// One component, or one mount point. True at the end.
 #[inline(always)]
 fn step(walk: *mut Walk, path: Option<*mut u8>) -> Result<bool, i32> {
+    if is_at_end(walk) {
+        return arrive(walk);
+    }
     let dentry = get!(walk, dentry);
     let mount = get!(walk, mount);
     let vfsmount = mount.wrapping_add(constant!(OFFSETS, mount_mnt) as u64);
-    if dentry == get!(walk, root_dentry) && vfsmount == get!(walk, root_mount) {
-        return arrive(walk);
-    }
     let mount_root = field!(vfsmount, vfsmount_root => u64)?;
     let parent = field!(dentry, dentry_parent => u64)?;
     if dentry == mount_root || dentry == parent {
@@ -134,8 +140,11 @@ fn prepend(walk: *mut Walk, path: *mut u8, dentry: u64, name: u64) -> Result<(),
 fn run(walk: *mut Walk, path: Option<*mut u8>) -> Result<(), i32> {
     for _ in 0..WALK_STEPS_MAX {
         if step(walk, path)? {
-            break;
+            return Ok(());
         }
+    }
+    if is_at_end(walk) {
+        arrive(walk)?;
     }
     Ok(())
 }

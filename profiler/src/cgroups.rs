@@ -315,7 +315,7 @@ impl Hierarchy {
     }
 
     /// The directory of a cgroup, if the mount shows it.
-    fn directory_of(&self, path: &[u8]) -> Option<PathBuf> {
+    pub(crate) fn directory_of(&self, path: &[u8]) -> Option<PathBuf> {
         let below = match self.root_of_mount.as_slice() {
             b"/" => path.strip_prefix(b"/"),
             root => path

@@ -440,6 +440,8 @@ fn reason_of(index: usize) -> Option<Reason> {
         loss::IMAGE_TABLE_FULL => Reason::ImageTableFull,
         loss::FOREIGN_ABI => Reason::ForeignAbi,
         loss::IO_URING => Reason::IoUring,
+        loss::LEFT_CGROUP => Reason::LeftCgroup,
+        loss::CONNECT_TABLE_FULL => Reason::ConnectTableFull,
         loss::CGROUP_RECORD => return None,
         _ => Reason::Decode,
     })

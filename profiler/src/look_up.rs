@@ -10,7 +10,7 @@
 //! use baselines::path::FilePath;
 //! use profiler::look_up::{Found, Place, Question, read_line, serve, write_line};
 //!
-//! let here = Place { process: std::process::id(), is_ours: true, root_inode: 0 };
+//! let here = Place { root: "/".to_owned(), root_inode: None, program: None };
 //! let question = Question::Loader { inode: 1, path: FilePath::canonical(*b"/no/such/program"), place: here };
 //! let (mut questions, mut answers) = (Vec::new(), Vec::new());
 //! write_line(&mut questions, &question)?;
@@ -35,15 +35,15 @@ use crate::resolve::{ElfError, Root, SCRIPTS_MAX, elf_interpreter, script_chain}
 /// characters: `\\xff`.
 const LINE_BYTES_MAX: u64 = 128 * 1024;
 
-/// The process that did something, and the root directory that it had then.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// Where a process is, or was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Place {
-    /// The process.
-    pub process: u32,
-    /// The root directory is the one that we run in: it is there even when the process is not.
-    pub is_ours: bool,
-    /// Its inode number.
-    pub root_inode: u64,
+    /// A path to its root directory.
+    pub root: String,
+    /// That directory's inode number; None where it needs no proof.
+    pub root_inode: Option<u64>,
+    /// A path to its executable, if there is one. It may be another one by now.
+    pub program: Option<String>,
 }
 
 /// What to find out.
@@ -155,13 +155,13 @@ pub fn write_line(output: &mut impl Write, value: &impl Serialize) -> io::Result
 
 fn look_up(question: Question) -> Found {
     let found = match question {
-        Question::Loader { inode, path, place } => loader(place, inode, &path),
+        Question::Loader { inode, path, place } => loader(&place, inode, &path),
         Question::Scripts {
             name,
             directory,
             program,
             place,
-        } => scripts(place, &directory, &name, &program),
+        } => scripts(&place, &directory, &name, &program),
     };
     found.unwrap_or(Found::Nothing)
 }
@@ -169,17 +169,13 @@ fn look_up(question: Question) -> Found {
 impl Place {
     /// The root directory, if it is still the one that the probe saw.
     fn root(&self) -> Option<Root> {
-        if self.is_ours {
-            return Root::own().ok();
-        }
+        let root = Root::of_directory(self.root.as_bytes()).ok()?;
         // Another process may have taken over the number, or the same one another root.
-        Root::of_process(self.process)
-            .ok()
-            .filter(|root| root.inode() == Some(self.root_inode))
+        (self.root_inode.is_none() || root.inode() == self.root_inode).then_some(root)
     }
 }
 
-fn loader(place: Place, inode: u64, path: &FilePath) -> Option<Found> {
+fn loader(place: &Place, inode: u64, path: &FilePath) -> Option<Found> {
     let root = place.root()?;
     let program = open_program(place, inode, path, &root)?;
     match elf_interpreter(&program) {
@@ -194,13 +190,13 @@ fn loader(place: Place, inode: u64, path: &FilePath) -> Option<Found> {
 }
 
 /// The executable itself: by the process that runs it, or by its path, if that is still the same file.
-fn open_program(place: Place, inode: u64, path: &FilePath, root: &Root) -> Option<File> {
+fn open_program(place: &Place, inode: u64, path: &FilePath, root: &Root) -> Option<File> {
     let is_it = |file: &File| file.metadata().is_ok_and(|found| found.ino() == inode);
     let by_path = root.open_regular(path.as_bytes()).ok().filter(is_it);
-    by_path.or_else(|| File::open(format!("/proc/{}/exe", place.process)).ok().filter(is_it))
+    by_path.or_else(|| File::open(place.program.as_ref()?).ok().filter(is_it))
 }
 
-fn scripts(place: Place, directory: &FilePath, name: &FilePath, program: &FilePath) -> Option<Found> {
+fn scripts(place: &Place, directory: &FilePath, name: &FilePath, program: &FilePath) -> Option<Found> {
     let mut chain = script_chain(&place.root()?, directory.as_bytes(), name.as_bytes()).ok()?;
     // The last one is what runs now. Where the name leads to another program, it has been changed since.
     (FilePath::canonical(chain.pop()?) == *program)
@@ -214,9 +210,9 @@ mod tests {
 
     fn here() -> Place {
         Place {
-            process: std::process::id(),
-            is_ours: true,
-            root_inode: 0,
+            root: "/".to_owned(),
+            root_inode: None,
+            program: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod attribution;
 mod described;
+mod held;
 mod resolver;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use baselines::recording::{Flush, Loss, Observation};
 use baselines::time::{Minute, UtcTime};
 use profiler_common::{Execution, Key, Peer, kind, phase, pod, provenance};
 
+use crate::cgroups::Hierarchy;
 use crate::clock::Clock;
 use crate::probes::OwnRoot;
 use crate::probes::counters::Delta;
@@ -70,9 +72,10 @@ impl Recorder {
     /// A recorder that has seen nothing.
     ///
     /// `own_root` is the root directory that we run in, see [`crate::probes::Probes::own_root`].
-    pub fn new(attribution: Attribution, own_root: OwnRoot) -> Self {
+    /// `cgroups` is where the containers' cgroups are: a process that is gone may have left another one with its root there.
+    pub fn new(attribution: Attribution, own_root: OwnRoot, cgroups: Option<Hierarchy>) -> Self {
         let resolver = Resolver::new(Workers::default());
-        Self::with(attribution, Described::new(own_root, resolver))
+        Self::with(attribution, Described::new(own_root, cgroups, resolver))
     }
 
     fn with(attribution: Attribution, described: Described) -> Self {

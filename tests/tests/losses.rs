@@ -186,3 +186,18 @@ fn with_tiny_tables_what_was_recorded_and_what_was_lost_add_up() {
         }
     }
 }
+
+#[test]
+fn a_process_that_leaves_the_recorded_cgroup_is_a_loss() {
+    let scratch = Scratch::new();
+    let elsewhere = end_to_end::unified().join("cgroup.procs");
+    let script = format!("echo $$ > {}; cat /etc/hostname", elsewhere.display());
+    let done = finish(&mut profile_run(
+        scratch.recording(),
+        "test/leaver",
+        &[],
+        ["sh", "-c", &script],
+    ));
+    assert_eq!(done.code(), 0, "{done}");
+    assert_eq!(lost(&scratch.status()), [("left_cgroup".to_owned(), 1)]);
+}

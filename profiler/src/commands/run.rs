@@ -68,7 +68,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
     let container = container(options, &cgroup, name.as_encoded_bytes());
     let session = Session::new(
         probes,
-        Recorder::new(container, own_root),
+        Recorder::new(container, own_root, Some(hierarchy.clone())),
         hierarchy.clone(),
         writer,
         window,

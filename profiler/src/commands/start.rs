@@ -60,7 +60,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     );
     let session = Session::new(
         probes,
-        Recorder::new(attribution, own_root),
+        Recorder::new(attribution, own_root, Some(hierarchy.clone())),
         hierarchy.clone(),
         writer,
         window,

@@ -201,6 +201,11 @@ impl Attribution {
         self.homes.get(&cgroup).and_then(|home| home.container)
     }
 
+    /// A cgroup's path.
+    pub fn path_of(&self, cgroup: u64) -> Option<&[u8]> {
+        self.homes.get(&cgroup).map(|home| home.path.as_slice())
+    }
+
     /// Whether a container is a unit of the service manager.
     pub fn is_unit(&self, container: u64) -> bool {
         self.containers

@@ -8,7 +8,9 @@ use baselines::path::{FilePath, Origin};
 use profiler_common::{Execution, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
 
 use super::attribution::Attribution;
+use super::held::Held;
 use super::resolver::{About, Answer, Question, Resolver};
+use crate::cgroups::Hierarchy;
 use crate::clock::Clock;
 use crate::look_up::{self, Place};
 use crate::probes::OwnRoot;
@@ -76,6 +78,9 @@ impl Image {
     }
 }
 
+/// For how many questions files are held open: two each, and 1,024 is all that a process may have by default.
+const HELD_MAX: usize = 256;
+
 /// By whole keys: one that is described after a rename may share everything but its subject with one from before.
 type Files = HashMap<Key, File>;
 
@@ -94,10 +99,12 @@ pub(super) struct Described {
     incomplete: Vec<u64>,
     resolver: Resolver,
     own_root: OwnRoot,
+    /// Where the cgroups are that containers live in.
+    cgroups: Option<Hierarchy>,
 }
 
 impl Described {
-    pub(super) fn new(own_root: OwnRoot, resolver: Resolver) -> Self {
+    pub(super) fn new(own_root: OwnRoot, cgroups: Option<Hierarchy>, resolver: Resolver) -> Self {
         Self {
             files: HashMap::new(),
             earlier: HashMap::new(),
@@ -109,20 +116,37 @@ impl Described {
             incomplete: Vec::new(),
             resolver,
             own_root,
+            cgroups,
         }
     }
 
-    /// Where the paths of the process begin that a record is about.
-    fn place_of(&self, record: &Record) -> Place {
+    /// Where the process is that a record is about, and what keeps that open.
+    fn place_of(&self, record: &Record, attribution: &Attribution) -> (Place, Held) {
         let root = OwnRoot {
             dentry: record.file.root_dentry,
             mount: record.file.root_mount,
         };
-        Place {
-            process: record.tgid,
-            is_ours: root == self.own_root,
-            root_inode: record.root_inode,
-        }
+        let is_ours = root == self.own_root;
+        let cgroup = attribution.path_of(record.key.cgroup);
+        let folder = || self.cgroups.as_ref()?.directory_of(cgroup?);
+        let held = if self.resolver.outstanding() >= HELD_MAX {
+            Held::default()
+        } else if is_ours {
+            Held::program_of(record.tgid)
+        } else {
+            Held::program_of(record.tgid).with_root(record.tgid, record.root_mount, folder().as_deref())
+        };
+        let place = Place {
+            // The one that we run in is there even when the process is not.
+            root: match held.root() {
+                _ if is_ours => "/".to_owned(),
+                Some(root) => root,
+                None => format!("/proc/{}/root", record.tgid),
+            },
+            root_inode: (!is_ours).then_some(record.root_inode),
+            program: held.program(),
+        };
+        (place, held)
     }
 
     pub(super) fn file(&self, key: &Key) -> Option<&File> {
@@ -166,13 +190,13 @@ impl Described {
         let record: Record = pod::read(message).ok_or(Reason::Decode)?;
         match record.kind {
             record::FILE => {
-                if has(&record, flags::OVERLAY_PART) {
+                if has(&record, flags::OVERLAY_PART | flags::CUT | flags::FULL) {
                     self.incomplete.push(record.key.cgroup);
                 }
                 self.files.insert(record.key, file_of(&record)?);
             }
-            record::IMAGE => self.take_image(&record)?,
-            record::SCRIPT => self.take_script(&pod::read(message).ok_or(Reason::Decode)?)?,
+            record::IMAGE => self.take_image(&record, attribution)?,
+            record::SCRIPT => self.take_script(&pod::read(message).ok_or(Reason::Decode)?, attribution)?,
             record::CGROUP => attribution.appeared(record.id, until_nul(&record.path), clock),
             record::CGROUP_GONE => attribution.gone(record.id),
             _ => return Err(Reason::Decode),
@@ -227,16 +251,18 @@ impl Described {
         }
     }
 
-    fn take_image(&mut self, record: &Record) -> Result<(), Reason> {
+    fn take_image(&mut self, record: &Record, attribution: &Attribution) -> Result<(), Reason> {
         let file = file_of(record)?;
         let overlay = overlay_of(record);
+        let (place, held) = self.place_of(record, attribution);
         let asked = self.resolver.ask(Question {
             about: About::Image(record.id),
+            held,
             overlay: overlay.clone(),
             look_up: look_up::Question::Loader {
                 inode: record.file.inode,
                 path: file.path.clone(),
-                place: self.place_of(record),
+                place,
             },
         });
         let loader = if asked { Loader::Asked } else { Loader::Unknown };
@@ -254,20 +280,22 @@ impl Described {
         Ok(())
     }
 
-    fn take_script(&mut self, script: &ScriptRecord) -> Result<(), Reason> {
+    fn take_script(&mut self, script: &ScriptRecord, attribution: &Attribution) -> Result<(), Reason> {
         let (key, name) = (script.record.key, until_nul(&script.name));
         let directory = path_of(&script.record)?;
         let execution: Execution = pod::cast(key.object);
         self.as_called.insert(key, name.to_vec());
         // The program's own description came before: the probe sends it first.
+        let (place, held) = self.place_of(&script.record, attribution);
         let asked = self.images.get(&execution.image).map(|image| Question {
             about: About::Script(key),
+            held,
             overlay: image.overlay.clone(),
             look_up: look_up::Question::Scripts {
                 name: FilePath::new(name, Origin::AsCalled),
                 directory,
                 program: image.file.path.clone(),
-                place: self.place_of(&script.record),
+                place,
             },
         });
         if !asked.is_some_and(|question| self.resolver.ask(question)) {

@@ -18,6 +18,7 @@ use profiler_common::Key;
 
 use self::worker::Worker;
 use super::described::{File, Loader, Overlay};
+use super::held::Held;
 use crate::look_up::{self, Found};
 
 /// How many look-ups may hang before the others have to wait until one of them is given up.
@@ -34,6 +35,8 @@ const STARTS_MAX: usize = 32;
 pub(super) struct Question {
     /// What it is about.
     pub(super) about: About,
+    /// What keeps open the paths that it is about.
+    pub(super) held: Held,
     /// The overlay that the program is on.
     pub(super) overlay: Option<Overlay>,
     /// What the files have to tell.
@@ -108,6 +111,11 @@ impl Resolver {
         }
     }
 
+    /// Questions without an answer so far.
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
     /// Asks. False where too many questions wait already.
     pub(super) fn ask(&mut self, question: Question) -> bool {
         let asked = self.questions.try_send(question).is_ok();
@@ -134,6 +142,7 @@ fn work(mut worker: Worker, asked: &Mutex<Receiver<Question>>, answered: &Sender
         let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Question {
             about,
+            held: _held,
             overlay,
             look_up,
         }) = question

@@ -53,7 +53,7 @@ fn recorder_asking(attribution: Attribution, command: fn() -> Command) -> Record
         command,
         ..Workers::default()
     });
-    Recorder::with(attribution, Described::new(OwnRoot::default(), resolver))
+    Recorder::with(attribution, Described::new(OwnRoot::default(), None, resolver))
 }
 
 fn shell(script: &str) -> Command {

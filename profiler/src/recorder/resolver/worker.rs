@@ -192,9 +192,9 @@ mod tests {
             inode: 1,
             path: FilePath::canonical(path.as_bytes()),
             place: Place {
-                process: 1,
-                is_ours: true,
-                root_inode: 1,
+                root: "/".to_owned(),
+                root_inode: None,
+                program: None,
             },
         }
     }
