@@ -17,6 +17,7 @@
 //! # Ok::<(), cgroups::CgroupError>(())
 //! ```
 
+mod choice;
 mod error;
 mod mounts;
 mod owned;
@@ -28,10 +29,12 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+pub use self::choice::{Census, Unseen, choose, choose_by, of_kind};
 pub use self::error::CgroupError;
 use self::error::{at, is_gone};
+pub(crate) use self::owned::is_of_run;
 pub use self::owned::{OwnedCgroup, Removed};
 
 /// The most cgroups that [`Hierarchy::walk`] returns: as many as the memory controller allows to live
@@ -160,30 +163,6 @@ pub fn unified(hierarchies: &[Hierarchy]) -> Option<&Hierarchy> {
     hierarchies.iter().find(|hierarchy| hierarchy.kind == Kind::V2)
 }
 
-/// The hierarchy that tells workloads apart: the unified one if there is no other or if processes are in its cgroups;
-/// else the first v1 controller of [`Controller::ALL`] of which that is true; else, with nothing anywhere yet, the
-/// unified one again, or any.
-///
-/// # Errors
-/// [`CgroupError::NoHierarchy`], or where a hierarchy cannot be read.
-pub fn choose(hierarchies: &[Hierarchy]) -> Result<&Hierarchy, CgroupError> {
-    let v1 = Controller::ALL.into_iter().filter_map(|controller| {
-        hierarchies
-            .iter()
-            .find(|hierarchy| hierarchy.kind == Kind::V1 { controller })
-    });
-    let by_preference: Vec<&Hierarchy> = unified(hierarchies).into_iter().chain(v1).collect();
-    if let [first, _, ..] = by_preference.as_slice() {
-        for hierarchy in &by_preference {
-            if hierarchy.is_populated()? {
-                return Ok(hierarchy);
-            }
-        }
-        return Ok(first);
-    }
-    by_preference.first().copied().ok_or(CgroupError::NoHierarchy)
-}
-
 impl Hierarchy {
     /// Whether nothing else is mounted over it: the file system at the mount point is of the right type.
     fn is_on_top(&self) -> bool {
@@ -192,19 +171,6 @@ impl Hierarchy {
             Kind::V1 { .. } => libc::CGROUP_SUPER_MAGIC,
         };
         rustix::fs::statfs(&self.mount_point).is_ok_and(|status| status.f_type == magic)
-    }
-
-    /// Whether any cgroup but the root holds a process.
-    fn is_populated(&self) -> Result<bool, CgroupError> {
-        for cgroup in self.walk()?.cgroups.iter().skip(1) {
-            if self
-                .directory_of(&cgroup.path)
-                .is_some_and(|directory| holds_processes(&directory))
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// All cgroups that are visible through the mount, the mount's root first.
@@ -336,12 +302,6 @@ impl Hierarchy {
         self.directory_of(path)
             .ok_or_else(|| CgroupError::not_visible(path, self))
     }
-}
-
-/// Whether a process is in this very cgroup. One that is gone, or threaded (its processes are listed further up), holds
-/// none.
-fn holds_processes(directory: &Path) -> bool {
-    fs::read(directory.join("cgroup.procs")).is_ok_and(|processes| !processes.is_empty())
 }
 
 /// The path of the child `name` of the cgroup `parent`.

@@ -46,6 +46,7 @@ use baselines::path::{FilePath, PATH_BYTES_MAX};
 pub use self::runtimes::Runtime;
 use self::runtimes::{Part, part_at, pod_uid};
 use self::units::{is_slice, unit};
+use crate::cgroups::is_of_run;
 
 /// The namespace of everything that no cluster has named.
 pub const HOST: &str = "host";
@@ -55,7 +56,8 @@ pub const HOST: &str = "host";
 pub enum Recognised {
     /// They belong to this workload.
     Workload(Found),
-    /// They are a container runtime's own, kept beside the container that they look after (conmon, LXC's monitor).
+    /// They are a container runtime's own, kept beside the container that they look after (conmon, LXC's monitor), or
+    /// those of a command that `profile run` learns by itself.
     Helper,
     /// The cgroup groups others: the root, a slice, a pod, a runtime's folder. Nothing should run in it directly; what
     /// does has no workload.
@@ -146,6 +148,12 @@ pub fn recognise(path: &[u8]) -> Recognised {
         .filter(|component| !component.is_empty())
         .collect();
 
+    if let Some((at, _)) = components.iter().enumerate().find(|(_, name)| is_of_run(name))
+        && components.get(..at).is_some_and(is_grouped)
+    {
+        return Recognised::Helper;
+    }
+
     // From the innermost outwards.
     let parts: Vec<(&[&[u8]], Part)> = (1..=components.len())
         .rev()
@@ -194,14 +202,21 @@ fn container(ancestor: &[&[u8]], runtime: Runtime, id: &str, outer: Option<(&[&[
     }
 }
 
+/// Whether these components only group cgroups, so that nobody's processes are in any of them and no workload could have
+/// named what is below.
+fn is_grouped(components: &[&[u8]]) -> bool {
+    let is_group = |component: &&[u8]| is_slice(component) || runtimes::is_folder(component);
+    components.iter().all(is_group)
+}
+
 /// A cgroup that nothing says more about than its path.
 fn plain(components: &[&[u8]]) -> Recognised {
-    if components
-        .iter()
-        .all(|component| is_slice(component) || runtimes::is_folder(component))
-    {
+    if is_grouped(components) {
         return Recognised::Group;
     }
+    // A command that `profile run` was told to learn from within is a part of it.
+    let own = components.split(|name| is_of_run(name)).next().unwrap_or(components);
+    let components = if own.is_empty() { components } else { own };
     let cgroup = join(components);
     let id = text(&cgroup);
     let name = id.trim_start_matches('/').to_owned();

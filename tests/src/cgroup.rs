@@ -69,8 +69,7 @@ impl Cgroup {
         start(command)
     }
 
-    /// Starts a process in this cgroup that does nothing until it is killed. `profile start` follows the unified hierarchy
-    /// only where somebody lives in it.
+    /// Starts a process in this cgroup that does nothing until it is killed.
     pub fn inhabit(&self) -> Running {
         self.start(Command::new("sleep").arg("infinity"))
     }

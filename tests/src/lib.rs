@@ -73,10 +73,12 @@ pub fn profile_run<S: AsRef<OsStr>>(
     profile
 }
 
-/// `profile start --recording RECORDING OPTIONS`, as root.
+/// `profile start --recording RECORDING OPTIONS`, as root. It follows the unified hierarchy, which tests make their cgroups
+/// in, whatever else runs on this machine.
 pub fn profile_start(recording: &Path, options: &[&str]) -> Command {
     require_root();
     let mut profile = profile();
+    profile.env("WARDLINE_HIERARCHY", "unified");
     profile.args(["start", "--recording"]).arg(recording).args(options);
     profile
 }
@@ -93,7 +95,9 @@ pub fn require_root() {
 
 fn program(name: &str) -> Command {
     let mut command = Command::new(built(name));
-    command.env_remove("WARDLINE_RECORDING").env_remove("WARDLINE_LOG");
+    for variable in ["WARDLINE_RECORDING", "WARDLINE_LOG", "WARDLINE_HIERARCHY"] {
+        command.env_remove(variable);
+    }
     command
 }
 

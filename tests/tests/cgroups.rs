@@ -39,8 +39,6 @@ fn unheard<T>(recorder: &Running, act: impl FnOnce() -> T) -> T {
 fn cgroups_that_come_and_go_unannounced_are_found() {
     const CGROUPS: usize = 20;
     let scratch = Scratch::new();
-    let elsewhere = Cgroup::create(&unique("elsewhere"));
-    let _inhabitant = elsewhere.inhabit();
     let options = ["--ring", "16", "--flush-interval", "100ms"];
     let mut recorder = profile_start(scratch.recording(), &options);
     let mut recorder = start(recorder.env("WARDLINE_LOG", "debug"));
@@ -98,8 +96,6 @@ fn what_happens_in_cgroups_beyond_the_table_is_a_loss() {
     const OPENS: u64 = 50;
     let scratch = Scratch::new();
     let file = scratch.file("file", "");
-    let elsewhere = Cgroup::create(&unique("elsewhere"));
-    let _inhabitant = elsewhere.inhabit();
     let refused = finish(&mut profile_start(scratch.recording(), &["--cgroups-max", "1"]));
     assert_eq!(refused.code(), 2, "{refused}");
     assert!(refused.stderr.contains("leaves room for 1"), "{refused}");

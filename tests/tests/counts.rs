@@ -130,8 +130,6 @@ fn containers_that_do_the_same_at_the_same_time_are_counted_apart() {
     let file = file.to_str().unwrap();
     let [one, other] = ["one", "other"].map(|name| format!("{}.service", unique(name)));
     let cgroups = [&one, &other].map(|unit| Cgroup::create(&format!("system.slice/{unit}")));
-    let elsewhere = Cgroup::create(&unique("elsewhere"));
-    let _inhabitant = elsewhere.inhabit();
 
     let mut window = start(&mut profile_start(scratch.recording(), &FULL_SPEED));
     window.wait_for("the window", |window| {

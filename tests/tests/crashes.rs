@@ -141,8 +141,6 @@ fn a_run_that_is_killed_has_recorded_everything_until_its_last_flush() {
 fn a_window_that_is_killed_has_recorded_everything_until_its_last_flush() {
     let scratch = Scratch::new();
     let noise = Noise::new(&scratch);
-    let elsewhere = Cgroup::create(&unique("elsewhere"));
-    let _inhabitant = elsewhere.inhabit();
     let mut recorder = start(&mut profile_start(scratch.recording(), &OPTIONS));
     recorder.wait_for("the window", |recorder| recorder.stderr().contains("learning "));
     let unit = format!("{}.service", unique("killed"));

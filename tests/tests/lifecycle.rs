@@ -136,8 +136,6 @@ fn what_a_command_leaves_behind_ends_with_its_window() {
 #[test]
 fn a_window_ends_in_time_or_when_it_is_told_to() {
     let scratch = Scratch::new();
-    let elsewhere = Cgroup::create(&unique("elsewhere"));
-    let _inhabitant = elsewhere.inhabit();
     let done = finish(&mut profile_start(scratch.recording(), &["--for", "300ms"]));
     assert_eq!(done.code(), 0, "{done}");
     for signal in [libc::SIGINT, libc::SIGTERM] {
@@ -306,8 +304,6 @@ fn containers_that_live_for_a_moment_are_attributed() {
     const CONTAINERS: usize = 20;
     let scratch = Scratch::new();
     let file = scratch.file("file", "");
-    let elsewhere = Cgroup::create(&unique("elsewhere"));
-    let _inhabitant = elsewhere.inhabit();
     let window = started(scratch.recording(), &[]);
     let name = unique("short");
     for number in 0..CONTAINERS {

@@ -17,6 +17,14 @@ pub enum CgroupError {
     ))]
     NoHierarchy,
 
+    /// A hierarchy that somebody asked for.
+    #[error("the cgroup hierarchy {kind} is not mounted")]
+    #[diagnostic(help("`profile doctor` names the one that is followed by itself; /proc/self/mountinfo lists all"))]
+    NotMounted {
+        /// Which hierarchy.
+        kind: Kind,
+    },
+
     /// `/proc/self/cgroup` has no line for a hierarchy that is mounted.
     #[error("/proc/self/cgroup does not list this process in the hierarchy {kind:?}")]
     #[diagnostic(help("mount the /proc of this process's own PID namespace"))]

@@ -270,6 +270,11 @@ fn is_process(id: u32) -> bool {
     Path::new("/proc").join(id.to_string()).exists()
 }
 
+/// Whether a cgroup is called as the one for a command of `profile run` is.
+pub(crate) fn is_of_run(name: &[u8]) -> bool {
+    maker_of(name).is_some()
+}
+
 /// The process that made a cgroup for its command.
 fn maker_of(path: &[u8]) -> Option<u32> {
     let name = path.rsplit(|byte| *byte == b'/').next()?;

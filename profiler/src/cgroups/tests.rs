@@ -121,18 +121,11 @@ fn a_process_is_found_in_each_hierarchy() {
     }
 }
 
-/// A folder that looks like a hierarchy in which the given cgroups exist; those with a `*` hold a process.
+/// A folder that looks like a hierarchy in which the given cgroups exist.
 fn fake(kind: Kind, cgroups: &[&str]) -> (tempfile::TempDir, Hierarchy) {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("cgroup.procs"), "1\n").unwrap();
     for cgroup in cgroups {
-        let directory = folder.path().join(cgroup.trim_end_matches('*'));
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(
-            directory.join("cgroup.procs"),
-            if cgroup.ends_with('*') { "2\n" } else { "" },
-        )
-        .unwrap();
+        fs::create_dir_all(folder.path().join(cgroup)).unwrap();
     }
     let mount_point = folder.path().to_owned();
     (
@@ -143,27 +136,6 @@ fn fake(kind: Kind, cgroups: &[&str]) -> (tempfile::TempDir, Hierarchy) {
             root_of_mount: b"/".to_vec(),
         },
     )
-}
-
-#[test]
-fn the_hierarchy_that_workloads_are_in_is_chosen() {
-    /// A hierarchy's kind, and its cgroups as for [`fake`].
-    type Tree = (Kind, &'static [&'static str]);
-    let cases: [(&[Tree], Kind); 7] = [
-        (&[(V2, &[])], V2),
-        (&[(PIDS, &[])], PIDS),
-        (&[(V2, &["a", "a/b*"]), (MEMORY, &["a*"])], V2),
-        (&[(V2, &["a"]), (MEMORY, &["a*"])], MEMORY),
-        (&[(PIDS, &["a*"]), (V2, &[]), (MEMORY, &["a*"])], MEMORY),
-        (&[(CPU, &["a*"]), (V2, &[]), (MEMORY, &["a"])], CPU),
-        (&[(CPU, &["a"]), (V2, &["a"]), (MEMORY, &["a"])], V2),
-    ];
-    for (trees, chosen) in cases {
-        let (_folders, hierarchies): (Vec<_>, Vec<_>) =
-            trees.iter().map(|(kind, cgroups)| fake(*kind, cgroups)).unzip();
-        assert_eq!(choose(&hierarchies).unwrap().kind, chosen, "{trees:?}");
-    }
-    assert!(matches!(choose(&[]), Err(CgroupError::NoHierarchy)));
 }
 
 #[test]

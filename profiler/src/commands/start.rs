@@ -1,6 +1,8 @@
 //! `profile start`: learns the workloads of this machine.
 
 use std::collections::HashMap;
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use profiler_common::{CgroupState, pod};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Prepared, conclude, learn, say, start_window};
-use crate::cgroups::{self, Hierarchy};
+use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen};
 use crate::cli;
 use crate::clock::Clock;
 use crate::containers::HOST;
@@ -18,6 +20,9 @@ use crate::learn::Session;
 use crate::probes::{Probes, Wire};
 use crate::recorder::Recorder;
 use crate::recorder::attribution::{Attribution, Scope};
+
+/// Names the cgroup hierarchy to follow, `unified` or a v1 controller, instead of the one that most workloads are in.
+const HIERARCHY: &str = "WARDLINE_HIERARCHY";
 
 /// Records until the time is over or somebody says stop.
 ///
@@ -34,7 +39,12 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         });
     }
     let hierarchies = cgroups::mounted()?;
-    let hierarchy = cgroups::choose(&hierarchies)?;
+    let census = Census::take()?;
+    let hierarchy = match wanted(env::var_os(HIERARCHY))? {
+        Some(kind) => cgroups::of_kind(&hierarchies, kind)?,
+        None => cgroups::choose_by(&hierarchies, &census)?,
+    };
+    let unseen = census.unseen(hierarchy.kind);
     let Prepared {
         mut writer,
         mut probes,
@@ -46,12 +56,20 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     probes.attach()?;
     find_cgroups(hierarchy, &mut attribution, None)?;
     let own_root = probes.own_root()?;
-    let window = start_window(&mut writer, HOST.to_owned(), options.recording.flush_interval)?;
+    let window = start_window(
+        &mut writer,
+        selector(hierarchy.kind, &unseen),
+        options.recording.flush_interval,
+    )?;
+    if let Some(warning) = warning(hierarchy.kind, &unseen) {
+        say(quiet, &warning);
+    }
     say(
         quiet,
         &format!(
-            "learning {} containers and units of this machine{}; Ctrl-C ends the window",
+            "learning {} containers and units of this machine, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
             attribution.len(),
+            hierarchy.kind,
             options
                 .duration
                 .map(|time| format!(" for {} s", time.as_secs()))
@@ -77,6 +95,37 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
+    })
+}
+
+/// The hierarchy that somebody asked for in [`HIERARCHY`].
+fn wanted(value: Option<OsString>) -> Result<Option<Kind>, Failure> {
+    let Some(value) = value else { return Ok(None) };
+    let kind = value.to_string_lossy().parse();
+    kind.map(Some).map_err(|what| Failure::Usage {
+        what: format!("{HIERARCHY}: {what}"),
+        help: format!("without {HIERARCHY}, the hierarchy that most workloads are in is followed"),
+    })
+}
+
+/// What a window says of itself: what it follows, and how much that left out from the start.
+fn selector(kind: Kind, unseen: &Unseen) -> String {
+    match unseen.processes {
+        0 => format!("{HOST} ({kind} cgroup hierarchy)"),
+        processes => format!("{HOST} ({kind} cgroup hierarchy, {processes} processes not in it)"),
+    }
+}
+
+/// What to say where workloads are overlooked.
+fn warning(kind: Kind, unseen: &Unseen) -> Option<String> {
+    let elsewhere = unseen.hierarchies.iter().map(String::as_str).collect::<Vec<_>>();
+    (unseen.processes > 0).then(|| {
+        format!(
+            "warning: {} processes of workloads are not seen: the {kind} cgroup hierarchy does not tell them apart, only {} \
+             does ({HIERARCHY}=NAME chooses another one)",
+            unseen.processes,
+            elsewhere.join("; "),
+        )
     })
 }
 
@@ -175,6 +224,34 @@ async fn ended(duration: Option<Duration>) -> EndReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workloads_that_are_overlooked_are_told_of() {
+        let unseen = Unseen {
+            processes: 12,
+            hierarchies: ["memory".to_owned(), "name=systemd".to_owned()].into(),
+        };
+        assert_eq!(
+            selector(Kind::V2, &unseen),
+            "host (unified cgroup hierarchy, 12 processes not in it)"
+        );
+        let warning = warning(Kind::V2, &unseen).unwrap();
+        assert!(
+            warning.contains("12 processes") && warning.contains("only memory; name=systemd does"),
+            "{warning}"
+        );
+        let nobody = Unseen::default();
+        assert_eq!(selector(Kind::V2, &nobody), "host (unified cgroup hierarchy)");
+        assert_eq!(super::warning(Kind::V2, &nobody), None);
+    }
+
+    #[test]
+    fn a_hierarchy_can_be_asked_for() {
+        assert_eq!(wanted(None).unwrap(), None);
+        assert_eq!(wanted(Some("unified".into())).unwrap(), Some(Kind::V2));
+        let refused = wanted(Some("v2".into())).unwrap_err();
+        assert!(refused.to_string().contains("WARDLINE_HIERARCHY"), "{refused}");
+    }
 
     #[test]
     fn our_own_start_lies_between_boot_and_now() {

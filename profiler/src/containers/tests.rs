@@ -77,6 +77,27 @@ fn the_runtimes_own_processes_are_helpers() {
 }
 
 #[test]
+fn what_a_profile_run_learns_is_not_the_machines() {
+    for path in [
+        "/wardline-run-17-0",
+        "/wardline-run-17-0/docker/{A}",
+        "/user.slice/wardline-run-17-0/x",
+    ] {
+        assert_eq!(recognise(fill(path).as_bytes()), Recognised::Helper, "{path}");
+    }
+    // Nobody hides in a cgroup that is called so.
+    for (path, workload) in [
+        ("/docker/{A}/wardline-run-17-0", "host/container/{a}"),
+        ("/system.slice/a.service/wardline-run-17-0", "host/unit/a.service"),
+        ("/mine/wardline-run-17-0/x", "host/cgroup/mine"),
+        ("/wardline-run-17-0-mine", "host/cgroup/wardline-run-17-0-mine"),
+    ] {
+        let found = found(fill(path).as_bytes());
+        assert_eq!(found.workload.to_string(), fill(workload), "{path}");
+    }
+}
+
+#[test]
 fn what_only_groups_cgroups_is_no_workload() {
     for path in [
         "",
