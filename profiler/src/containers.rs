@@ -11,10 +11,11 @@
 //! | `/user.slice/.../user@1000.service/app.slice/x.service` | `host/unit/user@1000.service/x.service` | `host/user/x.service` |
 //! | `/system.slice/docker-<id>.scope` | `host/container/<short id>` | `unresolved/docker/<short id>` |
 //! | `/kubepods/besteffort/pod<uid>/<id>` | `host/pod/<uid>/<short id>` | `unresolved/kubernetes/<short id>` |
+//! | `/docker/<outer id>/docker/<id>` | `host/container/<short outer id>/<short id>` | `unresolved/docker/<short outer id>/<short id>` |
 //! | `/my/own/group` | `host/cgroup/my/own/group` | `host/cgroup/my/own/group` |
 //!
 //! - **Sub-cgroups belong to what holds them**: `docker-<id>.scope/init.scope` is the container, `foo.service/worker`
-//!   the unit. Of nested containers the innermost wins; a unit inside a container (systemd as its first process) is the
+//!   the unit. Of nested containers the innermost wins, and is named with those around it; a unit inside a container (systemd as its first process) is the
 //!   container's.
 //! - **Units**: instances of a template run the same program, so they share an image (`getty@.service`) and stay apart
 //!   as workloads. A scope's trailing number or UUID names one run of it and is dropped from the image, written as
@@ -45,7 +46,7 @@ use baselines::path::{FilePath, PATH_BYTES_MAX};
 
 pub use self::runtimes::Runtime;
 use self::runtimes::{Part, part_at, pod_uid};
-use self::units::{is_slice, unit};
+use self::units::{is_slice, unit, without_user_manager};
 use crate::cgroups::is_of_run;
 
 /// The namespace of everything that no cluster has named.
@@ -71,17 +72,18 @@ pub struct Found {
     pub workload: Workload,
     /// The container's full id, or the text of the cgroup's path where there is none.
     pub id: String,
-    /// The repository that the image is known by for now: `host/...` or `unresolved/<runtime>/<id>`.
+    /// The repository that the image is known by for now: `host/...` or `unresolved/<runtime>/[<outer id>/...]<id>`.
     pub repository: String,
     /// The workload's own cgroup: an ancestor of the path, or the path itself.
     pub cgroup: Vec<u8>,
     /// The runtime, for containers.
     pub runtime: Option<Runtime>,
-    /// The full id of the container around this one.
+    /// The full ids of the containers around this one, the outermost first.
     ///
     /// Whoever may create cgroups inside a container may give them any name, another container's too. So an id found
-    /// inside a container must not be taken for the container of the same id elsewhere.
-    pub outer: Option<String>,
+    /// inside a container must not be taken for the container of the same id elsewhere: the names of workload and
+    /// repository have those around in front, as far as the runtimes' tools print them.
+    pub outer: Vec<String>,
 }
 
 /// Namespace, kind, name and container, see the vocabulary. Displays as `namespace/kind/name[/container]`.
@@ -91,7 +93,8 @@ pub struct Workload {
     pub namespace: String,
     /// What sort of workload it is.
     pub kind: Kind,
-    /// The unit, the container's short id or name, the pod's uid, or the cgroup's path without the first `/`.
+    /// The unit, the container's short id or name, the pod's uid, or the cgroup's path without the first `/`. Those of
+    /// containers around, the outermost first, are in front, separated by `/`.
     pub name: String,
     /// For pods: the container's short id.
     pub container: Option<String>,
@@ -160,32 +163,41 @@ pub fn recognise(path: &[u8]) -> Recognised {
         .filter_map(|length| components.get(..length))
         .filter_map(|ancestor| Some((ancestor, part_at(ancestor)?)))
         .collect();
-    let mut containers = parts.iter().filter_map(|(ancestor, part)| match part {
-        Part::Container(runtime, id) => Some((*ancestor, *runtime, id)),
+    let containers = parts.iter().filter_map(|(ancestor, part)| match part {
+        Part::Container(runtime, id) => Some((*ancestor, *runtime, id.as_str())),
         Part::Helper => None,
     });
-
-    if let Some((ancestor, runtime, id)) = containers.next() {
-        return Recognised::Workload(container(ancestor, runtime, id, containers.next()));
+    let containers: Vec<_> = containers.collect();
+    if let Some((innermost, around)) = containers.split_first() {
+        return Recognised::Workload(container(*innermost, around));
     }
-    // Only outside of containers: a workload must not be able to hide in a cgroup that it named like a helper.
-    if !parts.is_empty() {
+    if parts.iter().any(|(ancestor, _)| is_helper(ancestor)) {
         return Recognised::Helper;
     }
     unit(&components).unwrap_or_else(|| plain(&components))
 }
 
-fn container(ancestor: &[&[u8]], runtime: Runtime, id: &str, outer: Option<(&[&[u8]], Runtime, &String)>) -> Found {
-    let outer_length = outer.map_or(0, |(components, ..)| components.len());
+/// A container's own cgroup, its runtime and its id.
+type Container<'a> = (&'a [&'a [u8]], Runtime, &'a str);
+
+/// The containers around it are given from the innermost outwards.
+fn container((ancestor, runtime, id): Container<'_>, around: &[Container<'_>]) -> Found {
+    let outer_length = around.first().map_or(0, |(components, ..)| components.len());
     let pod = ancestor
         .iter()
         .skip(outer_length)
         .rev()
         .find_map(|component| pod_uid(component));
+    let outer: Vec<String> = around.iter().rev().map(|(_, _, id)| (*id).to_owned()).collect();
     let short = runtimes::short_id(id).to_owned();
+    let within = |name: &str| -> String {
+        let outer = outer.iter().map(|id| runtimes::short_id(id));
+        outer.chain([name]).collect::<Vec<_>>().join("/")
+    };
+    let repository = format!("unresolved/{runtime}/{}", within(&short));
     let (kind, name, in_pod) = match pod {
-        Some(uid) => (Kind::Pod, uid, Some(short.clone())),
-        None => (Kind::Container, short.clone(), None),
+        Some(uid) => (Kind::Pod, within(&uid), Some(short)),
+        None => (Kind::Container, within(&short), None),
     };
     Found {
         workload: Workload {
@@ -195,10 +207,10 @@ fn container(ancestor: &[&[u8]], runtime: Runtime, id: &str, outer: Option<(&[&[
             container: in_pod,
         },
         id: id.to_owned(),
-        repository: format!("unresolved/{runtime}/{short}"),
+        repository,
         cgroup: join(ancestor),
         runtime: Some(runtime),
-        outer: outer.map(|(_, _, id)| id.clone()),
+        outer,
     }
 }
 
@@ -207,6 +219,16 @@ fn container(ancestor: &[&[u8]], runtime: Runtime, id: &str, outer: Option<(&[&[
 fn is_grouped(components: &[&[u8]]) -> bool {
     let is_group = |component: &&[u8]| is_slice(component) || runtimes::is_folder(component);
     components.iter().all(is_group)
+}
+
+/// Whether a cgroup that is called like a helper's is one: a workload must not be able to hide in a cgroup that it made in
+/// its own. Users' managers make slices, too, for podman without root.
+fn is_helper(ancestor: &[&[u8]]) -> bool {
+    let above = match ancestor {
+        [above @ .., b"lxc.monitor", _] | [above @ .., _] => above,
+        [] => return false,
+    };
+    is_grouped(without_user_manager(above))
 }
 
 /// A cgroup that nothing says more about than its path.
@@ -231,7 +253,7 @@ fn plain(components: &[&[u8]]) -> Recognised {
         },
         cgroup,
         runtime: None,
-        outer: None,
+        outer: Vec::new(),
     })
 }
 

@@ -8,7 +8,8 @@ const UID: &str = "2f1c9a77-1b0e-4c55-9f0d-3a1b2c3d4e5f";
 
 /// What the table means.
 fn fill(template: &str) -> String {
-    let filled = template.replace("{A}", A).replace("{B}", B).replace("{a}", &A[..12]);
+    let filled = template.replace("{A}", A).replace("{B}", B);
+    let filled = filled.replace("{a}", &A[..12]).replace("{b}", &B[..12]);
     filled.replace("{UID}", UID).replace("{U_ID}", &UID.replace('-', "_"))
 }
 
@@ -52,12 +53,29 @@ fn every_known_path_names_its_workload() {
 #[test]
 fn the_full_id_and_the_container_around_are_kept() {
     let inner = found(fill("/docker/{B}/kubelet/kubepods/besteffort/pod{UID}/{A}/x").as_bytes());
-    assert_eq!((inner.id.as_str(), inner.outer.as_deref()), (A, Some(B)));
-    assert_eq!(found(fill("/docker/{B}").as_bytes()).outer, None);
+    assert_eq!((inner.id.as_str(), inner.outer.as_slice()), (A, &[B.to_owned()][..]));
+    assert!(found(fill("/docker/{B}").as_bytes()).outer.is_empty());
     assert_eq!(
-        found(fill("/lxc/101/ns/docker/{A}").as_bytes()).outer.as_deref(),
-        Some("101")
+        found(fill("/lxc/101/docker/{B}/docker/{A}").as_bytes()).outer,
+        ["101", B]
     );
+}
+
+#[test]
+fn a_container_inside_another_passes_for_none_elsewhere() {
+    let paths = [
+        "/docker/{A}",
+        "/docker/{B}",
+        "/docker/{B}/docker/{A}",
+        "/docker/{A}/docker/{A}",
+    ];
+    let all = paths.map(|path| found(fill(path).as_bytes()));
+    for (at, one) in all.iter().enumerate() {
+        for other in &all[at + 1..] {
+            assert_ne!(one.repository, other.repository);
+            assert_ne!(one.workload, other.workload);
+        }
+    }
 }
 
 #[test]

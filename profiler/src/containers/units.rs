@@ -37,7 +37,7 @@ fn found(components: &[&[u8]], name: String, repository: String) -> Found {
         repository,
         cgroup,
         runtime: None,
-        outer: None,
+        outer: Vec::new(),
     }
 }
 
@@ -65,6 +65,15 @@ fn unit_name(name: &[u8]) -> Option<&str> {
         && name.len() <= 255
         && stem.bytes().all(allowed))
     .then_some(name)
+}
+
+/// What is below a user's manager, if that is where a path leads and the manager has put a slice there; else all of it.
+pub(super) fn without_user_manager<'a, 'b>(components: &'a [&'b [u8]]) -> &'a [&'b [u8]] {
+    first_unit(components)
+        .filter(|(_, unit)| is_user_manager(unit))
+        .and_then(|(at, _)| components.get(at..))
+        .filter(|below| !below.is_empty())
+        .unwrap_or(components)
 }
 
 fn is_user_manager(unit: &str) -> bool {

@@ -133,9 +133,19 @@ impl Attribution {
             tag: None,
             digest: None,
         };
+        // With the containers around it: whoever looks an id up must not find another container's.
+        let full_id = || {
+            found
+                .outer
+                .iter()
+                .chain([&found.id])
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("/")
+        };
         self.containers
             .entry(home)
-            .or_insert_with(|| container(home, workload, found.id, image, &found.cgroup, clock, partial));
+            .or_insert_with(|| container(home, workload, full_id(), image, &found.cgroup, clock, partial));
         Some(home)
     }
 
@@ -340,6 +350,38 @@ mod tests {
         dead.sort_unstable();
         assert_eq!(dead, [2, 5]);
         assert!(!attribution.knows(2) && attribution.knows(4));
+    }
+
+    #[test]
+    fn a_container_is_not_charged_with_what_another_one_runs_under_its_id() {
+        let [a, b] = ["a", "b"].map(|digit| digit.repeat(64));
+        let mut attribution = Attribution::new(Scope::Host);
+        let paths = [
+            format!("/docker/{a}"),
+            format!("/docker/{b}"),
+            format!("/docker/{b}/docker/{a}"),
+        ];
+        for (path, id) in paths.iter().zip(1..) {
+            attribution.appeared(id, path.as_bytes(), Clock::now());
+        }
+        let mut containers = attribution.flush(UtcTime::from_nanos(0));
+        containers.sort_by_key(|container| container.cgroup_id);
+        let [short_a, short_b] = [&a, &b].map(|id| &id[..12]);
+        let told: Vec<_> = containers
+            .iter()
+            .map(|found| (found.image.repository.as_str(), found.id.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (format!("unresolved/docker/{short_a}").as_str(), a.as_str()),
+                (format!("unresolved/docker/{short_b}").as_str(), b.as_str()),
+                (
+                    format!("unresolved/docker/{short_b}/{short_a}").as_str(),
+                    format!("{b}/{a}").as_str()
+                ),
+            ]
+        );
     }
 
     #[test]
