@@ -143,7 +143,7 @@ impl Recorder {
         let key = (
             container,
             behaviour,
-            provenance_of(&delta.key, self.attribution.is_unit(container)),
+            provenance_of(&delta.key, self.attribution.takes_all_comers(container)),
             phase_of(&delta.key),
             minute,
         );

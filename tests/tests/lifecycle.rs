@@ -373,6 +373,25 @@ fn who_enters_a_running_container_is_shown_and_not_learned() {
 }
 
 #[test]
+fn a_restart_in_a_cgroup_without_a_runtime_is_learned() {
+    let scratch = Scratch::new();
+    let [first, again] = ["first", "again"].map(|name| scratch.file(name, "").to_str().unwrap().to_owned());
+    let window = started(scratch.recording(), &[]);
+    let name = unique("restarted");
+    let cgroup = Cgroup::create(&name);
+    for file in [&first, &again] {
+        let done = cgroup.start(&mut command(&["open", file, "5", "1"])).finish();
+        assert_eq!(done.code(), 0, "{done}");
+    }
+    interrupted(window);
+    let learned = scratch.learned(&format!("host/cgroup/{name}"));
+    for file in [&first, &again] {
+        let opens = format!("{} opens {file} (read)", workload().display());
+        assert_eq!(learned.get(&opens), Some(&5), "{learned:#?}");
+    }
+}
+
+#[test]
 fn a_run_that_was_killed_leaves_its_cgroup_to_the_next_one() {
     let scratch = Scratch::new();
     let mut killed = start(&mut profile_run(

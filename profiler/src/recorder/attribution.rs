@@ -216,11 +216,16 @@ impl Attribution {
         self.homes.get(&cgroup).map(|home| home.path.as_slice())
     }
 
-    /// Whether a container is a unit of the service manager.
-    pub fn is_unit(&self, container: u64) -> bool {
+    /// Whether whoever comes into a container after its first process belongs there like that one.
+    ///
+    /// The service manager puts the processes of a unit into its cgroup one by one, also when it restarts. So does whoever
+    /// made a cgroup that has no runtime (an administrator, `cgexec`, Slurm, `OpenRC`): to be put there is how processes
+    /// start there. Only a container has an inside that somebody enters from outside.
+    pub fn takes_all_comers(&self, container: u64) -> bool {
+        let kinds = [Kind::Unit, Kind::Cgroup].map(|kind| kind.to_string());
         self.containers
             .get(&container)
-            .is_some_and(|container| container.workload.kind == Kind::Unit.to_string())
+            .is_some_and(|container| kinds.contains(&container.workload.kind))
     }
 
     /// Whether anything is known about a cgroup.

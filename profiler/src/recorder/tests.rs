@@ -355,7 +355,7 @@ fn damaged_messages_are_counted_and_nothing_else() {
 }
 
 #[test]
-fn whoever_enters_a_unit_later_is_its_own_and_a_container_is_another_matter() {
+fn whoever_enters_a_unit_or_a_plain_cgroup_later_is_its_own_and_a_container_is_another_matter() {
     let cases = [
         (
             b"/system.slice/a.service".as_slice(),
@@ -363,10 +363,16 @@ fn whoever_enters_a_unit_later_is_its_own_and_a_container_is_another_matter() {
             Provenance::Workload,
         ),
         (b"/system.slice/a.service", provenance::ENTERING, Provenance::Runtime),
-        (b"/some/group", provenance::ENTERED, Provenance::Entered),
+        (b"/some/group", provenance::ENTERED, Provenance::Workload),
         (b"/some/group", provenance::ENTERING, Provenance::Runtime),
         (b"/some/group", provenance::RUNTIME, Provenance::Runtime),
         (b"/some/group", provenance::WORKLOAD, Provenance::Workload),
+        (b"/lxc/a", provenance::ENTERED, Provenance::Entered),
+        (
+            b"/lxc/a/system.slice/a.service",
+            provenance::ENTERED,
+            Provenance::Entered,
+        ),
     ];
     for (path, counted, expected) in cases {
         let mut attribution = Attribution::new(Scope::Host);
