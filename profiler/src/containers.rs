@@ -224,9 +224,8 @@ fn is_grouped(components: &[&[u8]]) -> bool {
 /// Whether a cgroup that is called like a helper's is one: a workload must not be able to hide in a cgroup that it made in
 /// its own. Users' managers make slices, too, for podman without root.
 fn is_helper(ancestor: &[&[u8]]) -> bool {
-    let above = match ancestor {
-        [above @ .., b"lxc.monitor", _] | [above @ .., _] => above,
-        [] => return false,
+    let ([above @ .., b"lxc.monitor", _] | [above @ .., _]) = ancestor else {
+        return false;
     };
     is_grouped(without_user_manager(above))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::str::FromStr;
 
 use super::error::{at, is_gone};
@@ -27,7 +28,8 @@ pub struct Unseen {
 }
 
 impl Census {
-    /// Counts now. Processes that end meanwhile are left out, and so is this one: what we do is nobody's workload.
+    /// Counts now. Processes that end meanwhile are left out, those that are hidden from us (`hidepid`, without root), and
+    /// this one: what we do is nobody's workload.
     ///
     /// # Errors
     /// Where `/proc` cannot be read.
@@ -44,6 +46,7 @@ impl Census {
             match fs::read(&file) {
                 Ok(text) => processes.push(text),
                 Err(error) if is_gone(&error) || error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 Err(error) => return Err(at("read", &file)(error)),
             }
         }
