@@ -6,8 +6,9 @@ pub mod run;
 pub mod start;
 pub mod status;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
@@ -25,6 +26,27 @@ pub const BACKEND: &str = "tracepoint";
 
 /// Where plain progress lines go when nobody watches: one each time.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Prints a completion script.
+///
+/// # Errors
+/// [`Failure::Output`].
+pub fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
+    // Not straight to standard output: clap_complete panics where that cannot be written.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut cli::Cli::for_people(), "profile", &mut script);
+    print(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// To standard output. A reader that has seen enough (`profile status | head`) is no failure.
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
 
 /// The machine that this runs on.
 ///
@@ -125,7 +147,7 @@ struct Display {
 
 impl Display {
     fn new(quiet: bool) -> Self {
-        let live = !quiet && std::io::stderr().is_terminal();
+        let live = !quiet && io::stderr().is_terminal();
         let bar = live.then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise}  {msg}") {
@@ -195,7 +217,7 @@ fn line(progress: &Progress) -> String {
 fn say(quiet: bool, text: &str) {
     if !quiet {
         // Nobody is left to be told that standard error is gone.
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{text}");
     }
 }
 

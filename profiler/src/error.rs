@@ -51,9 +51,9 @@ pub enum Failure {
          output"
     ))]
     Kernel(String),
-    /// Standard output is gone, or full.
+    /// Standard output cannot be written, for another reason than that its reader has seen enough.
     #[error("cannot write to standard output: {0}")]
-    #[diagnostic(help("free some space where the output goes, or see why the program that reads it has ended"))]
+    #[diagnostic(help("free some space where the output goes, or send it elsewhere"))]
     Output(#[from] std::io::Error),
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command};
-use profiler::commands::{doctor, look_up, run, start, status};
+use profiler::commands::{completions, doctor, look_up, run, start, status};
 use profiler::error::Failure;
 
 fn main() -> ExitCode {
@@ -18,10 +18,7 @@ fn main() -> ExitCode {
         Command::Start(options) => start::start(options, cli.quiet),
         Command::Status { recording, output } => status::status(recording, *output),
         Command::LookUp { parent } => look_up::look_up(*parent),
-        Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::for_people(), "profile", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => completions(*shell),
     };
     result.unwrap_or_else(|failure| {
         report(&failure);

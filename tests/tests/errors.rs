@@ -6,12 +6,15 @@
 )]
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use end_to_end::{Finished, Mount, Scratch, finish, in_own_mounts, profile, profile_run, profile_start, require_root};
+use end_to_end::{
+    Finished, Mount, Scratch, finish, in_own_mounts, profile, profile_run, profile_start, require_root, start,
+};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -307,16 +310,32 @@ fn output_that_cannot_be_written_is_an_error() {
         scratch.status()["windows"][0]["endReason"],
         json!("command exited with 0")
     );
-    let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let mut command = profile();
-    command
-        .args(["status", "--recording"])
-        .arg(scratch.recording())
-        .stdout(full)
-        .stderr(Stdio::piped());
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.starts_with("error: cannot write to standard output"), "{stderr}");
-    assert!(stderr.contains("help: free some space"), "{stderr}");
+    let recording = scratch.recording().to_str().unwrap();
+    let cases: [&[&str]; 5] = [
+        &["status", "--recording", recording],
+        &["doctor"],
+        &["completions", "bash"],
+        &["completions", "zsh"],
+        &["completions", "fish"],
+    ];
+    let written_to = |stdout: Stdio, arguments: &[&str]| {
+        let mut command = profile();
+        command.args(arguments).stdout(stdout).stderr(Stdio::piped());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for arguments in cases {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, stderr) = written_to(full.into(), arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: cannot write to standard output"), "{stderr}");
+        assert!(stderr.contains("help: free some space"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 2, "{stderr}");
+
+        // Whoever has seen enough, such as head(1), closes the pipe.
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let gone = written_to(writer.into(), arguments);
+        assert_eq!(gone, (Some(0), String::new()), "{arguments:?}");
+    }
 }

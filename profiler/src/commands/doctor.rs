@@ -1,11 +1,10 @@
 //! `profile doctor`: what this kernel offers, which backend will be used, and what it misses.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::BACKEND;
+use super::{BACKEND, print};
 use crate::cgroups::{self, Kind};
 use crate::cli::Output;
 use crate::error::Failure;
@@ -62,7 +61,7 @@ pub fn doctor(output: Output) -> Result<ExitCode, Failure> {
         Output::Table => table(&report),
         Output::Json | Output::Yaml => serialise(&report, output)?,
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    print(text.as_bytes())?;
     Ok(if report.backend.is_some() {
         ExitCode::SUCCESS
     } else {

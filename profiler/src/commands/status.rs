@@ -1,6 +1,5 @@
 //! `profile status`: what was learned, and what was lost.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use baselines::path::FilePath;
 use baselines::recording::{EndReason, Recording, Summary, WindowSummary};
 use serde::Serialize;
 
+use super::print;
 use crate::cli::Output;
 use crate::error::Failure;
 use crate::table::Table;
@@ -23,7 +23,7 @@ pub fn status(path: &Path, output: Output) -> Result<ExitCode, Failure> {
         Output::Table => table(path, &summary),
         Output::Json | Output::Yaml => crate::table::serialise(&Status::from(&summary), output)?,
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    print(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
