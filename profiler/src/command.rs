@@ -47,6 +47,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use crate::cgroups::{CgroupError, OwnedCgroup};
 
 pub use self::signals::Signals;
+pub(crate) use self::signals::is_ignored;
 
 /// Where programs are looked for when `PATH` is not set, as in execvp(3).
 const DEFAULT_PATH: &str = "/bin:/usr/bin";

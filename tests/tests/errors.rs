@@ -339,3 +339,34 @@ fn output_that_cannot_be_written_is_an_error() {
         assert_eq!(gone, (Some(0), String::new()), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_window_ends_with_its_terminal_unless_it_was_started_to_outlive_it() {
+    let cases = [
+        ("exec \"$0\" \"$@\"", "1h", "interrupted"),
+        // As nohup(1) does.
+        ("trap '' HUP; exec \"$0\" \"$@\"", "2s", "completed"),
+    ];
+    for (script, time, reason) in cases {
+        let scratch = Scratch::new();
+        let profile = profile_start(scratch.recording(), &["--for", time]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", script])
+            .arg(profile.get_program())
+            .args(profile.get_args());
+        let mut window = start(&mut shell);
+        window.wait_for("listening to signals", |window| catches(window.id(), libc::SIGTERM));
+        window.signal(libc::SIGHUP);
+        let done = window.finish();
+        assert_eq!(done.code(), 0, "{done}");
+        assert_eq!(scratch.status()["windows"][0]["endReason"], json!(reason), "{script}");
+    }
+}
+
+/// Whether a process has a handler for a signal (`SigCgt` in `proc_pid_status(5)`).
+fn catches(process: u32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (signal - 1)) != 0
+}

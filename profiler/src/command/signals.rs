@@ -217,7 +217,7 @@ impl Relay {
 }
 
 /// Whether the signal is ignored, as nohup(1) and shells without job control make it for background jobs.
-fn is_ignored(number: c_int) -> io::Result<bool> {
+pub(crate) fn is_ignored(number: c_int) -> io::Result<bool> {
     let mut current = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: without a new action the call only fills in the current one.
     let action = unsafe {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::{Prepared, conclude, learn, say, start_window};
 use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen};
 use crate::cli;
 use crate::clock::Clock;
+use crate::command::is_ignored;
 use crate::containers::HOST;
 use crate::error::Failure;
 use crate::learn::Session;
@@ -202,23 +204,32 @@ fn start_of(process: u32) -> Option<u64> {
 
 /// The time is over, or a signal came.
 async fn ended(duration: Option<Duration>) -> EndReason {
-    // Also when the terminal goes away: an hour of learning is not to end as a crash.
-    let all = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = all else {
-        return EndReason::Failed("signals cannot be received".to_owned());
-    };
     let over = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        () = over => EndReason::Completed,
-        _ = interrupt.recv() => EndReason::Interrupted,
-        _ = terminate.recv() => EndReason::Interrupted,
-        _ = hangup.recv() => EndReason::Interrupted,
+    let stopped = tokio::select! {
+        () = over => return EndReason::Completed,
+        stopped = received(SignalKind::interrupt()) => stopped,
+        stopped = received(SignalKind::terminate()) => stopped,
+        // The terminal goes away: an hour of learning is not to end as a crash.
+        stopped = received(SignalKind::hangup()) => stopped,
+    };
+    match stopped {
+        Ok(()) => EndReason::Interrupted,
+        Err(error) => EndReason::Failed(format!("signals cannot be received: {error}")),
     }
+}
+
+/// Waits for a signal: for ever if we were started to ignore it, since a handler would undo that.
+async fn received(kind: SignalKind) -> io::Result<()> {
+    if is_ignored(kind.as_raw_value())? {
+        return std::future::pending().await;
+    }
+    signal(kind)?.recv().await;
+    Ok(())
 }
 
 #[cfg(test)]
