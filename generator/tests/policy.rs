@@ -161,6 +161,30 @@ fn an_image_that_nothing_can_be_selected_by_is_an_error() {
 }
 
 #[test]
+fn the_header_says_what_the_backend_does_not_see() {
+    let cases = [
+        ("", "does not say with which backend", false),
+        ("tracepoint", "Recorded with the backend tracepoint.", true),
+        ("other", "Recorded with the backend other.", false),
+        ("tracepoint, other, 'x: \\x0a'", "tracepoint", true),
+    ];
+    for (backends, says, fifo) in cases {
+        let text = format!(
+            "{{apiVersion: wardline.dev/v1, kind: Baseline, image: {{repository: shop/web}}, recordings: [{{recording: \
+             '{:032x}', revision: 1, node: n, backends: [{backends}]}}], containers: [], losses: [], behaviours: {{}}, \
+             notLearned: {{}}}}",
+            1
+        );
+        let input = Input::new(yaml::parse(&text).unwrap(), text.as_bytes());
+        let policy = policy::compile(&input, Tetragon::V1_7).unwrap();
+        let header: Vec<&str> = policy.yaml.lines().map_while(|line| line.strip_prefix("# ")).collect();
+        let header = header.join(" ");
+        assert!(header.contains(says), "{header}");
+        assert_eq!(header.contains("a FIFO that nobody reads"), fifo, "{header}");
+    }
+}
+
+#[test]
 fn many_recordings_are_named_by_their_hash() {
     for (count, listed) in [(2, true), (1000, false)] {
         let recordings: Vec<String> = (0..count)

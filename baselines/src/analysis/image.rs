@@ -73,6 +73,7 @@ impl ImageEvidence {
             recording: source.identity.id,
             revision: source.identity.revision,
             node: source.identity.host.clone(),
+            backends: source.backends(),
         };
         self.containers.sort();
         Ok(Baseline {

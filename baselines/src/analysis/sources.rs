@@ -1,7 +1,7 @@
 //! The recordings of an analysis, and the containers in them.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::path;
@@ -34,6 +34,12 @@ impl<'a> Source<'a> {
     /// What tells its node from others: the machine id outlives host names.
     fn node(&self) -> &str {
         self.identity.machine_id.as_ref().unwrap_or(&self.identity.host)
+    }
+
+    /// The backends that it was recorded with, sorted.
+    pub(super) fn backends(&self) -> Vec<String> {
+        let backends: BTreeSet<&String> = self.windows.iter().map(|window| &window.backend).collect();
+        backends.into_iter().cloned().collect()
     }
 }
 

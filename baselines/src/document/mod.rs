@@ -71,6 +71,9 @@ pub struct Source {
     /// The node's host name.
     #[serde(with = "serde_text::escaped")]
     pub node: String,
+    /// The backends of its windows, sorted. What a backend cannot see is in no list of losses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "serde_text::escaped")]
+    pub backends: Vec<String>,
 }
 
 /// One container that ran the image.

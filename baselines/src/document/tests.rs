@@ -157,11 +157,13 @@ fn baselines() -> impl Strategy<Value = Baseline> {
             count,
             container,
         });
-    let source = (any::<u128>(), any::<u64>(), texts()).prop_map(|(id, revision, node)| Source {
-        recording: format!("{id:032x}").parse().unwrap(),
-        revision,
-        node,
-    });
+    let source =
+        (any::<u128>(), any::<u64>(), texts(), vec(texts(), 0..3)).prop_map(|(id, revision, node, backends)| Source {
+            recording: format!("{id:032x}").parse().unwrap(),
+            revision,
+            node,
+            backends,
+        });
     (
         image,
         vec(source, 0..3),
@@ -220,6 +222,7 @@ fn example() -> Baseline {
             recording: "000102030405060708090a0b0c0d0e0f".parse().unwrap(),
             revision: 17,
             node: "worker-1".to_owned(),
+            backends: vec!["tracepoint".to_owned()],
         }],
         containers: vec![Container {
             workload: "host/unit/web.service/main".parse().unwrap(),
@@ -294,42 +297,42 @@ fn errors_name_the_place_and_what_was_expected() {
         (
             "reason: map_full",
             "reason: bad_luck",
-            "18:11: losses[0].reason: `bad_luck` is no reason for a loss that",
+            "20:11: losses[0].reason: `bad_luck` is no reason for a loss that",
         ),
         (
             "access: read,create",
             "access: fly",
-            "44:13: behaviours.open[0].access: `fly` is not one of read, write",
+            "46:13: behaviours.open[0].access: `fly` is not one of read, write",
         ),
         (
             r"/srv/new\n",
             r"/srv/\q",
-            r"43:11: behaviours.open[0].path: unknown escape `\qli`: write",
+            r"45:11: behaviours.open[0].path: unknown escape `\qli`: write",
         ),
         (
             "path: /srv/new",
             "path: 12 #",
-            "43:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
+            "45:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
         ),
         (
             "port: 443",
             "port: 65536",
-            "62:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
+            "64:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
         ),
         (
             "count: 12",
             "count: -1",
-            "66:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
+            "68:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
         ),
         (
             "count: 12",
             "cuont: 12",
-            "66:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
+            "68:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
         ),
         (
             "2026-11-21T09:29:58Z",
             "yesterday",
-            "12:14: containers[0].firstSeen: `yesterday` is no RFC 3339 time",
+            "14:14: containers[0].firstSeen: `yesterday` is no RFC 3339 time",
         ),
         (
             "image:",

@@ -40,6 +40,7 @@ pub(super) fn header(
         ),
     ];
     header.extend(scope);
+    header.push(backends(baseline));
     if partial > 0 {
         let containers = counted(baseline.containers.len(), "container");
         header.push(format!(
@@ -67,6 +68,25 @@ pub(super) fn header(
             .push("A path here is longer than 510 bytes: this policy loads on kernel 5.11 and later only.".to_owned());
     }
     header
+}
+
+/// Who recorded, and what that one cannot see while the policy's hooks do.
+fn backends(baseline: &Baseline) -> String {
+    let backends: BTreeSet<&String> = baseline.recordings.iter().flat_map(|it| &it.backends).collect();
+    if backends.is_empty() {
+        return "The baseline does not say with which backend it was recorded: what that one cannot see will be reported."
+            .to_owned();
+    }
+    let recorded = format!("Recorded with the backend {}.", enumerate(backends.iter()));
+    if !backends.iter().any(|backend| *backend == "tracepoint") {
+        return recorded;
+    }
+    // The hooks come earlier than the end of the call that is recorded, and are passed by opens that are no call.
+    format!(
+        "{recorded} What tracepoint does not see can be normal and is reported all the same: calls that fail after the \
+         hook (executing a text without #!, which is ENOEXEC; opening a FIFO that nobody reads), and opens without an \
+         open call (overlay copy-up, core dumps, mq_open, openpty). `profile doctor` lists all of it."
+    )
 }
 
 /// What is missing in the baseline, if anything is: sums by reason. The baseline itself says more.

@@ -303,6 +303,13 @@ fn recordings_of_several_nodes_add_up() {
     assert_eq!((evidence.count, evidence.containers, evidence.nodes), (3, 3, 3));
     assert_eq!((baseline.recordings.len(), baseline.containers.len()), (3, 3));
     assert!(baseline.recordings.is_sorted_by_key(|source| source.recording));
+    let backend = window(seconds(0)).backend;
+    assert!(
+        baseline
+            .recordings
+            .iter()
+            .all(|source| source.backends == [backend.as_str()])
+    );
 }
 
 #[test]
