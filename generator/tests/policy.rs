@@ -150,6 +150,53 @@ fn host_workloads_apply_to_the_node_and_containers_to_their_repository() {
 }
 
 #[test]
+fn a_policy_that_selects_nothing_says_so() {
+    let says = "the image's name is unknown: this policy's selector matches no container; name the image";
+    for (repository, unknown) in [
+        ("unresolved/docker/0123456789ab", true),
+        ("unresolved/kubernetes/0123456789ab", true),
+        ("shop/unresolved/web", false),
+    ] {
+        let policy = compile(repository, &["binary: /bin/a"], &[], &[]).unwrap();
+        let warned = policy.warnings.iter().any(|warning| warning.starts_with(says));
+        let first = policy
+            .yaml
+            .lines()
+            .position(|line| line.starts_with("# WARNING: the image's name is unknown"));
+        assert_eq!((warned, first.is_some()), (unknown, unknown), "{}", policy.yaml);
+        assert_eq!(
+            policy.yaml.contains("# Applies to containers"),
+            !unknown,
+            "{}",
+            policy.yaml
+        );
+    }
+}
+
+#[test]
+fn what_the_runtime_does_is_warned_about_and_what_visitors_do_is_not() {
+    for (provenance, warned) in [("[entered, runtime]", true), ("[runtime]", true), ("[entered]", false)] {
+        let evidence = EVIDENCE.replace("[workload]", provenance);
+        let open = format!("{{path: /proc/self/cgroup, access: read, subject: /usr/bin/runc, {evidence}}}");
+        let text = format!(
+            "{{apiVersion: wardline.dev/v1, kind: Baseline, image: {{repository: shop/web}}, recordings: [], containers: [], \
+             losses: [], behaviours: {{}}, notLearned: {{open: [{open}]}}}}"
+        );
+        let input = Input::new(yaml::parse(&text).unwrap(), text.as_bytes());
+        let policy = policy::compile(&input, Tetragon::V1_7).unwrap();
+        let says = "1 behaviour of the container runtime, seen and not learned, will be reported at each start";
+        let is_said = policy.warnings.iter().any(|warning| warning.starts_with(says));
+        assert_eq!(is_said, warned, "{:?}", policy.warnings);
+        assert_eq!(
+            policy.yaml.contains("# WARNING: 1 behaviour of the"),
+            warned,
+            "{}",
+            policy.yaml
+        );
+    }
+}
+
+#[test]
 fn an_image_that_nothing_can_be_selected_by_is_an_error() {
     for repository in ["''", r#""\x85""#, r#""\0""#] {
         assert!(

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baselines::document::Baseline;
+use baselines::behaviour::Provenance;
+use baselines::document::{Baseline, Behaviours};
 use baselines::loss::Reason;
 
 use super::model::Scope;
@@ -55,6 +56,10 @@ pub(super) fn header(
             counted(not_learned, "behaviour")
         ));
     }
+    if let Some(warning) = runtime(&baseline.not_learned) {
+        header.push(format!("WARNING: {warning}."));
+        report.warnings.push(warning);
+    }
     if let Some(losses) = losses(baseline) {
         header.push(format!(
             "WARNING: the baseline is lossy ({losses}). What is missing in it will be reported."
@@ -68,6 +73,24 @@ pub(super) fn header(
             .push("A path here is longer than 510 bytes: this policy loads on kernel 5.11 and later only.".to_owned());
     }
     header
+}
+
+/// What the container runtime does inside of the container, if it was seen there (runc reads /proc/self/cgroup and opens its
+/// exec.fifo). Not the image's, but a policy cannot tell: it goes by the cgroup.
+fn runtime(not_learned: &Behaviours) -> Option<String> {
+    let evidence = (not_learned.exec.iter().map(|it| &it.evidence))
+        .chain(not_learned.open.iter().map(|it| &it.evidence))
+        .chain(not_learned.connect.iter().map(|it| &it.evidence));
+    let seen = evidence
+        .filter(|it| it.provenance.contains(&Provenance::Runtime))
+        .count();
+    (seen > 0).then(|| {
+        format!(
+            "{} of the container runtime, seen and not learned, will be reported at each start of a container, and would \
+             stop the start if the policy were enforced",
+            counted(seen, "behaviour")
+        )
+    })
 }
 
 /// Who recorded, and what that one cannot see while the policy's hooks do.

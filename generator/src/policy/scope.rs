@@ -28,6 +28,9 @@ pub(crate) fn scope(baseline: &Baseline) -> Scoped {
         return node();
     }
     let repositories = repositories(&image.repository);
+    if is_unresolved(&image.repository) {
+        return unresolved(repositories);
+    }
     let mut comments = vec![format!(
         "Applies to containers of every namespace whose image repository is one of {repositories:?}. Tetragon takes the \
          repository from the image id (or, with its runtime hooks, from the image name), without tag and digest: other \
@@ -60,6 +63,11 @@ pub(crate) fn is_host(repository: &str) -> bool {
     repository.starts_with("host/")
 }
 
+/// Whether this stands for the name of a container's image that nobody told the recorder.
+fn is_unresolved(repository: &str) -> bool {
+    repository.starts_with("unresolved/")
+}
+
 fn node() -> Scoped {
     let warning = "applies to every process of the node: Tetragon cannot select a systemd unit, and without Kubernetes \
          it refuses container selectors; whatever other programs do is reported too, so load it in monitor mode only";
@@ -68,6 +76,17 @@ fn node() -> Scoped {
         comments: vec![format!(
             "WARNING: {warning}. Never switch it to enforce: that would stop the whole node."
         )],
+        warnings: vec![warning.to_owned()],
+    }
+}
+
+/// Harmless, unlike an empty repository, and other images' policies are not to fail for it.
+fn unresolved(repositories: Vec<String>) -> Scoped {
+    let warning = "the image's name is unknown: this policy's selector matches no container; name the image (image in its \
+         baseline document) and use --baselines";
+    Scoped {
+        scope: Scope::Containers { repositories },
+        comments: vec![format!("WARNING: {warning}.")],
         warnings: vec![warning.to_owned()],
     }
 }
