@@ -126,7 +126,7 @@ pub(crate) struct Listing {
     /// How to print the list of what was written
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) output: Format,
-    /// Print no list; warnings and errors still go to standard error
+    /// Print no list and no progress; warnings and errors still go to standard error
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

@@ -29,7 +29,7 @@ Examples:
 Exit codes: 0 success, 1 failure, 2 wrong usage; `profile run` ends with its command's exit code."
 )]
 pub struct Cli {
-    /// Say nothing but errors.
+    /// Print no list and no progress; warnings and errors still go to standard error.
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// What to do.

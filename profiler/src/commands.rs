@@ -137,7 +137,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// A live line on a terminal, a plain one now and then elsewhere.
 struct Display {
-    quiet: bool,
     bar: Option<ProgressBar>,
     /// When the last plain line was written.
     plain: Option<Instant>,
@@ -157,7 +156,6 @@ impl Display {
             bar
         });
         Self {
-            quiet,
             bar,
             plain: (!quiet && !live).then(Instant::now),
             has_warned: false,
@@ -188,7 +186,7 @@ impl Display {
         match &self.bar {
             // Above the live line.
             Some(bar) => bar.println(text),
-            None => say(self.quiet, &text),
+            None => say(false, &text),
         }
     }
 
@@ -222,15 +220,30 @@ fn say(quiet: bool, text: &str) {
 }
 
 /// How a window ended, in one line, and what to do next.
-fn conclude(quiet: bool, progress: &Progress, recording: &Path) {
-    say(
-        quiet,
-        &format!("learned: {}; recording: {}", line(progress), recording.display()),
-    );
-    if progress.lost > 0 {
+fn conclude(quiet: bool, progress: &Progress, recording: &Path) -> Result<(), Failure> {
+    if !quiet {
+        let ended = Progress {
+            containers: seen(recording)?.unwrap_or(progress.containers),
+            ..progress.clone()
+        };
         say(
-            quiet,
-            "some observations were lost: `profile status` says which and why",
+            false,
+            &format!("learned: {}; recording: {}", line(&ended), recording.display()),
         );
     }
+    if progress.lost > 0 {
+        say(
+            false,
+            "warning: some observations were lost: `profile status` says which and why",
+        );
+    }
+    Ok(())
+}
+
+/// How many containers the last window saw: most, or all, live no more when it ends.
+fn seen(recording: &Path) -> Result<Option<usize>, Failure> {
+    let windows = Recording::open(recording)?.summary()?.windows;
+    Ok(windows
+        .last()
+        .and_then(|window| usize::try_from(window.containers).ok()))
 }

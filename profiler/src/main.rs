@@ -13,10 +13,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
     let result = match &cli.command {
-        Command::Doctor { output } => doctor::doctor(*output),
+        Command::Doctor { output } => doctor::doctor(*output, cli.quiet),
         Command::Run(options) => run::run(options, cli.quiet),
         Command::Start(options) => start::start(options, cli.quiet),
-        Command::Status { recording, output } => status::status(recording, *output),
+        Command::Status { recording, output } => status::status(recording, *output, cli.quiet),
         Command::LookUp { parent } => look_up::look_up(*parent),
         Command::Completions { shell } => completions(*shell),
     };

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use end_to_end::{
-    Finished, Mount, Scratch, finish, in_own_mounts, profile, profile_run, profile_start, require_root, start,
+    Cgroup, Finished, Mount, Scratch, finish, in_own_mounts, profile, profile_run, profile_start, require_root, start,
+    unique,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -338,6 +339,74 @@ fn output_that_cannot_be_written_is_an_error() {
         let gone = written_to(writer.into(), arguments);
         assert_eq!(gone, (Some(0), String::new()), "{arguments:?}");
     }
+}
+
+#[test]
+fn whoever_wants_quiet_gets_warnings_and_errors_only() {
+    let scratch = Scratch::new();
+    let recording = scratch.recording().to_str().unwrap();
+    let files: Vec<String> = (0..50)
+        .map(|file| scratch.file(&format!("file-{file}"), "").to_str().unwrap().to_owned())
+        .collect();
+    let cat = std::iter::once("cat").chain(files.iter().map(String::as_str));
+    let loud = finish(&mut profile_run(scratch.recording(), "a", &[], ["true"]));
+    assert!(loud.stderr.starts_with("learned: "), "{loud}");
+
+    let without_loss = profile_run(scratch.recording(), "a", &["-q"], ["true"]);
+    let with_loss = profile_run(scratch.recording(), "a", &["-q", "--behaviours-max", "5"], cat);
+    let mut status = profile();
+    status.args(["status", "-q", "--recording", recording]);
+    let mut doctor = profile();
+    doctor.args(["-q", "doctor"]);
+    let mut missing = profile();
+    missing.args(["status", "-q", "--recording", "/no/such/recording.db"]);
+    let cases = [
+        (without_loss, 0, ""),
+        (with_loss, 0, "warning: some observations were lost"),
+        (status, 0, ""),
+        (doctor, 0, ""),
+        (missing, 1, "error: there is no recording"),
+    ];
+    for (mut command, code, says) in cases {
+        let done = finish(&mut command);
+        assert_eq!((done.code(), done.stdout.as_str()), (code, ""), "{done}");
+        assert!(done.stderr.starts_with(says), "{done}");
+        assert_eq!(done.stderr.is_empty(), says.is_empty(), "{done}");
+    }
+}
+
+#[test]
+fn containers_that_have_ended_are_counted_at_the_end() {
+    let scratch = Scratch::new();
+    let elsewhere = Cgroup::create(&unique("elsewhere"));
+    let _inhabitant = elsewhere.inhabit();
+    let mut window = start(&mut profile_start(scratch.recording(), &["--flush-interval", "50ms"]));
+    window.wait_for("the window", |window| catches(window.id(), libc::SIGTERM));
+    let is_recorded = |name: &str| {
+        let containers = scratch.status()["containers"].clone();
+        let mut workloads = containers
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|container| &container["workload"]);
+        workloads.any(|workload| workload.as_str().unwrap().contains(name))
+    };
+    // A container is forgotten two flushes after its end. Where the last one is recorded, the first one is.
+    for number in 0..5 {
+        let name = unique(&format!("ended-{number}"));
+        let done = Cgroup::create(&name).start(&mut Command::new("true")).finish();
+        assert_eq!(done.code(), 0, "{done}");
+        window.wait_for("its container", |_| is_recorded(&name));
+    }
+    window.signal(libc::SIGTERM);
+    let done = window.finish();
+    assert_eq!(done.code(), 0, "{done}");
+    let seen = &scratch.status()["windows"][0]["containers"];
+    assert!(seen.as_u64().unwrap() >= 5, "{seen}");
+    assert!(
+        done.stderr.contains(&format!(", {seen} containers, ")),
+        "{seen}: {done}"
+    );
 }
 
 #[test]

@@ -51,17 +51,19 @@ struct Report {
     misses: Vec<&'static str>,
 }
 
-/// Prints the report. Ends with 1 where nothing can be learned on this machine as it is.
+/// Prints the report, unless `quiet`. Ends with 1 where nothing can be learned on this machine as it is.
 ///
 /// # Errors
 /// [`Failure::Output`].
-pub fn doctor(output: Output) -> Result<ExitCode, Failure> {
+pub fn doctor(output: Output, quiet: bool) -> Result<ExitCode, Failure> {
     let report = examine();
     let text = match output {
         Output::Table => table(&report),
         Output::Json | Output::Yaml => serialise(&report, output)?,
     };
-    print(text.as_bytes())?;
+    if !quiet {
+        print(text.as_bytes())?;
+    }
     Ok(if report.backend.is_some() {
         ExitCode::SUCCESS
     } else {

@@ -80,7 +80,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         quiet,
         ended(child, cgroup, quiet),
     )?;
-    conclude(quiet, &progress, &options.recording.recording);
+    conclude(quiet, &progress, &options.recording.recording)?;
     Ok(match reason {
         EndReason::CommandExited { code } => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         _ => ExitCode::FAILURE,
@@ -121,7 +121,7 @@ async fn ended(child: Child, cgroup: OwnedCgroup, quiet: bool) -> EndReason {
                     );
                 }
                 Ok(_) => {}
-                Err(error) => say(quiet, &format!("warning: {error}")),
+                Err(error) => say(false, &format!("warning: {error}")),
             }
             EndReason::CommandExited { code: code.into() }
         }

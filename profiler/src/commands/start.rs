@@ -92,7 +92,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         quiet,
         ended(options.duration),
     )?;
-    conclude(quiet, &progress, &options.recording.recording);
+    conclude(quiet, &progress, &options.recording.recording)?;
     Ok(if matches!(reason, EndReason::Failed(_)) {
         ExitCode::FAILURE
     } else {

@@ -13,17 +13,20 @@ use crate::cli::Output;
 use crate::error::Failure;
 use crate::table::Table;
 
-/// Prints a recording's windows, containers, losses and latencies.
+/// Prints a recording's windows, containers, losses and latencies, unless `quiet`: then only the exit code tells that there
+/// is one.
 ///
 /// # Errors
 /// [`Failure::Recording`], [`Failure::Output`].
-pub fn status(path: &Path, output: Output) -> Result<ExitCode, Failure> {
+pub fn status(path: &Path, output: Output, quiet: bool) -> Result<ExitCode, Failure> {
     let summary = Recording::open(path)?.summary()?;
     let text = match output {
         Output::Table => table(path, &summary),
         Output::Json | Output::Yaml => crate::table::serialise(&Status::from(&summary), output)?,
     };
-    print(text.as_bytes())?;
+    if !quiet {
+        print(text.as_bytes())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
