@@ -136,6 +136,10 @@ pub struct Start {
     /// How long: 90s, 10m, 24h, 7d. Without it, until Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
+    /// The cgroup hierarchy to follow: `unified` or a v1 controller such as `memory` [default: the one that most workloads
+    /// are in].
+    #[arg(long, value_name = "NAME", env = "WARDLINE_HIERARCHY")]
+    pub hierarchy: Option<crate::cgroups::Kind>,
     /// Where and how to record.
     #[command(flatten)]
     pub recording: Recording,

@@ -204,6 +204,7 @@ fn line(progress: &Progress) -> String {
         new_behaviours,
         containers,
         lost,
+        containers_seen: _,
         unwritten: _,
     } = progress;
     format!(
@@ -220,30 +221,20 @@ fn say(quiet: bool, text: &str) {
 }
 
 /// How a window ended, in one line, and what to do next.
-fn conclude(quiet: bool, progress: &Progress, recording: &Path) -> Result<(), Failure> {
-    if !quiet {
-        let ended = Progress {
-            containers: seen(recording)?.unwrap_or(progress.containers),
-            ..progress.clone()
-        };
-        say(
-            false,
-            &format!("learned: {}; recording: {}", line(&ended), recording.display()),
-        );
-    }
+fn conclude(quiet: bool, progress: &Progress, recording: &Path) {
+    // Most, or all, live no more when it ends.
+    let ended = Progress {
+        containers: progress.containers_seen,
+        ..progress.clone()
+    };
+    say(
+        quiet,
+        &format!("learned: {}; recording: {}", line(&ended), recording.display()),
+    );
     if progress.lost > 0 {
         say(
             false,
             "warning: some observations were lost: `profile status` says which and why",
         );
     }
-    Ok(())
-}
-
-/// How many containers the last window saw: most, or all, live no more when it ends.
-fn seen(recording: &Path) -> Result<Option<usize>, Failure> {
-    let windows = Recording::open(recording)?.summary()?.windows;
-    Ok(windows
-        .last()
-        .and_then(|window| usize::try_from(window.containers).ok()))
 }

@@ -2,7 +2,7 @@
 
 mod output;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ pub struct Progress {
     pub new_behaviours: usize,
     /// Containers that live.
     pub containers: usize,
+    /// Containers that were seen so far.
+    pub containers_seen: usize,
     /// Observations lost so far, all reasons together.
     pub lost: u64,
     /// Why what was learned cannot be written just now, if so. It is kept, and tried again.
@@ -55,6 +57,8 @@ pub struct Session {
     events: u64,
     /// When the counters were last read, boot clock, ns.
     last_read: u64,
+    /// The containers that were in a flush, by the ids of their cgroups.
+    containers_seen: HashSet<u64>,
     /// Cgroups that came or went unannounced so far.
     unannounced: u64,
     sizes: Sizes,
@@ -130,6 +134,7 @@ impl Session {
             lost_so_far: 0,
             events: 0,
             last_read: boot_ns(),
+            containers_seen: HashSet::new(),
             unannounced: 0,
             sizes,
             is_share_running_out: false,
@@ -349,6 +354,8 @@ impl Session {
         self.drain()?;
         let mut flush = self.recorder.flush(Clock::now());
         flush.at = complete_until;
+        self.containers_seen
+            .extend(flush.containers.iter().map(|container| container.cgroup_id));
         self.note_novelty();
         let add = |sum: u64, count: u64| sum.saturating_add(count);
         let counts = flush.observations.iter().map(|observation| observation.count);
@@ -398,6 +405,7 @@ impl Session {
             behaviours: self.recorder.behaviours(),
             new_behaviours: self.novelty.iter().map(|(_, fresh)| fresh).sum(),
             containers: self.recorder.attribution.len(),
+            containers_seen: self.containers_seen.len(),
             lost: self.lost_so_far,
             unwritten: self.output.trouble().map(str::to_owned),
         }

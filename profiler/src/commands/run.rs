@@ -80,7 +80,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         quiet,
         ended(child, cgroup, quiet),
     )?;
-    conclude(quiet, &progress, &options.recording.recording)?;
+    conclude(quiet, &progress, &options.recording.recording);
     Ok(match reason {
         EndReason::CommandExited { code } => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         _ => ExitCode::FAILURE,

@@ -1,8 +1,6 @@
 //! `profile start`: learns the workloads of this machine.
 
 use std::collections::HashMap;
-use std::env;
-use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,9 +21,6 @@ use crate::probes::{Probes, Wire};
 use crate::recorder::Recorder;
 use crate::recorder::attribution::{Attribution, Scope};
 
-/// Names the cgroup hierarchy to follow, `unified` or a v1 controller, instead of the one that most workloads are in.
-const HIERARCHY: &str = "WARDLINE_HIERARCHY";
-
 /// Records until the time is over or somebody says stop.
 ///
 /// # Errors
@@ -42,7 +37,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     }
     let hierarchies = cgroups::mounted()?;
     let census = Census::take()?;
-    let hierarchy = match wanted(env::var_os(HIERARCHY))? {
+    let hierarchy = match options.hierarchy {
         Some(kind) => cgroups::of_kind(&hierarchies, kind)?,
         None => cgroups::choose_by(&hierarchies, &census)?,
     };
@@ -92,21 +87,11 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         quiet,
         ended(options.duration),
     )?;
-    conclude(quiet, &progress, &options.recording.recording)?;
+    conclude(quiet, &progress, &options.recording.recording);
     Ok(if matches!(reason, EndReason::Failed(_)) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    })
-}
-
-/// The hierarchy that somebody asked for in [`HIERARCHY`].
-fn wanted(value: Option<OsString>) -> Result<Option<Kind>, Failure> {
-    let Some(value) = value else { return Ok(None) };
-    let kind = value.to_string_lossy().parse();
-    kind.map(Some).map_err(|what| Failure::Usage {
-        what: format!("{HIERARCHY}: {what}"),
-        help: format!("without {HIERARCHY}, the hierarchy that most workloads are in is followed"),
     })
 }
 
@@ -124,7 +109,7 @@ fn warning(kind: Kind, unseen: &Unseen) -> Option<String> {
     (unseen.processes > 0).then(|| {
         format!(
             "warning: {} processes of workloads are not seen: the {kind} cgroup hierarchy does not tell them apart, only {} \
-             does ({HIERARCHY}=NAME chooses another one)",
+             does (--hierarchy NAME chooses another one)",
             unseen.processes,
             elsewhere.join("; "),
         )
@@ -254,14 +239,6 @@ mod tests {
         let nobody = Unseen::default();
         assert_eq!(selector(Kind::V2, &nobody), "host (unified cgroup hierarchy)");
         assert_eq!(super::warning(Kind::V2, &nobody), None);
-    }
-
-    #[test]
-    fn a_hierarchy_can_be_asked_for() {
-        assert_eq!(wanted(None).unwrap(), None);
-        assert_eq!(wanted(Some("unified".into())).unwrap(), Some(Kind::V2));
-        let refused = wanted(Some("v2".into())).unwrap_err();
-        assert!(refused.to_string().contains("WARDLINE_HIERARCHY"), "{refused}");
     }
 
     #[test]
