@@ -157,7 +157,7 @@ pub struct Recording {
     /// Distinct behaviours that the kernel counts at a time (about 200 bytes each, twice that for a moment when it fills up).
     #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().keys, value_parser = clap::value_parser!(u32).range(1..=4_194_304), help_heading = "Tables in the kernel")]
     pub behaviours_max: u32,
-    /// Of these, how many one container may use [default: half of them].
+    /// Of these, how many one cgroup may use: most containers have one [default: half of them].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Tables in the kernel")]
     pub behaviours_per_container: Option<u64>,
     /// Executables that the kernel tells apart before it starts anew (at half of that).

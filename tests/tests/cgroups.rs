@@ -96,6 +96,7 @@ fn what_happens_in_cgroups_beyond_the_table_is_a_loss() {
     const OPENS: u64 = 50;
     let scratch = Scratch::new();
     let file = scratch.file("file", "");
+    let _there = Cgroup::create(&unique("there"));
     let refused = finish(&mut profile_start(scratch.recording(), &["--cgroups-max", "1"]));
     assert_eq!(refused.code(), 2, "{refused}");
     assert!(refused.stderr.contains("leaves room for 1"), "{refused}");

@@ -17,7 +17,8 @@ use crate::table::{Table, serialise};
 /// What every backend on system call tracepoints cannot see, and why. A descriptor that is received (`SCM_RIGHTS`,
 /// `pidfd_getfd(2)`) is not among it: nothing is opened then, and no policy on opens sees it either.
 const MISSES: [&str; 10] = [
-    "what io_uring opens and connects: that it is used is counted as loss (io_uring)",
+    "what io_uring opens and connects: each set-up and entry is counted as loss (io_uring); a ring that the kernel polls, made \
+     before the window, is not noticed",
     "TCP connections made by sendto or sendmsg with MSG_FASTOPEN, without connect(2); SCTP's by sendmsg and sctp_connectx",
     "datagrams sent without connect(2) (sendto, sendmsg), and connections of other families than IPv4 and IPv6 (unix sockets)",
     "connections of 32-bit programs and of the 32-bit entry (int 0x80), by connect or socketcall: counted as loss \
