@@ -263,7 +263,9 @@ impl Session {
             self.probes.renew_images()?;
             self.recorder.forget_images(&self.probes.running_images()?);
         }
-        if self.recorder.has_unknown_images() {
+        let unknown = self.recorder.unknown_images();
+        // Of a process that is gone, nobody can tell any more: then there is no use in looking, again and again.
+        if !unknown.is_empty() && !unknown.is_disjoint(&self.probes.running_images()?) {
             self.probes.look_at_processes()?;
             self.read_ring();
         }

@@ -259,10 +259,12 @@ impl Recorder {
         self.waiting.keys().any(|key| !self.attribution.knows(key.cgroup))
     }
 
-    /// Whether something was counted of a program that nothing is known about.
-    pub fn has_unknown_images(&self) -> bool {
-        let mut images = self.waiting.keys().flat_map(images_of);
-        images.any(|image| image != 0 && self.described.image(image).is_none())
+    /// The numbers of the executables that something was counted of and nothing is known about.
+    pub fn unknown_images(&self) -> HashSet<u64> {
+        let images = self.waiting.keys().flat_map(images_of);
+        images
+            .filter(|image| *image != 0 && self.described.image(*image).is_none())
+            .collect()
     }
 
     /// How many executables were described since the last call of [`Recorder::forget_images`].
