@@ -37,11 +37,15 @@ pub enum Reason {
     LeftCgroup,
     /// More threads were connecting at the same time than the kernel's table for that holds.
     ConnectTableFull,
+    /// The arguments of an execution could not be read.
+    ArgumentsUnread,
+    /// A `sendmmsg(2)` had more messages with addresses than are looked at.
+    BatchCut,
 }
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -57,6 +61,8 @@ impl Reason {
         Self::IoUring,
         Self::LeftCgroup,
         Self::ConnectTableFull,
+        Self::ArgumentsUnread,
+        Self::BatchCut,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -77,6 +83,8 @@ impl Reason {
             Self::IoUring => "io_uring",
             Self::LeftCgroup => "left_cgroup",
             Self::ConnectTableFull => "connect_table_full",
+            Self::ArgumentsUnread => "arguments_unread",
+            Self::BatchCut => "batch_cut",
         }
     }
 
