@@ -18,12 +18,22 @@
 //! assert_eq!(behaviour.to_string(), "/usr/sbin/nginx opens /etc/nginx/nginx.conf (read)");
 //! ```
 
+mod access;
+mod arguments;
+mod protocol;
+mod raise;
+
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::path::FilePath;
+
+pub use access::Access;
+pub use arguments::Arguments;
+pub use protocol::Protocol;
+pub use raise::{Capabilities, RaiseCause};
 
 /// Something that a program did.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,8 +53,10 @@ pub enum Action {
         binary: FilePath,
         /// The script, where the kernel was asked to execute one.
         script: Option<FilePath>,
+        /// What the program was called with. Only recorded when asked for, because secrets are passed in arguments.
+        arguments: Option<Arguments>,
     },
-    /// A file or directory was opened.
+    /// A file or directory was opened, or, where the access is [`Access::MAP`], mapped into memory to be executed.
     Open {
         /// What was opened.
         path: FilePath,
@@ -63,107 +75,119 @@ pub enum Action {
         /// The transport protocol.
         protocol: Protocol,
     },
+    /// A Unix socket that has a path was connected to, or sent to.
+    ConnectUnix {
+        /// The socket's path.
+        path: FilePath,
+    },
+    /// A datagram was sent to an address by a socket that is not connected: `sendto(2)`, `sendmsg(2)`, `sendmmsg(2)`.
+    Send {
+        /// The address as the program passed it.
+        address: IpAddr,
+        /// The port, host byte order.
+        port: u16,
+        /// The transport protocol.
+        protocol: Protocol,
+    },
+    /// A socket began to wait for connections, `listen(2)`.
+    Listen {
+        /// The address that the socket is bound to; unspecified (`0.0.0.0`, `::`) for every address.
+        address: IpAddr,
+        /// The port, host byte order; 0 where the kernel chose one when `listen(2)` was called.
+        port: u16,
+        /// The transport protocol.
+        protocol: Protocol,
+    },
+    /// A process came by privileges that it had not before.
+    Raise {
+        /// The program that was executed; for [`RaiseCause::UserNamespace`] the one that runs, which is the subject.
+        binary: FilePath,
+        /// How.
+        cause: RaiseCause,
+        /// The effective user id after it.
+        user: u32,
+        /// The permitted capabilities after it.
+        capabilities: Capabilities,
+    },
 }
 
 impl Action {
-    /// The kind's word in documents, columns and options.
+    /// The kind's word in columns and options.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Exec { .. } => "exec",
             Self::Open { .. } => "open",
             Self::Connect { .. } => "connect",
+            Self::ConnectUnix { .. } => "connect_unix",
+            Self::Send { .. } => "send",
+            Self::Listen { .. } => "listen",
+            Self::Raise { .. } => "raise",
         }
     }
 }
 
+/// One sentence: the subject and what it did.
 impl fmt::Display for Behaviour {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subject = &self.subject;
+        write!(formatter, "{} ", self.subject)?;
         match &self.action {
-            Action::Exec { binary, script: None } => write!(formatter, "{subject} executes {binary}"),
             Action::Exec {
                 binary,
-                script: Some(script),
+                script,
+                arguments,
             } => {
-                write!(formatter, "{subject} executes {script} with {binary}")
+                match script {
+                    Some(script) => write!(formatter, "executes {script} with {binary}")?,
+                    None => write!(formatter, "executes {binary}")?,
+                }
+                match arguments {
+                    Some(arguments) => write!(formatter, " ({arguments})"),
+                    None => Ok(()),
+                }
             }
-            Action::Open { path, access, .. } => write!(formatter, "{subject} opens {path} ({access})"),
+            Action::Open { path, access, .. } if *access == Access::MAP => write!(formatter, "maps {path}"),
+            Action::Open { path, access, .. } => write!(formatter, "opens {path} ({access})"),
             Action::Connect {
                 address,
                 port,
                 protocol,
+            } => write!(
+                formatter,
+                "connects to {} ({protocol})",
+                SocketAddr::new(*address, *port)
+            ),
+            Action::ConnectUnix { path } => write!(formatter, "connects to {path} (unix)"),
+            Action::Send {
+                address,
+                port,
+                protocol,
+            } => write!(formatter, "sends to {} ({protocol})", SocketAddr::new(*address, *port)),
+            Action::Listen {
+                address,
+                port,
+                protocol,
+            } => write!(
+                formatter,
+                "listens on {} ({protocol})",
+                SocketAddr::new(*address, *port)
+            ),
+            Action::Raise {
+                binary,
+                cause,
+                user,
+                capabilities,
             } => {
-                write!(
-                    formatter,
-                    "{subject} connects to {} ({protocol})",
-                    std::net::SocketAddr::new(*address, *port)
-                )
+                match cause {
+                    RaiseCause::Execution => write!(formatter, "raises its privileges by executing {binary}")?,
+                    RaiseCause::UserNamespace => formatter.write_str("raises its privileges in a user namespace")?,
+                }
+                write!(formatter, " (user {user}, {capabilities})")
             }
         }
     }
 }
 
-/// How a file was opened: a set of rights, as the kernel granted them (`f_mode`), not as the flags asked.
-///
-/// ```
-/// use baselines::behaviour::Access;
-///
-/// let access = Access::READ | Access::WRITE;
-/// assert_eq!(access.to_string(), "read,write");
-/// assert_eq!("read,write".parse::<Access>().unwrap(), access);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Access(u8);
-
-impl Access {
-    /// Opened for reading; directories too.
-    pub const READ: Self = Self(1);
-    /// Opened for writing.
-    pub const WRITE: Self = Self(2);
-    /// The open created the file.
-    pub const CREATE: Self = Self(4);
-
-    const WORDS: [(Self, &'static str); 3] = [(Self::READ, "read"), (Self::WRITE, "write"), (Self::CREATE, "create")];
-
-    /// The set with these bits (1 read, 2 write, 4 create), as stored in recordings.
-    pub const fn from_bits(bits: u8) -> Option<Self> {
-        if bits <= 7 { Some(Self(bits)) } else { None }
-    }
-
-    /// The bits of this set, see [`Access::from_bits`].
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// Whether every right of `other` is in this set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-impl std::ops::BitOr for Access {
-    type Output = Self;
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<&str> = Self::WORDS
-            .iter()
-            .filter(|(right, _)| self.contains(*right))
-            .map(|(_, word)| *word)
-            .collect();
-        formatter.pad(&if words.is_empty() {
-            "none".to_owned()
-        } else {
-            words.join(",")
-        })
-    }
-}
-
-/// A word that names no right, or no protocol.
+/// A word that is none of those expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{word}` is not one of {expected}")]
 pub struct WordError {
@@ -171,81 +195,14 @@ pub struct WordError {
     expected: &'static str,
 }
 
-impl std::str::FromStr for Access {
-    type Err = WordError;
-    fn from_str(text: &str) -> Result<Self, WordError> {
-        if text == "none" {
-            return Ok(Self::default());
-        }
-        text.split(',').try_fold(Self::default(), |set, word| {
-            Self::WORDS
-                .iter()
-                .find(|(_, known)| *known == word)
-                .map(|(right, _)| set | *right)
-                .ok_or_else(|| WordError {
-                    word: word.to_owned(),
-                    expected: "read, write, create, none",
-                })
-        })
-    }
-}
-
-/// The transport protocol of a connection: the socket's IP protocol number (RFC 5237's registry).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// 6.
-    Tcp,
-    /// 17.
-    Udp,
-    /// Any other IP protocol, by its number (for example 132, SCTP).
-    Other(u8),
-}
-
-impl Protocol {
-    /// The protocol with this IP protocol number.
-    pub const fn from_number(number: u8) -> Self {
-        match number {
-            6 => Self::Tcp,
-            17 => Self::Udp,
-            other => Self::Other(other),
-        }
-    }
-
-    /// The IP protocol number.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Other(number) => number,
+impl WordError {
+    fn new(word: &str, expected: &'static str) -> Self {
+        Self {
+            word: word.to_owned(),
+            expected,
         }
     }
 }
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp => formatter.pad("tcp"),
-            Self::Udp => formatter.pad("udp"),
-            Self::Other(number) => formatter.pad(&number.to_string()),
-        }
-    }
-}
-
-impl std::str::FromStr for Protocol {
-    type Err = WordError;
-    fn from_str(text: &str) -> Result<Self, WordError> {
-        match text {
-            "tcp" => Ok(Self::Tcp),
-            "udp" => Ok(Self::Udp),
-            number => number.parse().map(Self::from_number).map_err(|_| WordError {
-                word: number.to_owned(),
-                expected: "tcp, udp, an IP protocol number",
-            }),
-        }
-    }
-}
-
-crate::serde_text::as_text!(Access, Protocol);
 
 /// When in a container's life something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -283,22 +240,62 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_access_survives_its_words() {
-        for bits in 0..=7 {
-            let access = Access::from_bits(bits).unwrap();
-            assert_eq!(access.to_string().parse(), Ok(access));
+    fn behaviours_read_as_sentences() {
+        let path = |path: &str| FilePath::canonical(path.as_bytes());
+        let exec = |script: Option<&str>, arguments: Option<&[u8]>| Action::Exec {
+            binary: path("/bin/sh"),
+            script: script.map(path),
+            arguments: arguments.map(|arguments| Arguments::new(arguments, false)),
+        };
+        let open = |access| Action::Open {
+            path: path("/lib/x.so"),
+            access,
+            backing: None,
+        };
+        let raise = |cause, user, capabilities: &str| Action::Raise {
+            binary: path("/bin/su"),
+            cause,
+            user,
+            capabilities: capabilities.parse().unwrap(),
+        };
+        let (address, port, protocol) = (IpAddr::from([10, 0, 0, 1]), 53, Protocol::Udp);
+        let connect = Action::Connect {
+            address,
+            port,
+            protocol,
+        };
+        let send = Action::Send {
+            address,
+            port,
+            protocol,
+        };
+        let listen = Action::Listen {
+            address,
+            port,
+            protocol,
+        };
+        let cases = [
+            (exec(None, None), "executes /bin/sh"),
+            (exec(Some("/a b"), None), "executes /a b with /bin/sh"),
+            (exec(None, Some(b"sh\0-c\0a b\0")), r#"executes /bin/sh (sh -c "a b")"#),
+            (open(Access::READ | Access::MAP), "opens /lib/x.so (read,map)"),
+            (open(Access::MAP), "maps /lib/x.so"),
+            (connect, "connects to 10.0.0.1:53 (udp)"),
+            (Action::ConnectUnix { path: path("/s") }, "connects to /s (unix)"),
+            (send, "sends to 10.0.0.1:53 (udp)"),
+            (listen, "listens on 10.0.0.1:53 (udp)"),
+            (
+                raise(RaiseCause::Execution, 0, "all"),
+                "raises its privileges by executing /bin/su (user 0, all)",
+            ),
+            (
+                raise(RaiseCause::UserNamespace, 1000, "cap_chown,cap_63"),
+                "raises its privileges in a user namespace (user 1000, cap_chown,cap_63)",
+            ),
+        ];
+        for (action, sentence) in cases {
+            let subject = path("/bin/a");
+            assert_eq!(Behaviour { subject, action }.to_string(), format!("/bin/a {sentence}"));
         }
-        assert_eq!(Access::from_bits(8), None);
-        assert!("read,fly".parse::<Access>().is_err());
-    }
-
-    #[test]
-    fn every_protocol_survives_its_word() {
-        for number in 0..=255 {
-            let protocol = Protocol::from_number(number);
-            assert_eq!(protocol.number(), number);
-            assert_eq!(protocol.to_string().parse(), Ok(protocol));
-        }
-        assert!("sctp!".parse::<Protocol>().is_err());
     }
 }

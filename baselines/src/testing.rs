@@ -7,8 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::behaviour::{Access, Action, Behaviour, Protocol};
-use crate::behaviour::{Phase, Provenance};
+use crate::behaviour::{Access, Action, Arguments, Behaviour, Capabilities, Phase, Protocol, Provenance, RaiseCause};
 use crate::path::{FilePath, Origin};
 use crate::recording::{Container, Node, Observation, WindowStart};
 use crate::time::UtcTime;
@@ -53,20 +52,58 @@ pub(crate) fn paths() -> impl Strategy<Value = FilePath> {
     (bytes, origin).prop_map(|(bytes, origin)| FilePath::new(bytes, origin))
 }
 
+/// Arguments, whole and cut, short and too long.
+fn arguments() -> impl Strategy<Value = Arguments> {
+    let argument = paths().prop_map(|path| [path.as_bytes(), b"\0"].concat());
+    let bytes = prop_oneof![9 => vec(argument, 0..4), 1 => vec(vec(any::<u8>(), 200), 0..4)];
+    (bytes, any::<bool>()).prop_map(|(bytes, is_cut)| Arguments::new(&bytes.concat(), is_cut))
+}
+
 /// Behaviours of every kind.
 pub(crate) fn behaviours() -> impl Strategy<Value = Behaviour> {
-    let exec = (paths(), option::of(paths())).prop_map(|(binary, script)| Action::Exec { binary, script });
-    let open = (paths(), 0_u8..8, option::of(paths())).prop_map(|(path, bits, backing)| Action::Open {
+    let exec =
+        (paths(), option::of(paths()), option::of(arguments())).prop_map(|(binary, script, arguments)| Action::Exec {
+            binary,
+            script,
+            arguments,
+        });
+    let open = (paths(), 0_u8..16, option::of(paths())).prop_map(|(path, bits, backing)| Action::Open {
         path,
         access: Access::from_bits(bits).unwrap(),
         backing,
     });
-    let connect = (any::<IpAddr>(), any::<u16>(), any::<u8>()).prop_map(|(address, port, protocol)| Action::Connect {
-        address,
-        port,
-        protocol: Protocol::from_number(protocol),
+    let peer = (
+        any::<IpAddr>(),
+        any::<u16>(),
+        any::<u8>().prop_map(Protocol::from_number),
+    );
+    let network = (peer, 0..3).prop_map(|((address, port, protocol), kind)| match kind {
+        0 => Action::Connect {
+            address,
+            port,
+            protocol,
+        },
+        1 => Action::Send {
+            address,
+            port,
+            protocol,
+        },
+        _ => Action::Listen {
+            address,
+            port,
+            protocol,
+        },
     });
-    (paths(), prop_oneof![exec, open, connect]).prop_map(|(subject, action)| Behaviour { subject, action })
+    let connect_unix = paths().prop_map(|path| Action::ConnectUnix { path });
+    let cause = prop::sample::select(vec![RaiseCause::Execution, RaiseCause::UserNamespace]);
+    let raise = (paths(), cause, any::<u32>(), any::<u64>()).prop_map(|(binary, cause, user, bits)| Action::Raise {
+        binary,
+        cause,
+        user,
+        capabilities: Capabilities(bits),
+    });
+    (paths(), prop_oneof![exec, open, network, connect_unix, raise])
+        .prop_map(|(subject, action)| Behaviour { subject, action })
 }
 
 /// A node of this name, in its first boot.

@@ -103,6 +103,7 @@ fn exec() -> impl Strategy<Value = Exec> {
     (path(), proptest::option::of(path()), path(), evidence()).prop_map(|(binary, script, parent, evidence)| Exec {
         binary,
         script,
+        arguments: None,
         parent,
         evidence,
     })
@@ -151,7 +152,7 @@ prop_compose! {
         baseline.image.repository = if host { format!("host/{repository}") } else { repository };
         (baseline.image.tag, baseline.image.digest) = (tag, digest);
         baseline.uncounted_losses = uncounted_losses;
-        baseline.behaviours = document::Behaviours { exec, open, connect };
+        baseline.behaviours = document::Behaviours { exec, open, connect, ..Default::default() };
         baseline
     }
 }

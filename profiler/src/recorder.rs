@@ -315,7 +315,11 @@ impl Recorder {
                     let binary = FilePath::new(*b"", Origin::Unknown);
                     return Told::Behaviours(vec![Behaviour {
                         subject,
-                        action: Action::Exec { binary, script: None },
+                        action: Action::Exec {
+                            binary,
+                            script: None,
+                            arguments: None,
+                        },
                     }]);
                 }
                 match self.described.image(execution.image) {
@@ -374,6 +378,7 @@ fn executed(subject: &FilePath, image: &Image, scripts: &[File]) -> Vec<Behaviou
         action: Action::Exec {
             binary: image.file.path.clone(),
             script: script.map(|script| script.path.clone()),
+            arguments: None,
         },
     };
     let execs = match scripts {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use baselines::behaviour::{Action, Behaviour};
 use baselines::document::{Baseline, Behaviours};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -113,34 +112,10 @@ pub fn baselines(recording: &Path) -> Vec<Baseline> {
 
 /// Behaviours in words, and how often each was seen: `/bin/cat opens /etc/hosts (read)`.
 pub fn counts(behaviours: &Behaviours) -> BTreeMap<String, u64> {
-    let Behaviours { exec, open, connect } = behaviours.clone();
-    let exec = exec.into_iter().map(|exec| {
-        let action = Action::Exec {
-            binary: exec.binary,
-            script: exec.script,
-        };
-        (exec.parent, action, exec.evidence.count)
-    });
-    let open = open.into_iter().map(|open| {
-        let action = Action::Open {
-            path: open.path,
-            access: open.access,
-            backing: open.backing,
-        };
-        (open.subject, action, open.evidence.count)
-    });
-    let connect = connect.into_iter().map(|connect| {
-        let action = Action::Connect {
-            address: connect.address,
-            port: connect.port,
-            protocol: connect.protocol,
-        };
-        (connect.subject, action, connect.evidence.count)
-    });
     let mut counts = BTreeMap::new();
-    for (subject, action, count) in exec.chain(open).chain(connect) {
+    for (behaviour, evidence) in behaviours.all() {
         // Paths of different origin, or with and without a backing file, may read the same.
-        *counts.entry(Behaviour { subject, action }.to_string()).or_default() += count;
+        *counts.entry(behaviour.to_string()).or_default() += evidence.count;
     }
     counts
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Error;
 use super::sources::{Seen, Source};
 use super::tally::{Tallies, Tally, Total};
-use crate::behaviour::{Action, Behaviour};
-use crate::document::{ApiVersion, Baseline, Behaviours, Connect, Container, Exec, Kind, Loss, Open, Source as Origin};
+use crate::behaviour::Behaviour;
+use crate::document::{ApiVersion, Baseline, Behaviours, Container, Kind, Loss, Source as Origin};
 use crate::loss::Reason;
 use crate::workload::Image;
 
@@ -108,49 +108,12 @@ impl ImageEvidence {
 
 /// Sorts behaviours by kind and field.
 fn behaviours(totals: HashMap<Behaviour, Total>) -> Result<Behaviours, Error> {
-    let mut sorted = Behaviours::default();
-    for (Behaviour { subject, action }, total) in totals {
-        let evidence = total.into_evidence()?;
-        match action {
-            Action::Exec { binary, script } => sorted.exec.push(Exec {
-                binary,
-                script,
-                parent: subject,
-                evidence,
-            }),
-            Action::Open { path, access, backing } => {
-                sorted.open.push(Open {
-                    path,
-                    access,
-                    backing,
-                    subject,
-                    evidence,
-                });
-            }
-            Action::Connect {
-                address,
-                port,
-                protocol,
-            } => {
-                sorted.connect.push(Connect {
-                    address,
-                    port,
-                    protocol,
-                    subject,
-                    evidence,
-                });
-            }
-        }
+    let mut sorted: Vec<(Behaviour, Total)> = totals.into_iter().collect();
+    // No two are equal.
+    sorted.sort_unstable_by(|(a, _), (b, _)| (&a.action, &a.subject).cmp(&(&b.action, &b.subject)));
+    let mut lists = Behaviours::default();
+    for (behaviour, total) in sorted {
+        lists.push(behaviour, total.into_evidence()?);
     }
-    // The fields before the evidence make up the behaviour, so that no two are equal in them.
-    sorted
-        .exec
-        .sort_by(|a, b| (&a.binary, &a.script, &a.parent).cmp(&(&b.binary, &b.script, &b.parent)));
-    sorted
-        .open
-        .sort_by(|a, b| (&a.path, a.access, &a.backing, &a.subject).cmp(&(&b.path, b.access, &b.backing, &b.subject)));
-    sorted
-        .connect
-        .sort_by(|a, b| (a.address, a.port, a.protocol, &a.subject).cmp(&(b.address, b.port, b.protocol, &b.subject)));
-    Ok(sorted)
+    Ok(lists)
 }

@@ -7,23 +7,22 @@
 //! never need (anchors, tags, text or brackets over several lines). Names are written as paths are, with escapes for what
 //! a terminal would hide, so that a reviewer sees every byte.
 
+mod behaviours;
 mod file_name;
 mod header;
 mod lines;
 mod yaml;
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::behaviour::{Access, Phase, Protocol, Provenance};
+use crate::behaviour::{Phase, Provenance};
 use crate::loss::Reason;
-use crate::path::FilePath;
 use crate::recording::RecordingId;
 use crate::serde_text;
 use crate::time::UtcTime;
 
 pub use crate::workload::{Image, Workload};
+pub use behaviours::{Behaviours, Connect, ConnectUnix, Exec, Listen, Open, Raise, Send};
 pub use file_name::file_name;
 pub use header::{ApiVersion, HeaderError, Kind};
 pub use yaml::{DocumentError, SIZE_MAX, from_yaml, read, to_yaml};
@@ -108,69 +107,6 @@ pub struct Loss {
     /// The [`Container::id`] it happened in, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_text::escaped")]
     pub container: Option<String>,
-}
-
-/// Behaviours by kind, each list sorted by its first fields.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Behaviours {
-    /// Executions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exec: Vec<Exec>,
-    /// File opens.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub open: Vec<Open>,
-    /// Connections.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub connect: Vec<Connect>,
-}
-
-/// An execution and its evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Exec {
-    /// What runs: for a script its interpreter.
-    pub binary: FilePath,
-    /// The script.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub script: Option<FilePath>,
-    /// The calling image.
-    pub parent: FilePath,
-    /// How well known it is.
-    pub evidence: Evidence,
-}
-
-/// An open and its evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Open {
-    /// What was opened.
-    pub path: FilePath,
-    /// How.
-    pub access: Access,
-    /// The path inside the overlay's layer, see [`crate::behaviour::Action::Open`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backing: Option<FilePath>,
-    /// The executable that opened it.
-    pub subject: FilePath,
-    /// How well known it is.
-    pub evidence: Evidence,
-}
-
-/// A connection and its evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Connect {
-    /// The address as passed.
-    pub address: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// The transport protocol.
-    pub protocol: Protocol,
-    /// The executable that connected.
-    pub subject: FilePath,
-    /// How well known it is.
-    pub evidence: Evidence,
 }
 
 /// How often, where and when a behaviour was seen.

@@ -3,8 +3,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::behaviour::{Action, Behaviour};
-use crate::path::Origin;
+use crate::behaviour::{Access, Protocol};
+use crate::path::{FilePath, Origin};
 use crate::testing::{behaviours, seconds};
 
 /// Text of every kind, much of it what YAML takes for something else.
@@ -88,37 +88,8 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 fn lists() -> impl Strategy<Value = Behaviours> {
     vec((behaviours(), evidence()), 0..6).prop_map(|all| {
         let mut lists = Behaviours::default();
-        for (Behaviour { subject, action }, evidence) in all {
-            match action {
-                Action::Exec { binary, script } => lists.exec.push(Exec {
-                    binary,
-                    script,
-                    parent: subject,
-                    evidence,
-                }),
-                Action::Open { path, access, backing } => {
-                    lists.open.push(Open {
-                        path,
-                        access,
-                        backing,
-                        subject,
-                        evidence,
-                    });
-                }
-                Action::Connect {
-                    address,
-                    port,
-                    protocol,
-                } => {
-                    lists.connect.push(Connect {
-                        address,
-                        port,
-                        protocol,
-                        subject,
-                        evidence,
-                    });
-                }
-            }
+        for (behaviour, evidence) in all {
+            lists.push(behaviour, evidence);
         }
         lists
     })
@@ -242,6 +213,7 @@ fn example() -> Baseline {
             exec: vec![Exec {
                 binary: FilePath::canonical(*b"/usr/bin/dash"),
                 script: Some(FilePath::canonical(*b"/usr/local/bin/entrypoint.sh")),
+                arguments: None,
                 parent: FilePath::new(*b"memfd:stage one", Origin::Memfd),
                 evidence: evidence(1),
             }],
@@ -259,6 +231,7 @@ fn example() -> Baseline {
                 subject: server,
                 evidence: evidence(12),
             }],
+            ..Behaviours::default()
         },
         not_learned: Behaviours::default(),
     }

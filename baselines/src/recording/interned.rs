@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::encoding::encode;
-use crate::behaviour::{Action, Behaviour};
+use crate::behaviour::{Action, Arguments, Behaviour};
+use crate::path::FilePath;
 
 /// How much memory the cache may take, in bytes; some 50,000 behaviours.
 const BYTES_MAX: usize = 16 << 20;
@@ -66,19 +67,25 @@ impl Interned {
     }
 }
 
-/// About what a behaviour takes in the cache: its own size, its entry's, and its paths.
+/// About what a behaviour takes in the cache: its own size, its entry's, and its content's.
 fn memory(behaviour: &Behaviour) -> usize {
     // A hash table is at least half empty just after it grew.
-    2 * size_of::<(Behaviour, i64)>() + memory_of_paths(behaviour)
+    2 * size_of::<(Behaviour, i64)>() + memory_of_content(behaviour)
 }
 
-/// About what a behaviour's paths take, in bytes. An allocation costs some 16 bytes beyond its content.
-pub(super) fn memory_of_paths(behaviour: &Behaviour) -> usize {
-    let paths = match &behaviour.action {
-        Action::Exec { binary, script } => [Some(binary), script.as_ref()],
-        Action::Open { path, backing, .. } => [Some(path), backing.as_ref()],
-        Action::Connect { .. } => [None, None],
+/// About what a behaviour's paths and arguments take, in bytes. An allocation costs some 16 bytes beyond its content.
+pub(super) fn memory_of_content(behaviour: &Behaviour) -> usize {
+    let (paths, arguments) = match &behaviour.action {
+        Action::Exec {
+            binary,
+            script,
+            arguments,
+        } => ([Some(binary), script.as_ref()], arguments.as_ref()),
+        Action::Open { path, backing, .. } => ([Some(path), backing.as_ref()], None),
+        Action::ConnectUnix { path } | Action::Raise { binary: path, .. } => ([Some(path), None], None),
+        Action::Connect { .. } | Action::Send { .. } | Action::Listen { .. } => ([None, None], None),
     };
     let paths = paths.into_iter().flatten().chain([&behaviour.subject]);
-    paths.map(|path| path.as_bytes().len() + 16).sum()
+    let contents = paths.map(FilePath::as_bytes).chain(arguments.map(Arguments::as_bytes));
+    contents.map(|bytes| bytes.len() + 16).sum()
 }

@@ -227,7 +227,7 @@ impl Flush {
     pub fn memory(&self) -> usize {
         let behaviours = self.observations.iter().map(|observation| &observation.behaviour);
         behaviours
-            .map(|behaviour| size_of::<Observation>() + interned::memory_of_paths(behaviour))
+            .map(|behaviour| size_of::<Observation>() + interned::memory_of_content(behaviour))
             .sum()
     }
 }

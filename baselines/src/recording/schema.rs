@@ -10,7 +10,7 @@ use super::error::{Error, Failure, Result};
 const APPLICATION_ID: i64 = 0x5741_5244;
 
 /// Step n makes version n + 1 out of version n. Released steps never change.
-const STEPS: &[&str] = &[include_str!("v1.sql")];
+const STEPS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
 
 /// What is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,6 +78,7 @@ impl Workshop {
             Action::Exec {
                 binary: dash.clone(),
                 script: Some(FilePath::canonical(*b"/app/run.sh")),
+                arguments: None,
             },
             Action::Open {
                 path: FilePath::canonical(*b"/etc/hosts"),

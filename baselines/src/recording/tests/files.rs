@@ -147,8 +147,8 @@ fn what_cannot_be_a_recording_is_refused_with_the_reason() {
             "… is no Wardline recording: it is an SQLite database of another program",
         ),
         (
-            |path| change(path, "PRAGMA user_version = 2"),
-            "… has schema version 2, this program knows versions up to 1",
+            |path| change(path, "PRAGMA user_version = 3"),
+            "… has schema version 3, this program knows versions up to 2",
         ),
         (
             |path| change(path, "PRAGMA user_version = 0"),
@@ -156,11 +156,11 @@ fn what_cannot_be_a_recording_is_refused_with_the_reason() {
         ),
         (
             |path| change(path, "DROP TABLE presence; CREATE VIEW presence AS SELECT 1"),
-            "the recording … is damaged: its tables are not those of schema version 1",
+            "the recording … is damaged: its tables are not those of schema version 2",
         ),
         (
             |path| change(path, "CREATE TRIGGER t AFTER INSERT ON loss BEGIN SELECT 1; END"),
-            "the recording … is damaged: its tables are not those of schema version 1",
+            "the recording … is damaged: its tables are not those of schema version 2",
         ),
         (
             |path| {
@@ -252,6 +252,34 @@ fn symbolic_links_are_read_and_never_written_through() {
         Err(Error::File { .. })
     ));
     assert!(!folder.0.path().join("victim").exists());
+}
+
+#[test]
+fn a_recording_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_a_writer() {
+    let folder = Folder::new();
+    let path = folder.recording();
+    let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
+    let id = writer.start_window(&window(seconds(0))).unwrap();
+    let seen = flush(vec![observation(1, "/a", seconds(0))]);
+    writer.flush(id, &seen).unwrap();
+    drop(writer);
+    // The tables are the same.
+    change(&path, "PRAGMA user_version = 1");
+    let before = fs::read(&path).unwrap();
+    let version = || look::<i64>(&path, "PRAGMA user_version");
+    let behaviours = || {
+        let baselines = crate::analysis::baselines(&[path.clone()]).unwrap();
+        baselines[0]
+            .behaviours
+            .all()
+            .map(|(behaviour, _)| behaviour)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(behaviours(), [seen.observations[0].behaviour.clone()]);
+    assert_eq!((version(), fs::read(&path).unwrap() == before), (1, true));
+    create(&path);
+    assert_eq!(behaviours(), [seen.observations[0].behaviour.clone()]);
+    assert_eq!(version(), 2);
 }
 
 #[test]

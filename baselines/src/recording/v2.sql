@@ -1,0 +1,2 @@
+-- Schema version 2 of recordings: the tables of version 1. What is new is what they hold: encodings of behaviours that
+-- version 1 does not know (encoding.rs), and reasons of losses. Programs that could not read them refuse the file at once.
