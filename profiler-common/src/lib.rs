@@ -42,6 +42,16 @@ pub mod kind {
     pub const OPEN: u8 = 2;
     /// A connection attempt. `object`: [`super::Peer`].
     pub const CONNECT: u8 = 3;
+    /// A socket that takes connections. `object`: [`super::Peer`], its own end.
+    pub const LISTEN: u8 = 4;
+    /// A message to an address that it carries itself. `object`: [`super::Peer`].
+    pub const SEND: u8 = 5;
+    /// A connection or message to a Unix socket that has a path. `object`: [`super::Place`].
+    pub const CONNECT_UNIX: u8 = 6;
+    /// More privileges than before. `object`: [`super::Raise`].
+    pub const RAISE: u8 = 7;
+    /// A successful execution of scripts, of which all files are known. `object`: [`super::Scripted`].
+    pub const SCRIPTED: u8 = 8;
 }
 
 /// The bits of [`Key::access`], the same as in recordings.
@@ -52,6 +62,8 @@ pub mod access {
     pub const WRITE: u8 = 2;
     /// `FMODE_CREATED`.
     pub const CREATE: u8 = 4;
+    /// Mapped with `PROT_EXEC`.
+    pub const MAP: u8 = 8;
 }
 
 /// How a process came into its cgroup ([`Key::provenance`]).
@@ -105,6 +117,8 @@ pub mod record {
     pub const CGROUP: u32 = 4;
     /// A cgroup is gone; `id` is its id.
     pub const CGROUP_GONE: u32 = 5;
+    /// The arguments of an execution: an [`super::ArgumentsRecord`].
+    pub const ARGUMENTS: u32 = 6;
 }
 
 /// Losses that the kernel side counts, globally or per cgroup: indices of [`CgroupState::lost`] and of the map `LOST`.
@@ -129,10 +143,14 @@ pub mod loss {
     pub const IO_URING: usize = 8;
     /// A process left the recorded cgroup for one that is not recorded.
     pub const LEFT_CGROUP: usize = 9;
-    /// The table of threads inside of `connect(2)` is full.
+    /// The table of threads inside of `connect(2)` or a send is full.
     pub const CONNECT_TABLE_FULL: usize = 10;
+    /// The arguments of an execution could not be read.
+    pub const ARGUMENTS_UNREAD: usize = 11;
+    /// A `sendmmsg(2)` with more messages than are looked at.
+    pub const BATCH_CUT: usize = 12;
     /// How many there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 13;
 }
 
 /// What tells one path from every other, without walking it: a name in a directory, as a task with a certain root sees it.
@@ -189,7 +207,7 @@ pub struct FileIdentity {
     pub generation: u32,
 }
 
-/// The other end of a connection, as the program passed it.
+/// One end of a connection: the other one as the program passed it, or its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(C)]
 pub struct Peer {
@@ -221,8 +239,60 @@ pub struct Execution {
     pub root_dentry: u64,
     /// The mount of the task's root directory (scripts only).
     pub root_mount: u64,
+    /// Hash of the arguments, 0 where they are not recorded.
+    pub arguments: u64,
     /// Always 0.
-    pub padding: [u64; 2],
+    pub padding: u64,
+}
+
+/// How many files the kernel goes through until it finds one that is no script: it follows five interpreters
+/// (`exec_binprm`, fs/exec.c).
+pub const SCRIPTS_MAX: usize = 6;
+
+/// An execution of a script, with the images of all files that the kernel went through.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct Scripted {
+    /// The image that runs now.
+    pub image: u64,
+    /// Hash of the arguments, 0 where they are not recorded.
+    pub arguments: u64,
+    /// The script, and the scripts that interpret it, in this order; then zeros.
+    pub scripts: [u64; SCRIPTS_MAX],
+}
+
+/// The files that a thread's execution has gone through so far.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Executing {
+    /// How many.
+    pub count: u64,
+    /// Their images, and one that is never used: the verifier wants a power of two.
+    pub images: [u64; SCRIPTS_MAX + 2],
+}
+
+/// More privileges than before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct Raise {
+    /// The image that has them.
+    pub image: u64,
+    /// `cred.cap_permitted`.
+    pub capabilities: u64,
+    /// `cred.euid`.
+    pub user: u32,
+    /// See [`raise`].
+    pub cause: u32,
+    /// Always 0.
+    pub padding: [u64; 5],
+}
+
+/// [`Raise::cause`].
+pub mod raise {
+    /// A set-user-id, set-group-id or file-capability program was executed.
+    pub const EXECUTION: u32 = 0;
+    /// The task is in another user namespace than before.
+    pub const USER_NAMESPACE: u32 = 1;
 }
 
 /// What is counted: who did what, in which cgroup and phase.
@@ -245,7 +315,7 @@ pub struct Key {
     pub phase: u8,
     /// Always 0.
     pub padding: u32,
-    /// [`Place`], [`Peer`] or [`Execution`], by `kind`.
+    /// [`Place`], [`Peer`], [`Execution`], [`Scripted`] or [`Raise`], by `kind`.
     pub object: [u64; 8],
 }
 
@@ -312,6 +382,8 @@ pub struct CgroupState {
     pub entries: u64,
     /// When its first program was executed, boot clock, ns; 0 before.
     pub started: u64,
+    /// How often its tasks began to take connections.
+    pub listens: u64,
     /// How many keys were inserted for it in this generation of counters.
     pub keys: u64,
     /// That generation's number.
@@ -320,7 +392,7 @@ pub struct CgroupState {
     pub lost: [u64; loss::COUNT],
 }
 
-/// A `connect(2)` between its entry and its exit.
+/// A `connect(2)` or a send between its entry and its exit.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct PendingConnect {
@@ -390,14 +462,33 @@ pub struct ScriptRecord {
     pub name: [u8; PATH_BYTES],
 }
 
+/// How many bytes of the arguments of an execution are recorded.
+pub const ARGUMENTS_BYTES: usize = 512;
+
+/// A message in the ring buffer: the arguments of an execution.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ArgumentsRecord {
+    /// [`record::ARGUMENTS`].
+    pub kind: u32,
+    /// Bytes of the arguments in all, of which `bytes` has the first ones.
+    pub length: u32,
+    /// The key that this describes.
+    pub key: Key,
+    /// The arguments as they are in memory, each with its NUL.
+    pub bytes: [u8; ARGUMENTS_BYTES],
+}
+
 /// What the probes do about a system call: one byte a number, so that an unrelated call costs one look-up.
 pub mod class {
+    /// Set in the classes of those that are looked at before the call, too.
+    pub const AT_ENTRY: u8 = 0x80;
     /// Nothing.
     pub const NONE: u8 = 0;
     /// Returns a file descriptor of a file that was opened by path.
     pub const OPEN: u8 = 1;
     /// `connect(2)`.
-    pub const CONNECT: u8 = 2;
+    pub const CONNECT: u8 = AT_ENTRY | 2;
     /// May have renamed or removed a directory, or changed a mount: known paths must be verified again.
     pub const RENAME: u8 = 3;
     /// A call of a 32-bit program that does one of the above in a way that is not followed: counted as a loss.
@@ -406,6 +497,22 @@ pub mod class {
     pub const URING: u8 = 5;
     /// `unlinkat(2)`, which removes a directory if it is asked to.
     pub const REMOVE: u8 = 6;
+    /// `sendto(2)`.
+    pub const SEND_TO: u8 = AT_ENTRY | 7;
+    /// `sendmsg(2)`.
+    pub const SEND_MESSAGE: u8 = AT_ENTRY | 8;
+    /// `sendmmsg(2)`.
+    pub const SEND_MESSAGES: u8 = 9;
+    /// `listen(2)`.
+    pub const LISTEN: u8 = 10;
+    /// `mmap(2)`.
+    pub const MAP: u8 = 11;
+    /// `mmap2` of 32-bit programs on x86-64: other registers.
+    pub const MAP_32: u8 = 12;
+    /// `unshare(2)`, which copies mounts and makes user namespaces.
+    pub const UNSHARE: u8 = 13;
+    /// `setns(2)`.
+    pub const ENTER_NAMESPACE: u8 = 14;
 }
 
 /// How many system call numbers [`Classes`] covers; `SYS_openat2` is 437.
@@ -442,6 +549,10 @@ pub struct Settings {
     /// 1: the kernel tells the verifier the type of the current task (`bpf_get_current_task_btf`, since 5.11), so what hangs on
     /// it is read without a call.
     pub typed_tasks: u32,
+    /// 1: the hooks of security modules are observed, which tell of each file of an execution.
+    pub hooks: u32,
+    /// 1: arguments of executions are recorded.
+    pub arguments: u32,
     /// Always 0.
     pub padding: u32,
     /// How long a container's startup phase lasts, ns.
@@ -458,6 +569,14 @@ unsafe impl Pod for Place {}
 unsafe impl Pod for Peer {}
 // SAFETY: as above.
 unsafe impl Pod for Execution {}
+// SAFETY: as above.
+unsafe impl Pod for Scripted {}
+// SAFETY: as above.
+unsafe impl Pod for Executing {}
+// SAFETY: as above.
+unsafe impl Pod for Raise {}
+// SAFETY: as above.
+unsafe impl Pod for ArgumentsRecord {}
 // SAFETY: as above.
 unsafe impl Pod for Key {}
 // SAFETY: as above.
@@ -491,14 +610,18 @@ const _: () = {
     assert!(size_of::<Place>() == 64);
     assert!(size_of::<Peer>() == 64);
     assert!(size_of::<Execution>() == 64);
+    assert!(size_of::<Scripted>() == 64);
+    assert!(size_of::<Executing>() == 72);
+    assert!(size_of::<Raise>() == 64);
+    assert!(size_of::<ArgumentsRecord>() == 8 + 96 + ARGUMENTS_BYTES);
     assert!(size_of::<Key>() == 32 + 64);
     assert!(size_of::<Value>() == 56);
     assert!(size_of::<ImageKey>() == 72);
     assert!(size_of::<Process>() == 24);
-    assert!(size_of::<CgroupState>() == 40 + 8 * loss::COUNT);
+    assert!(size_of::<CgroupState>() == 48 + 8 * loss::COUNT);
     assert!(size_of::<PendingConnect>() == 72);
     assert!(size_of::<Walk>() == 72);
     assert!(size_of::<Record>() == 16 + 96 + 64 + 16 + 72 + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<ScriptRecord>() == size_of::<Record>() + PATH_BYTES);
-    assert!(size_of::<Settings>() == 40);
+    assert!(size_of::<Settings>() == 48);
 };

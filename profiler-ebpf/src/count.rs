@@ -265,9 +265,9 @@ fn root_in(key: &Key) -> Path {
     }
 }
 
-/// Counts the execution of a script, which is described when it is new.
+/// Counts what is described when it is new.
 #[inline(always)]
-pub fn script(state: *mut CgroupState, key: &Key, now: u64, describe: impl FnOnce() -> bool) {
+pub fn described(state: *mut CgroupState, key: &Key, now: u64, describe: impl FnOnce() -> bool) {
     let Some(keys) = KEYS.get(0) else {
         return lost_in(state, loss::MAP_FULL);
     };

@@ -15,6 +15,10 @@ pub const FMODE_READ: u32 = 0x1;
 pub const FMODE_WRITE: u32 = 0x2;
 pub const FMODE_PATH: u32 = 0x4000;
 pub const FMODE_CREATED: u32 = 0x10_0000;
+/// `FMODE_NOACCOUNT` (the same): not one of the files that a process may have so many of.
+pub const FMODE_NOACCOUNT: u32 = 0x2000_0000;
+/// `S_IFMT` (include/uapi/linux/stat.h).
+pub const S_IFMT: u16 = 0o170_000;
 /// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 
@@ -345,7 +349,9 @@ pub fn current_cgroup() -> Result<u64, i32> {
 /// Whether a container's start-up phase is over.
 #[inline(always)]
 pub fn phase(state: &CgroupState, now: u64) -> u8 {
-    if state.started != 0 && now.wrapping_sub(state.started) > setting!(startup_ns) {
+    // Whoever takes connections has started, however long that took.
+    let has_started = state.started != 0 && now.wrapping_sub(state.started) > setting!(startup_ns);
+    if has_started || state.listens != 0 {
         profiler_common::phase::STEADY
     } else {
         profiler_common::phase::STARTUP

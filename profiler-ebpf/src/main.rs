@@ -2,15 +2,16 @@
 //!
 //! | program | what it is for |
 //! |---|---|
-//! | [`syscalls::sys_enter`] | copies the address of a `connect(2)` before the kernel or another thread can change it |
-//! | [`syscalls::sys_exit`] | opens and connections, once the kernel has said how they went; renames and mounts |
+//! | [`syscalls::sys_enter`] | copies the address of a connection or send before the kernel or another thread can change it |
+//! | [`syscalls::sys_exit`] | opens, mappings and connections, once the kernel has said how they went; renames and mounts |
+//! | [`hooks`] | the same at the hooks of security modules, instead of the two above |
 //! | [`tasks::sched_process_exec`] | executions that succeeded |
 //! | [`tasks::sched_process_fork`], [`tasks::sched_process_exit`] | who descends from whom |
 //! | [`cgroups::cgroup_mkdir`], [`cgroups::cgroup_rmdir`], [`cgroups::cgroup_attach_task`] | containers that come and go, and who enters them |
 //! | [`tasks::seed`] | the processes that were there before |
 //!
-//! Only `tp_btf` programs: perf-type tracepoints and kprobes are skipped, uncounted on some kernels, while a preempted
-//! task is inside a `bpf(2)` map call, which is where the profiler spends its time.
+//! Every tracepoint by a `tp_btf` program: perf-type tracepoints and kprobes are skipped, uncounted on some kernels, while a
+//! preempted task is inside a `bpf(2)` map call, which is where the profiler spends its time.
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
@@ -34,9 +35,13 @@
 
 mod cgroups;
 mod count;
+mod hooks;
 mod kernel;
 mod maps;
+mod opens;
 mod process;
+mod raises;
+mod sockets;
 mod syscalls;
 mod tasks;
 mod walk;

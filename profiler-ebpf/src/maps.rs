@@ -3,8 +3,8 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use profiler_common::{
-    CLASSES, CgroupState, Classes, ImageKey, ImageValue, Key, Offsets, PendingConnect, Process, Scratch, Settings,
-    Value, loss,
+    CLASSES, CgroupState, Classes, Executing, ImageKey, ImageValue, Key, Offsets, PendingConnect, Process, Scratch,
+    Settings, Value, loss,
 };
 
 /// One generation of counters. Preallocated, never LRU: an LRU table drops counts without a word.
@@ -39,7 +39,11 @@ pub static IMAGES: ArrayOfMaps<Images, 1> = ArrayOfMaps::new();
 #[btf_map]
 pub static FIRST_IMAGES: Images = HashMap::new();
 
-/// Threads between the entry and the exit of `connect(2)`.
+/// Threads between the first file that their execution goes through and the end of the execution, or the next one.
+#[btf_map]
+pub static EXECUTING: HashMap<u32, Executing, 8_192> = HashMap::new();
+
+/// Threads between the entry and the exit of `connect(2)` or a send.
 #[btf_map]
 pub static CONNECTS: HashMap<u32, PendingConnect, 8_192> = HashMap::new();
 

@@ -1,28 +1,29 @@
 //! Executions, and who descends from whom.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{
-    Execution, FileIdentity, ImageKey, Key, Process, SCRIPT_NAME_WORDS, ScriptRecord, kind, loss, pod, provenance,
-    record,
+    ARGUMENTS_BYTES, ArgumentsRecord, CgroupState, Execution, FileIdentity, ImageKey, Key, Process, SCRIPT_NAME_WORDS,
+    ScriptRecord, Scripted, kind, loss, pod, provenance, record,
 };
 
 use crate::cgroups::in_cgroup;
-use crate::count::{lost, lost_in, plain};
+use crate::count::{lost, lost_in, next_epoch, plain};
+use crate::hooks::went_through;
 use crate::kernel::{
-    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, now, phase, root, root_numbers,
+    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, mix, now, phase, root, root_numbers,
     root_of, setting, task_field, working_directory,
 };
-use crate::maps::{FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
-use crate::process::{ANY, NOEXIST, fill, find, image_of, recorded, remember};
-use crate::walk;
+use crate::maps::{EXECUTING, FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
+use crate::process::{ANY, NOEXIST, fill, find, image_of, recorded, remember, state_of};
+use crate::{raises, walk};
 
 /// An execution that succeeded: (task, old thread id, linux_binprm).
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
-    let binprm: Address = ctx.arg(2);
-    if executed(binprm).is_err() {
+    let (thread, binprm): (u64, Address) = (ctx.arg(1), ctx.arg(2));
+    if executed(thread as u32, binprm).is_err() {
         // It runs something, and nobody knows what: not what it ran before.
         let tgid = ids().0;
         let mut known = find(tgid);
@@ -33,7 +34,8 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-fn executed(binprm: Address) -> Result<(), i32> {
+/// `thread` is the id that the thread had before: one that is not its process's first takes that one's place.
+fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
     let (tgid, now) = (ids().0, now());
     let file = field!(binprm, binprm_file => u64)?;
     let before = find(tgid);
@@ -77,21 +79,130 @@ fn executed(binprm: Address) -> Result<(), i32> {
         phase,
         ..pod::zeroed()
     };
-    let mut execution = Execution { image, ..pod::zeroed() };
+    // Set where the file has a set-user-id or set-group-id bit that counts, or capabilities that the task had not
+    // (bprm_fill_uid, fs/exec.c; cap_bprm_creds_from_file, security/commoncap.c).
+    if field!(binprm, binprm_per_clear => u32)? != 0 {
+        raises::by_execution(state, cgroup, before.image, image, provenance);
+    }
+    count_execution(state, &mut key, (image, now), (thread, tgid), binprm)
+}
+
+#[inline(always)]
+fn count_execution(
+    state: *mut CgroupState,
+    key: &mut Key,
+    (image, now): (u64, u64),
+    (thread, tgid): (u32, u32),
+    binprm: Address,
+) -> Result<(), i32> {
+    let arguments = match arguments() {
+        Ok(hash) => hash,
+        Err(_) => {
+            lost_in(state, loss::ARGUMENTS_UNREAD);
+            0
+        }
+    };
     let name = field!(binprm, binprm_filename => u64)?;
     // alloc_bprm() makes them the same string; binfmt_script and binfmt_misc give the interpreter its own.
     let is_script = field!(binprm, binprm_interp => u64)? != name;
-    if is_script && name_script(&mut execution, name).is_err() {
-        lost_in(state, loss::RACED);
-        return Ok(());
-    }
-    key.object = pod::cast(execution);
-    if !is_script {
-        plain(state, &key, now);
+    let mut scripted: Scripted = pod::zeroed();
+    let is_known = setting!(hooks) != 0 && is_script && went_through(thread, &mut scripted);
+    if is_known {
+        scripted.image = image;
+        scripted.arguments = arguments;
+        key.kind = kind::SCRIPTED;
+        key.object = pod::cast(scripted);
     } else {
-        crate::count::script(state, &key, now, || describe_script(&key, name, tgid));
+        let mut execution = Execution {
+            image,
+            arguments,
+            ..pod::zeroed()
+        };
+        if is_script && name_script(&mut execution, name).is_err() {
+            lost_in(state, loss::RACED);
+            return Ok(());
+        }
+        key.object = pod::cast(execution);
+    }
+    let is_as_called = is_script && !is_known;
+    if !is_as_called && arguments == 0 {
+        plain(state, key, now);
+    } else {
+        crate::count::described(state, key, now, || {
+            (!is_as_called || describe_script(key, name, tgid)) && (arguments == 0 || describe_arguments(key))
+        });
     }
     Ok(())
+}
+
+/// Where the arguments of the program that the current task runs are, in its memory, and how many bytes.
+#[inline(always)]
+fn arguments_at() -> Result<(u64, u64), i32> {
+    let mm = task_field!(current(), task_mm => u64)?;
+    let (start, end) = (field!(mm, mm_arg_start => u64)?, field!(mm, mm_arg_end => u64)?);
+    Ok((start, end.wrapping_sub(start)))
+}
+
+/// Hash of the arguments, 0 where they are not recorded.
+#[inline(always)]
+fn arguments() -> Result<u64, i32> {
+    if setting!(arguments) == 0 {
+        return Ok(0);
+    }
+    let (start, length) = arguments_at()?;
+    walk::with_scratch(|scratch| {
+        // SAFETY: `scratch` points at a map value that only this thread uses.
+        let words = unsafe { &raw mut (*scratch).name }.cast::<u64>();
+        let bytes = length.min(ARGUMENTS_BYTES as u64) as u32;
+        for index in 0..ARGUMENTS_BYTES / 8 {
+            // SAFETY: the index is below the array's length.
+            unsafe { core::ptr::write_volatile(words.add(index), 0) };
+        }
+        // SAFETY: the helper checks the address, and writes no more than there is room for.
+        let read = unsafe { bpf_probe_read_user(words.cast(), bytes, start as *const _) };
+        if read != 0 {
+            return Err(read as i32);
+        }
+        // 0 says that they are not recorded.
+        Ok(hash_words(words, length) | 1)
+    })
+}
+
+/// Sends the arguments. False where there was no room, or they cannot be read.
+#[inline(always)]
+fn describe_arguments(key: &Key) -> bool {
+    let Ok((start, length)) = arguments_at() else {
+        return false;
+    };
+    let Some(mut entry) = RING.reserve_untyped::<ArgumentsRecord>(0) else {
+        return false;
+    };
+    let target = entry.as_mut_ptr();
+    let bytes = length.min(ARGUMENTS_BYTES as u64) as u32;
+    // SAFETY: the entry is reserved; the helper checks the address and writes no more than there is room for.
+    let read = unsafe {
+        (*target).kind = record::ARGUMENTS;
+        (*target).length = length.min(u32::MAX as u64) as u32;
+        (*target).key = *key;
+        bpf_probe_read_user((&raw mut (*target).bytes).cast(), bytes, start as *const _)
+    };
+    if read != 0 {
+        entry.discard(0);
+        return false;
+    }
+    entry.submit(0);
+    true
+}
+
+/// Hash of a scratch's words, from a start.
+#[inline(always)]
+fn hash_words(words: *const u64, start: u64) -> u64 {
+    let mut hash = start;
+    for index in 0..SCRIPT_NAME_WORDS {
+        // SAFETY: the callers pass SCRIPT_NAME_WORDS words.
+        hash = mix(hash, unsafe { core::ptr::read_volatile(words.add(index)) });
+    }
+    hash
 }
 
 /// Tells one script from another by what is left of it: its name as called, and where that name leads.
@@ -111,14 +222,8 @@ fn name_script(execution: &mut Execution, name: Address) -> Result<(), i32> {
         if length < 0 {
             return Err(length as i32);
         }
-        let mut hash = length as u64;
-        for index in 0..SCRIPT_NAME_WORDS {
-            // SAFETY: the index is below SCRIPT_NAME_WORDS.
-            let word = unsafe { core::ptr::read_volatile((words as *const u64).add(index)) };
-            hash = (hash.rotate_left(7) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
         // 0 says that there is no script.
-        Ok(hash | 1)
+        Ok(hash_words(words.cast(), length as u64) | 1)
     })?;
     Ok(())
 }
@@ -186,6 +291,12 @@ fn forked(parent: Address, child: Address) -> Result<(), i32> {
         _ => in_cgroup(&known, cgroup)?,
     };
     remember(to, &known, ANY);
+    // clone(CLONE_NEWUSER).
+    let credentials = task_field!(child, task_cred => u64)?;
+    if field!(credentials, cred_user_ns => u64)? != field!(task_field!(parent, task_cred => u64)?, cred_user_ns => u64)?
+    {
+        raises::with_credentials(known.cgroup, to, credentials);
+    }
     Ok(())
 }
 
@@ -198,6 +309,10 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
 }
 
 fn ended(task: Address) -> Result<(), i32> {
+    if setting!(hooks) != 0 {
+        // Nothing, if its last execution succeeded.
+        let _ = EXECUTING.remove(ids().1);
+    }
     let signal = task_field!(task, task_signal => u64)?;
     // do_exit() has counted this thread down before it runs this tracepoint: 0 means that it was the last one.
     if task_field!(signal, signal_live => u32)? == 0 {
@@ -214,6 +329,9 @@ pub fn seed(ctx: *mut core::ffi::c_void) -> i32 {
     let task = unsafe { *(ctx as *const u64).add(1) };
     if task != 0 {
         let _ = seen(task);
+    } else {
+        // The last call of each round. Asked for, too, where a program was skipped that notices renames.
+        next_epoch();
     }
     // User space needs these tables, and the linker keeps none that no program uses.
     let _ = (FIRST.get_ptr(&NOBODY), FIRST_IMAGES.get_ptr(&NOTHING));
@@ -241,15 +359,36 @@ fn seen(task: Address) -> Result<(), i32> {
     if PROCESSES.get_ptr(tgid).is_some() {
         return Ok(());
     }
+    let cgroup = cgroup_id(cgroup_of(task)?)?;
+    if let Some(state) = state_of(cgroup) {
+        was_there(state, field!(task, task_start => u64)?);
+    }
     let known = Process {
         image: image.unwrap_or_else(|_| {
             lost(loss::IMAGE_TABLE_FULL);
             0
         }),
-        cgroup: cgroup_id(cgroup_of(task)?)?,
+        cgroup,
         provenance: provenance::WORKLOAD as u64,
     };
     // NOEXIST: if it executed something in the meantime, that is newer.
     remember(tgid, &known, NOEXIST);
     Ok(())
+}
+
+/// A process was in its cgroup before the probes: whoever comes now is not the first one, and its start-up began when the
+/// oldest process did.
+#[inline(always)]
+fn was_there(state: *mut CgroupState, since: u64) {
+    // SAFETY: `state` points into the table of cgroups. Only this program, which runs for one task after the other, writes
+    // a time that is before the others'.
+    unsafe {
+        if core::ptr::read_volatile(&raw const (*state).entries) == 0 {
+            core::ptr::write_volatile(&raw mut (*state).entries, 1);
+        }
+        let started = core::ptr::read_volatile(&raw const (*state).started);
+        if started == 0 || since < started {
+            core::ptr::write_volatile(&raw mut (*state).started, since);
+        }
+    }
 }

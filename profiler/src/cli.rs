@@ -151,6 +151,12 @@ pub struct Recording {
     /// The recording to write into; it is made if it is not there.
     #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
     pub recording: PathBuf,
+    /// Record the arguments of executions, too, of each the first 512 bytes. They may hold secrets.
+    #[arg(long)]
+    pub record_args: bool,
+    /// Where the probes watch: lsm, fentry, tracepoint or kprobe [default: the best that works, see `profile doctor`].
+    #[arg(long, value_name = "NAME", env = "WARDLINE_BACKEND")]
+    pub backend: Option<crate::probes::backend::Backend>,
     /// How often to write: the most that a crash can cost.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub flush_interval: Duration,

@@ -18,11 +18,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cgroups::Hierarchy;
 use crate::error::Failure;
 use crate::learn::{Progress, Session, settings};
+use crate::probes::backend::Backend;
 use crate::probes::{ProbeError, Probes, Sizes};
 use crate::{cli, privileges};
-
-/// The backend of this version, as windows and `doctor` name it.
-pub const BACKEND: &str = "tracepoint";
 
 /// Where plain progress lines go when nobody watches: one each time.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
@@ -97,20 +95,29 @@ impl Prepared {
                 help: "leave that option out: there is room for twice as many as there are, then".to_owned(),
             });
         }
-        let probes = Probes::load(settings(hierarchy, record_unknown, sizes.keys_per_cgroup)?, sizes)?;
+        let settings = settings(hierarchy, record_unknown, options.record_args, sizes.keys_per_cgroup)?;
+        let (probes, rejected) = Probes::load_best(settings, sizes, options.backend)?;
+        for (backend, why) in rejected {
+            tracing::debug!(%backend, why, "a better backend does not work here");
+        }
         let writer = Recording::open_or_create(&options.recording, &node()?)?;
         Ok(Self { writer, probes, sizes })
     }
 }
 
-fn start_window(writer: &mut Writer, selector: String, interval: Duration) -> Result<WindowId, Failure> {
+fn start_window(
+    writer: &mut Writer,
+    backend: Backend,
+    selector: String,
+    interval: Duration,
+) -> Result<WindowId, Failure> {
     Ok(writer.start_window(&WindowStart {
         started: UtcTime::now(),
         selector,
-        backend: BACKEND.to_owned(),
+        backend: backend.word().to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         flush_interval: interval,
-        lossy_from_start: None,
+        lossy_from_start: backend.lossy_from_start().map(str::to_owned),
     })?)
 }
 

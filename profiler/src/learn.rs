@@ -76,9 +76,15 @@ pub struct Session {
 ///
 /// # Errors
 /// Where the kernel's numbers for a v1 controller cannot be found.
-pub fn settings(hierarchy: &Hierarchy, record_unknown: bool, keys_per_cgroup: u64) -> Result<Settings, Failure> {
+pub fn settings(
+    hierarchy: &Hierarchy,
+    record_unknown: bool,
+    record_arguments: bool,
+    keys_per_cgroup: u64,
+) -> Result<Settings, Failure> {
     let mut settings = Settings {
         record_unknown: record_unknown.into(),
+        arguments: record_arguments.into(),
         profiler: std::process::id(),
         startup_ns: STARTUP_SECONDS * 1_000_000_000,
         key_quota: keys_per_cgroup,
@@ -338,6 +344,10 @@ impl Session {
             }
         }
         let missed = self.probes.missed_runs()?;
+        if missed > self.missed {
+            // Perhaps one of those that notice renames: every path is looked at once more.
+            self.probes.look_at_processes()?;
+        }
         self.recorder
             .lose(None, Reason::ProbeMissed, missed.saturating_sub(self.missed), clock);
         self.missed = missed;
@@ -452,6 +462,8 @@ fn reason_of(index: usize) -> Option<Reason> {
         loss::IO_URING => Reason::IoUring,
         loss::LEFT_CGROUP => Reason::LeftCgroup,
         loss::CONNECT_TABLE_FULL => Reason::ConnectTableFull,
+        loss::ARGUMENTS_UNREAD => Reason::ArgumentsUnread,
+        loss::BATCH_CUT => Reason::BatchCut,
         loss::CGROUP_RECORD => return None,
         _ => Reason::Decode,
     })

@@ -3,9 +3,11 @@
 //! [`Probes::load`] finds out where this kernel keeps things, loads every program and attaches it; the [`Counters`] are
 //! then read in batches, and the [`Ring`] tells what is new.
 
+pub mod backend;
 pub mod batch;
 pub mod counters;
 mod generations;
+mod misses;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -13,13 +15,15 @@ use std::io::Read as _;
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Array, HashMap, IterableMap as _, MapData, RingBuf};
-use aya::programs::{BtfTracePoint, Iter};
+use aya::programs::Iter;
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::pod::Pod;
 use profiler_common::{CLASSES, CgroupState, Classes, Offsets, Process, Settings, class};
 
 use crate::kernel::btf::{Btf, BtfError};
+use crate::kernel::features::Features;
 use crate::kernel::offsets;
+use backend::Backend;
 use counters::Counters;
 use generations::Generations;
 
@@ -28,19 +32,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WARDLINE_PROBES"));
 
 /// The kernel's description of its own types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-
-/// The programs and the tracepoints that they are for.
-pub const TRACEPOINTS: [&str; 8] = [
-    // Who descends from whom first, so that no process is missed.
-    "sched_process_fork",
-    "sched_process_exit",
-    "sched_process_exec",
-    "cgroup_mkdir",
-    "cgroup_attach_task",
-    "cgroup_rmdir",
-    "sys_enter",
-    "sys_exit",
-];
 
 /// How large the kernel's tables are. The defaults take about 31 MiB in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +99,22 @@ pub enum ProbeError {
         /// What is missing.
         error: BtfError,
     },
+    /// No backend works here.
+    #[error("no backend works on this kernel: {why}")]
+    #[diagnostic(help("`profile doctor` says what this kernel offers"))]
+    NoBackend {
+        /// What each of them said.
+        why: String,
+    },
+    /// The backend that was asked for would not run.
+    #[error("the backend {backend} does not work here: {why}")]
+    #[diagnostic(help("leave --backend out: the best one that works is chosen; `profile doctor` lists them"))]
+    BackendUnusable {
+        /// Which.
+        backend: Backend,
+        /// Why not.
+        why: String,
+    },
     /// The kernel refused something.
     #[error("the kernel refused {what}: {error}")]
     #[diagnostic(help("`profile doctor` says what this kernel offers; please report this with its output"))]
@@ -158,6 +165,8 @@ impl ProbeError {
 /// The loaded probes. Dropping them detaches everything.
 pub struct Probes {
     ebpf: Ebpf,
+    /// Where they watch.
+    pub backend: Backend,
     /// What they count.
     pub counters: Counters,
     /// What is new. Read it whenever its descriptor is readable.
@@ -189,13 +198,59 @@ pub struct Wire<T>(pub T);
 // SAFETY: `Pod` promises what aya asks for: `repr(C)`, no padding, no pointers.
 unsafe impl<T: Pod> aya::Pod for Wire<T> {}
 
+/// A backend that is not used, and why.
+pub type Rejected = (Backend, String);
+
 impl Probes {
-    /// Reads the kernel's BTF, loads every program and fills the read-only settings. Nothing is recorded before
-    /// [`Probes::attach`].
+    /// Loads the probes with the best backend that works, or with that one. The others that are better come with what
+    /// stands against them.
     ///
     /// # Errors
     /// [`ProbeError`].
-    pub fn load(settings: Settings, sizes: Sizes) -> Result<Self, ProbeError> {
+    pub fn load_best(
+        settings: Settings,
+        sizes: Sizes,
+        forced: Option<Backend>,
+    ) -> Result<(Self, Vec<Rejected>), ProbeError> {
+        let features = Features::probe();
+        if let Some(backend) = forced {
+            // A kernel that preempts itself is the user's risk: what it skips is counted.
+            if let (Backend::Lsm | Backend::Kprobe, Some(why)) = (backend, backend.objection(&features)) {
+                return Err(ProbeError::BackendUnusable { backend, why });
+            }
+            let refused = |error: ProbeError| match error {
+                error @ ProbeError::Refused { .. } => ProbeError::BackendUnusable {
+                    backend,
+                    why: error.to_string(),
+                },
+                other => other,
+            };
+            return Ok((Self::load(settings, sizes, backend).map_err(refused)?, Vec::new()));
+        }
+        let mut rejected = Vec::new();
+        for backend in Backend::ALL {
+            match backend.objection(&features) {
+                Some(why) => rejected.push((backend, why)),
+                None => match Self::load(settings, sizes, backend) {
+                    Ok(probes) => return Ok((probes, rejected)),
+                    Err(error @ ProbeError::Refused { .. }) => rejected.push((backend, error.to_string())),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        let why: Vec<String> = rejected
+            .iter()
+            .map(|(backend, why)| format!("{backend}: {why}"))
+            .collect();
+        Err(ProbeError::NoBackend { why: why.join("; ") })
+    }
+
+    /// Reads the kernel's BTF, loads every program of a backend and fills the read-only settings. Nothing is recorded
+    /// before [`Probes::attach`].
+    ///
+    /// # Errors
+    /// [`ProbeError`].
+    pub fn load(settings: Settings, sizes: Sizes, backend: Backend) -> Result<Self, ProbeError> {
         let btf = kernel_btf()?;
         let offsets: Wire<Offsets> = Wire(offsets::find(&btf).map_err(ProbeError::btf)?);
         let settings = Wire(Settings {
@@ -203,6 +258,7 @@ impl Probes {
                 .enumerator("bpf_func_id", "BPF_FUNC_get_current_task_btf")
                 .is_ok()
                 .into(),
+            hooks: backend.is_at_hooks().into(),
             ..settings
         });
         let (native, compat) = (Wire(native_classes()), Wire(compat_classes()));
@@ -229,6 +285,7 @@ impl Probes {
         let (generation, own_root) = (take(&mut ebpf, "GENERATION")?, take(&mut ebpf, "OWN_ROOT")?);
         let mut probes = Self {
             ebpf,
+            backend,
             counters,
             ring,
             cgroups,
@@ -245,11 +302,16 @@ impl Probes {
 
     fn load_programs(&mut self) -> Result<(), ProbeError> {
         let btf = aya::Btf::from_sys_fs().map_err(|error| ProbeError::refused("its own BTF", &error))?;
-        for name in TRACEPOINTS {
-            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
-            program
-                .load(name, &btf)
+        // The backend's own first: if this kernel has none such, that shows at once.
+        for backend::Program { name, target } in self.backend.programs().into_iter().rev() {
+            target
+                .load(any_program(&mut self.ebpf, name)?, &btf)
                 .map_err(|error| ProbeError::refused(format!("the program {name}"), &error))?;
+            let info = any_program(&mut self.ebpf, name)?.info();
+            if let Ok(Some(instructions)) = info.map(|info| info.verified_instruction_count()) {
+                // The kernel allows a million.
+                tracing::debug!(name, instructions, "the verifier went through a program");
+            }
         }
         let seed: &mut Iter = program(&mut self.ebpf, "seed")?;
         seed.load("task", &btf)
@@ -261,10 +323,9 @@ impl Probes {
     /// # Errors
     /// [`ProbeError::Refused`].
     pub fn attach(&mut self) -> Result<(), ProbeError> {
-        for name in TRACEPOINTS {
-            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
-            program
-                .attach()
+        for backend::Program { name, target } in self.backend.programs() {
+            target
+                .attach(any_program(&mut self.ebpf, name)?)
                 .map_err(|error| ProbeError::refused(format!("attaching {name}"), &error))?;
         }
         self.look_at_processes()
@@ -368,9 +429,10 @@ impl Probes {
     /// [`ProbeError::Refused`].
     pub fn missed_runs(&mut self) -> Result<u64, ProbeError> {
         let mut missed = 0;
-        for name in TRACEPOINTS {
-            let program: &mut BtfTracePoint = program(&mut self.ebpf, name)?;
-            let fd = program.fd().map_err(|error| ProbeError::refused(name, &error))?;
+        for backend::Program { name, .. } in self.backend.programs() {
+            let fd = any_program(&mut self.ebpf, name)?
+                .fd()
+                .map_err(|error| ProbeError::refused(name, &error))?;
             missed += batch::recursion_misses(fd.as_fd()).map_err(|error| ProbeError::refused(name, &error))?;
         }
         Ok(missed)
@@ -392,13 +454,16 @@ fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProbeErro
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
 {
-    ebpf.program_mut(name)
-        .ok_or_else(|| ProbeError::Refused {
-            what: format!("the program {name}"),
-            error: "it is not in the object".into(),
-        })?
+    any_program(ebpf, name)?
         .try_into()
         .map_err(|error| ProbeError::refused(format!("the program {name}"), &error))
+}
+
+fn any_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::Program, ProbeError> {
+    ebpf.program_mut(name).ok_or_else(|| ProbeError::Refused {
+        what: format!("the program {name}"),
+        error: "it is not in the object".into(),
+    })
 }
 
 fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, ProbeError> {
@@ -424,6 +489,13 @@ fn native_classes() -> Classes {
         &[libc::SYS_openat, libc::SYS_openat2, libc::SYS_open_by_handle_at],
     );
     set(&mut classes, class::CONNECT, &[libc::SYS_connect]);
+    set(&mut classes, class::SEND_TO, &[libc::SYS_sendto]);
+    set(&mut classes, class::SEND_MESSAGE, &[libc::SYS_sendmsg]);
+    set(&mut classes, class::SEND_MESSAGES, &[libc::SYS_sendmmsg]);
+    set(&mut classes, class::LISTEN, &[libc::SYS_listen]);
+    set(&mut classes, class::MAP, &[libc::SYS_mmap]);
+    set(&mut classes, class::UNSHARE, &[libc::SYS_unshare]);
+    set(&mut classes, class::ENTER_NAMESPACE, &[libc::SYS_setns]);
     set(
         &mut classes,
         class::URING,
@@ -439,8 +511,6 @@ fn native_classes() -> Classes {
             libc::SYS_umount2,
             libc::SYS_move_mount,
             libc::SYS_pivot_root,
-            // Copies every mount, perhaps to where one was that is gone now.
-            libc::SYS_unshare,
         ],
     );
     set(&mut classes, class::REMOVE, &[libc::SYS_unlinkat]);
@@ -457,8 +527,10 @@ fn compat_classes() -> Classes {
     set(&mut classes, class::RENAME, &[38, 21, 40, 52, 217, 302, 310, 353, 429]);
     // unlinkat
     set(&mut classes, class::REMOVE, &[301]);
-    // socketcall, connect
-    set(&mut classes, class::FOREIGN, &[102, 362]);
+    // old mmap, socketcall, sendmmsg, connect, listen, sendto, sendmsg
+    set(&mut classes, class::FOREIGN, &[90, 102, 345, 362, 363, 369, 370]);
+    // mmap2
+    set(&mut classes, class::MAP_32, &[192]);
     // io_uring_setup, io_uring_enter
     set(&mut classes, class::URING, &[425, 426]);
     classes

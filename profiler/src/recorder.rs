@@ -10,25 +10,27 @@ mod held;
 mod resolver;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
-use baselines::behaviour::{Access, Action, Behaviour, Phase, Protocol, Provenance};
+use baselines::behaviour::{Behaviour, Phase, Provenance};
 use baselines::loss::Reason;
-use baselines::path::{FilePath, Origin};
 use baselines::recording::{Flush, Loss, Observation};
 use baselines::time::{Minute, UtcTime};
-use profiler_common::{Execution, Key, Peer, kind, phase, pod, provenance};
+use profiler_common::{Key, phase, provenance};
 
 use crate::cgroups::Hierarchy;
 use crate::clock::Clock;
 use crate::probes::OwnRoot;
+use crate::probes::backend::Backend;
 use crate::probes::counters::Delta;
 use attribution::Attribution;
-use described::{Described, File, Image, Loader};
+use described::Described;
 use resolver::{Resolver, Workers};
+use told::{Told, images_of};
 
 /// How many counts may wait for their descriptions; more are lost at once.
 const WAITING_MAX: usize = 65_536;
@@ -61,21 +63,17 @@ impl Counted {
     }
 }
 
-/// What a key says, once everything it refers to has been described.
-enum Told {
-    Behaviours(Vec<Behaviour>),
-    /// A description is still on its way.
-    NotYet,
-}
-
 impl Recorder {
     /// A recorder that has seen nothing.
     ///
+    /// `backend` is who counts: those at hooks tell of every open that an execution makes.
     /// `own_root` is the root directory that we run in, see [`crate::probes::Probes::own_root`].
     /// `cgroups` is where the containers' cgroups are: a process that is gone may have left another one with its root there.
-    pub fn new(attribution: Attribution, own_root: OwnRoot, cgroups: Option<Hierarchy>) -> Self {
+    pub fn new(attribution: Attribution, backend: Backend, own_root: OwnRoot, cgroups: Option<Hierarchy>) -> Self {
         let resolver = Resolver::new(Workers::default());
-        Self::with(attribution, Described::new(own_root, cgroups, resolver))
+        let mut described = Described::new(own_root, cgroups, resolver);
+        described.opens_are_told(backend.is_at_hooks());
+        Self::with(attribution, described)
     }
 
     fn with(attribution: Attribution, described: Described) -> Self {
@@ -116,7 +114,7 @@ impl Recorder {
                 for behaviour in behaviours {
                     self.observe(&delta, behaviour, clock);
                 }
-                if !self.is_complete(&delta.key) {
+                if !told::is_complete(&delta.key, &self.described) {
                     self.lose(Some(cgroup), Reason::UnresolvedPath, delta.count, clock);
                 }
             }
@@ -262,9 +260,7 @@ impl Recorder {
     /// The numbers of the executables that something was counted of and nothing is known about.
     pub fn unknown_images(&self) -> HashSet<u64> {
         let images = self.waiting.keys().flat_map(images_of);
-        images
-            .filter(|image| *image != 0 && self.described.image(*image).is_none())
-            .collect()
+        images.filter(|image| self.described.image(*image).is_none()).collect()
     }
 
     /// How many executables were described since the last call of [`Recorder::forget_images`].
@@ -286,122 +282,11 @@ impl Recorder {
     }
 
     fn behaviours_of(&self, key: &Key) -> Told {
-        if !self.attribution.knows(key.cgroup) {
-            return Told::NotYet;
+        if self.attribution.knows(key.cgroup) {
+            told::behaviours_of(key, &self.described)
+        } else {
+            Told::NotYet
         }
-        let Some(subject) = self.subject(key) else {
-            return Told::NotYet;
-        };
-        match key.kind {
-            kind::OPEN => match self.described.file(key) {
-                Some(file) => Told::Behaviours(vec![open(&subject, file, Access::from_bits(key.access))]),
-                None => Told::NotYet,
-            },
-            kind::CONNECT => {
-                let peer: Peer = pod::cast(key.object);
-                let protocol = Protocol::from_number(u8::try_from(peer.protocol).unwrap_or(u8::MAX));
-                let action = Action::Connect {
-                    address: address_of(&peer),
-                    port: peer.port,
-                    protocol,
-                };
-                Told::Behaviours(vec![Behaviour { subject, action }])
-            }
-            kind::EXEC => {
-                let execution: Execution = pod::cast(key.object);
-                let script = self.described.script(key);
-                if execution.image == 0 {
-                    // No room for it in the kernel's table of executables, which was counted there.
-                    let binary = FilePath::new(*b"", Origin::Unknown);
-                    return Told::Behaviours(vec![Behaviour {
-                        subject,
-                        action: Action::Exec {
-                            binary,
-                            script: None,
-                            arguments: None,
-                        },
-                    }]);
-                }
-                match self.described.image(execution.image) {
-                    None => Told::NotYet,
-                    Some(image) if matches!(image.loader, Loader::Asked) => Told::NotYet,
-                    Some(_) if execution.script != 0 && script.is_none() => Told::NotYet,
-                    Some(image) => Told::Behaviours(executed(&subject, image, script.unwrap_or_default())),
-                }
-            }
-            _ => Told::NotYet,
-        }
-    }
-
-    /// Whether every open that an execution makes is known.
-    fn is_complete(&self, key: &Key) -> bool {
-        let image_of = |execution: Execution| self.described.image(execution.image);
-        key.kind != kind::EXEC || image_of(pod::cast(key.object)).is_none_or(Image::is_complete)
-    }
-
-    fn subject(&self, key: &Key) -> Option<FilePath> {
-        match key.subject {
-            0 => Some(FilePath::new(*b"", Origin::Unknown)),
-            image => self.described.image(image).map(|image| image.file.path.clone()),
-        }
-    }
-}
-
-/// The numbers of the executables in a key, 0 where there is none.
-fn images_of(key: &Key) -> [u64; 2] {
-    let executed = match key.kind {
-        kind::EXEC => pod::cast::<_, Execution>(key.object).image,
-        _ => 0,
-    };
-    [key.subject, executed]
-}
-
-fn open(subject: &FilePath, file: &File, access: Option<Access>) -> Behaviour {
-    let File { path, backing } = file.clone();
-    Behaviour {
-        subject: subject.clone(),
-        action: Action::Open {
-            path,
-            access: access.unwrap_or_default(),
-            backing,
-        },
-    }
-}
-
-/// An execution, and the opens that it makes where no system call shows them: the program, its dynamic loader, and for a
-/// script the script and the scripts that interpret it. The calling program makes them: its own image is replaced later.
-///
-/// A script that interprets another one is executed, too: `security_bprm_check` runs for each of them.
-fn executed(subject: &FilePath, image: &Image, scripts: &[File]) -> Vec<Behaviour> {
-    let exec = |script: Option<&File>| Behaviour {
-        subject: subject.clone(),
-        action: Action::Exec {
-            binary: image.file.path.clone(),
-            script: script.map(|script| script.path.clone()),
-            arguments: None,
-        },
-    };
-    let execs = match scripts {
-        [] => vec![exec(None)],
-        scripts => scripts.iter().map(|script| exec(Some(script))).collect(),
-    };
-    let loader = match &image.loader {
-        Loader::Known(loader) => loader.as_ref(),
-        Loader::Asked | Loader::Unknown => None,
-    };
-    let opened = scripts.iter().chain([&image.file]).chain(loader);
-    execs
-        .into_iter()
-        .chain(opened.map(|file| open(subject, file, Some(Access::READ))))
-        .collect()
-}
-
-fn address_of(peer: &Peer) -> std::net::IpAddr {
-    let [a, b, c, d, ..] = peer.address;
-    if i32::from(peer.family) == libc::AF_INET {
-        [a, b, c, d].into()
-    } else {
-        peer.address.into()
     }
 }
 

@@ -4,35 +4,16 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{BACKEND, print};
+use super::print;
 use crate::cgroups::{self, Kind};
 use crate::cli::Output;
 use crate::error::Failure;
 use crate::kernel::features::Features;
 use crate::learn::settings;
 use crate::privileges;
+use crate::probes::backend::Backend;
 use crate::probes::{Probes, Sizes};
 use crate::table::{Table, serialise};
-
-/// What every backend on system call tracepoints cannot see, and why. A descriptor that is received (`SCM_RIGHTS`,
-/// `pidfd_getfd(2)`) is not among it: nothing is opened then, and no policy on opens sees it either.
-const MISSES: [&str; 10] = [
-    "what io_uring opens and connects: each set-up and entry is counted as loss (io_uring); a ring that the kernel polls, made \
-     before the window, is not noticed",
-    "TCP connections made by sendto or sendmsg with MSG_FASTOPEN, without connect(2); SCTP's by sendmsg and sctp_connectx",
-    "datagrams sent without connect(2) (sendto, sendmsg), and connections of other families than IPv4 and IPv6 (unix sockets)",
-    "connections of 32-bit programs and of the 32-bit entry (int 0x80), by connect or socketcall: counted as loss \
-     (foreign_abi); their opens are seen",
-    "opens by other calls than open, openat, openat2, creat and open_by_handle_at: ioctl(TIOCGPTPEER), mq_open, fanotify \
-     events (opened for whoever reads them)",
-    "opens that the kernel makes for a program: core dumps, process accounting (acct), swap files (swapon)",
-    "opens that the kernel makes on an overlay when a file of a lower layer is changed for the first time (written, chmod, \
-     chown, link, rename): that file in its layer, and one without a name",
-    "what fails only after the hooks that a policy sits on: executing a text without #! (ENOEXEC; shells then run it \
-     themselves), opening a FIFO that nobody reads, /dev/tty without a terminal, a device that is not there",
-    "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
-    "renames that io_uring makes: paths below a directory renamed that way keep their old name",
-];
 
 /// One line of the report.
 #[derive(Debug, Serialize)]
@@ -43,13 +24,27 @@ struct Check {
     note: String,
 }
 
+/// A backend, and whether it works here.
+#[derive(Debug, Serialize)]
+struct Candidate {
+    backend: &'static str,
+    works: bool,
+    /// Why not; or what it can miss without counting it.
+    note: String,
+    /// What it does not see.
+    misses: Vec<String>,
+}
+
 /// The report.
 #[derive(Debug, Serialize)]
 struct Report {
     /// The backend that `run` and `start` use here; none if they cannot work.
     backend: Option<&'static str>,
     checks: Vec<Check>,
-    misses: Vec<&'static str>,
+    /// All of them, best first.
+    backends: Vec<Candidate>,
+    /// What the backend that is used does not see.
+    misses: Vec<String>,
 }
 
 /// Prints the report, unless `quiet`. Ends with 1 where nothing can be learned on this machine as it is.
@@ -80,8 +75,16 @@ fn table(report: &Report) -> String {
     let Some(backend) = report.backend else {
         return format!("{table}\nBackend: none. Nothing can be learned here as it is.\n");
     };
-    let misses: String = report.misses.iter().flat_map(|missed| ["  - ", missed, "\n"]).collect();
-    format!("{table}\nBackend: {backend}. It does not see:\n{misses}")
+    let misses: String = report.misses.iter().map(|missed| format!("  - {missed}\n")).collect();
+    let mut backends = Table::new(["BACKEND", "WORKS", "NOTE"]);
+    for Candidate {
+        backend, works, note, ..
+    } in &report.backends
+    {
+        let works = if *works { "yes" } else { "no" };
+        backends.row([(*backend).to_owned(), works.to_owned(), note.clone()]);
+    }
+    format!("{table}\n{backends}\nBackend: {backend}. It does not see:\n{misses}")
 }
 
 fn examine() -> Report {
@@ -99,26 +102,44 @@ fn examine() -> Report {
     });
     let (cgroup_check, hierarchy) = cgroup_check();
     checks.push(cgroup_check);
-    let works = match (missing, hierarchy) {
-        (None, Some(hierarchy)) => {
-            let loaded = settings(&hierarchy, false, 1)
-                .and_then(|settings| Probes::load(settings, Sizes::default()).map_err(Failure::from));
-            let works = loaded.is_ok();
-            checks.push(Check {
-                name: "probes",
-                result: if works { "load" } else { "refused" }.to_owned(),
-                note: loaded.err().map(|error| error.to_string()).unwrap_or_default(),
-            });
-            works
-        }
-        _ => false,
+    let backends = match (missing, hierarchy) {
+        (None, Some(hierarchy)) => candidates(&hierarchy, &features),
+        _ => Vec::new(),
     };
-    checks.extend(better_backends(&features));
+    // The first that works, as `Probes::load_best` has it.
+    let used = backends.iter().find(|candidate| candidate.works);
     Report {
-        backend: works.then_some(BACKEND),
+        backend: used.map(|candidate| candidate.backend),
+        misses: used.map(|candidate| candidate.misses.clone()).unwrap_or_default(),
         checks,
-        misses: if works { MISSES.to_vec() } else { Vec::new() },
+        backends,
     }
+}
+
+/// Tries every backend: what the kernel's verifier says counts, not what the kernel's version promises.
+fn candidates(hierarchy: &cgroups::Hierarchy, features: &Features) -> Vec<Candidate> {
+    let try_it = |backend: Backend| -> Result<(), String> {
+        if let Some(why) = backend.objection(features) {
+            return Err(why);
+        }
+        let settings = settings(hierarchy, false, false, 1).map_err(|error| error.to_string())?;
+        Probes::load(settings, Sizes::default(), backend)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let candidate = |backend: Backend| {
+        let tried = try_it(backend);
+        Candidate {
+            backend: backend.word(),
+            works: tried.is_ok(),
+            note: match tried {
+                Ok(()) => backend.lossy_from_start().unwrap_or_default().to_owned(),
+                Err(why) => why,
+            },
+            misses: backend.misses(),
+        }
+    };
+    Backend::ALL.into_iter().map(candidate).collect()
 }
 
 fn kernel_checks(features: &Features) -> Vec<Check> {
@@ -154,9 +175,17 @@ fn kernel_checks(features: &Features) -> Vec<Check> {
             name: "preemption",
             result: features.preemption.clone().unwrap_or_else(unknown),
             note: match features.preemption {
-                Some(_) => "any will do for this backend".to_owned(),
-                None => "any will do for this backend; /sys/kernel/debug/sched/preempt tells which".to_owned(),
+                Some(_) => "matters for fentry and kprobe".to_owned(),
+                None => "matters for fentry and kprobe; /sys/kernel/debug/sched/preempt tells which".to_owned(),
             },
+        },
+        Check {
+            name: "security modules",
+            result: features
+                .security_modules
+                .as_ref()
+                .map_or_else(unknown, |modules| modules.join(",")),
+            note: "bpf among them lets the lsm backend run".to_owned(),
         },
         Check {
             name: "lockdown",
@@ -195,18 +224,4 @@ fn cgroup_check() -> (Check, Option<cgroups::Hierarchy>) {
         },
         found.ok(),
     )
-}
-
-/// What would see more than system call tracepoints do.
-fn better_backends(features: &Features) -> Vec<Check> {
-    let lsm = match &features.security_modules {
-        Some(active) if active.iter().any(|module| module == "bpf") => "offered by this kernel".to_owned(),
-        Some(_) => "not active: boot with bpf in the lsm= list".to_owned(),
-        None => "unknown: mount securityfs at /sys/kernel/security to see it".to_owned(),
-    };
-    vec![Check {
-        name: "better backend",
-        result: "security hooks".to_owned(),
-        note: format!("they also see io_uring; this version has none yet. BPF LSM: {lsm}"),
-    }]
 }

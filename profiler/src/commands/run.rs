@@ -57,6 +57,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
     probes.attach()?;
     let window = start_window(
         &mut writer,
+        probes.backend,
         format!("run {}", options.image),
         options.recording.flush_interval,
     )?;
@@ -66,14 +67,8 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
     })?;
     let own_root = probes.own_root()?;
     let container = container(options, &cgroup, name.as_encoded_bytes());
-    let session = Session::new(
-        probes,
-        Recorder::new(container, own_root, Some(hierarchy.clone())),
-        hierarchy.clone(),
-        writer,
-        window,
-        sizes,
-    )?;
+    let recorder = Recorder::new(container, probes.backend, own_root, Some(hierarchy.clone()));
+    let session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,

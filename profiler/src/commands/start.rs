@@ -55,6 +55,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     let own_root = probes.own_root()?;
     let window = start_window(
         &mut writer,
+        probes.backend,
         selector(hierarchy.kind, &unseen),
         options.recording.flush_interval,
     )?;
@@ -73,14 +74,8 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
                 .unwrap_or_default(),
         ),
     );
-    let session = Session::new(
-        probes,
-        Recorder::new(attribution, own_root, Some(hierarchy.clone())),
-        hierarchy.clone(),
-        writer,
-        window,
-        sizes,
-    )?;
+    let recorder = Recorder::new(attribution, probes.backend, own_root, Some(hierarchy.clone()));
+    let session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,

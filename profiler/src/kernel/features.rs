@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::btf::Btf;
 use crate::probes::KERNEL_BTF;
+use crate::probes::backend::Backend;
 
 /// What was found out about the kernel. A `None` is what could not be found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Features {
     pub lockdown: Option<String>,
     /// `none`, `voluntary`, `full` or `lazy`.
     pub preemption: Option<String>,
+    /// Whether it has kprobes.
+    pub kprobes: bool,
 }
 
 impl Features {
@@ -28,13 +31,17 @@ impl Features {
     pub fn probe() -> Self {
         let btf = fs::read(KERNEL_BTF).ok().and_then(|bytes| Btf::parse(&bytes).ok());
         let missing = |btf: &Btf| {
-            crate::probes::TRACEPOINTS
+            Backend::Tracepoint
+                .programs()
                 .into_iter()
+                .map(|program| program.name)
                 .filter(|name| !btf.has_tracepoint(name))
                 .collect()
         };
         let security = Path::new("/sys/kernel/security");
         Self {
+            // Its number is what perf_event_open(2) takes for a kprobe.
+            kprobes: Path::new("/sys/bus/event_source/devices/kprobe/type").exists(),
             release: read(Path::new("/proc/sys/kernel/osrelease")),
             missing_tracepoints: btf.as_ref().map(missing).unwrap_or_default(),
             btf: btf.is_some(),

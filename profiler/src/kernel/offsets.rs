@@ -19,10 +19,19 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         task_cgroups: at("task_struct", "cgroups")?,
         task_signal: at("task_struct", "signal")?,
         task_tgid: at("task_struct", "tgid")?,
+        task_cred: at("task_struct", "cred")?,
+        rename_old: at("renamedata", "old_dentry").unwrap_or(Offsets::NONE),
+        task_start: at("task_struct", "start_boottime")?,
         mm_exe_file: at("mm_struct", "exe_file")?,
+        mm_arg_start: at("mm_struct", "arg_start")?,
+        mm_arg_end: at("mm_struct", "arg_end")?,
+        cred_euid: at("cred", "euid")?,
+        cred_permitted: at("cred", "cap_permitted")?,
+        cred_user_ns: at("cred", "user_ns")?,
         signal_live: at("signal_struct", "live")?,
         file_path: at("file", "f_path")?,
         file_mode: at("file", "f_mode")?,
+        file_inode: at("file", "f_inode")?,
         file_private_data: at("file", "private_data")?,
         dentry_parent: dentry.parent,
         dentry_name: dentry.name,
@@ -35,6 +44,7 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         inode_sb: at("inode", "i_sb")?,
         inode_generation: at("inode", "i_generation")?,
         inode_mode: at("inode", "i_mode")?,
+        inode_links: at("inode", "i_nlink")?,
         sb_dev: at("super_block", "s_dev")?,
         sb_magic: at("super_block", "s_magic")?,
         mount_mnt: at("mount", "mnt")?,
@@ -59,12 +69,25 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         binprm_file: at("linux_binprm", "file")?,
         binprm_filename: at("linux_binprm", "filename")?,
         binprm_interp: at("linux_binprm", "interp")?,
+        binprm_per_clear: at("linux_binprm", "per_clear")?,
         socket_sk: at("socket", "sk")?,
         sock_protocol: at("sock", "sk_protocol")?,
+        sock_family: at("sock_common", "skc_family")?,
+        sock_port: at("sock_common", "skc_num")?,
+        sock_address: at("sock_common", "skc_rcv_saddr")?,
+        sock_address_6: at("sock_common", "skc_v6_rcv_saddr").unwrap_or(Offsets::NONE),
+        unix_peer: at("unix_sock", "peer").unwrap_or(Offsets::NONE),
+        unix_path: at("unix_sock", "path").unwrap_or(Offsets::NONE),
+        message_name: at("msghdr", "msg_name")?,
+        message_name_length: at("msghdr", "msg_namelen")?,
+        message_flags: at("msghdr", "msg_flags")?,
         regs_syscall: registers.syscall,
         regs_argument_0: registers.arguments.0,
         regs_argument_1: registers.arguments.1,
         regs_argument_2: registers.arguments.2,
+        regs_argument_3: registers.arguments.3,
+        regs_argument_4: registers.arguments.4,
+        regs_argument_5: registers.arguments.5,
         regs_code_segment: registers.code_segment,
         // A 64-bit program that enters the kernel the 32-bit way: x86 only.
         task_thread_status: at("task_struct", "thread_info.status").unwrap_or(Offsets::NONE),
@@ -112,7 +135,7 @@ impl DentryFields {
 /// Where a system call's number and arguments are.
 struct Registers {
     syscall: u32,
-    arguments: (u32, u32, u32),
+    arguments: (u32, u32, u32, u32, u32, u32),
     code_segment: u32,
 }
 
@@ -122,18 +145,26 @@ impl Registers {
         let at = |field: &str| btf.offset("pt_regs", field);
         Ok(Self {
             syscall: at("orig_ax")?,
-            arguments: (at("di")?, at("si")?, at("dx")?),
+            arguments: (at("di")?, at("si")?, at("dx")?, at("r10")?, at("r8")?, at("r9")?),
             code_segment: at("cs")?,
         })
     }
 
-    /// x8 keeps the number and x0 to x2 hold the arguments at entry (arch/arm64/kernel/syscall.c).
+    /// x8 keeps the number and x0 to x5 hold the arguments; at exit the result is in x0, and its argument in `orig_x0`
+    /// (arch/arm64/kernel/syscall.c).
     #[cfg(target_arch = "aarch64")]
     fn find(btf: &Btf) -> Result<Self, BtfError> {
         let first = btf.offset("pt_regs", "regs")?;
         Ok(Self {
             syscall: first + 64,
-            arguments: (first, first + 8, first + 16),
+            arguments: (
+                btf.offset("pt_regs", "orig_x0")?,
+                first + 8,
+                first + 16,
+                first + 24,
+                first + 32,
+                first + 40,
+            ),
             code_segment: Offsets::NONE,
         })
     }

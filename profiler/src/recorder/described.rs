@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use baselines::behaviour::Arguments;
 use baselines::loss::Reason;
 use baselines::path::{FilePath, Origin};
-use profiler_common::{Execution, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
+use profiler_common::{ArgumentsRecord, Execution, Key, PATH_BYTES, Record, ScriptRecord, flags, pod, record};
 
 use super::attribution::Attribution;
 use super::held::Held;
@@ -69,12 +70,14 @@ pub(super) enum Loader {
     Known(Option<File>),
     /// It could not be found out.
     Unknown,
+    /// Its open, and that of the program, is told of by itself.
+    Told,
 }
 
 impl Image {
     /// Whether executing it opens nothing but what is known.
     pub(super) fn is_complete(&self) -> bool {
-        matches!(self.loader, Loader::Known(_)) && !self.is_layer_hidden
+        matches!(self.loader, Loader::Known(_) | Loader::Told) && !self.is_layer_hidden
     }
 }
 
@@ -93,6 +96,10 @@ pub(super) struct Described {
     new_images: usize,
     scripts: HashMap<Key, Vec<File>>,
     earlier_scripts: HashMap<Key, Vec<File>>,
+    arguments: HashMap<Key, Arguments>,
+    earlier_arguments: HashMap<Key, Arguments>,
+    /// Whether every open that an execution makes is told of by itself.
+    are_opens_told: bool,
     /// Scripts that are being looked for, by their names as called.
     as_called: HashMap<Key, Vec<u8>>,
     /// The cgroups of files and scripts that were described incompletely.
@@ -112,12 +119,20 @@ impl Described {
             new_images: 0,
             scripts: HashMap::new(),
             earlier_scripts: HashMap::new(),
+            arguments: HashMap::new(),
+            earlier_arguments: HashMap::new(),
+            are_opens_told: false,
             as_called: HashMap::new(),
             incomplete: Vec::new(),
             resolver,
             own_root,
             cgroups,
         }
+    }
+
+    /// Whether the probes tell of every open that an execution makes, so that nobody has to find them out.
+    pub(super) fn opens_are_told(&mut self, are_opens_told: bool) {
+        self.are_opens_told = are_opens_told;
     }
 
     /// Where the process is that a record is about, and what keeps that open.
@@ -164,7 +179,12 @@ impl Described {
             .map(Vec::as_slice)
     }
 
+    pub(super) fn arguments(&self, key: &Key) -> Option<&Arguments> {
+        self.arguments.get(key).or_else(|| self.earlier_arguments.get(key))
+    }
+
     pub(super) fn next_generation(&mut self) {
+        self.earlier_arguments = std::mem::take(&mut self.arguments);
         self.earlier = std::mem::take(&mut self.files);
         self.earlier_scripts = std::mem::take(&mut self.scripts);
     }
@@ -187,6 +207,9 @@ impl Described {
 
     /// Takes a message of the ring buffer.
     pub(super) fn take(&mut self, message: &[u8], attribution: &mut Attribution, clock: Clock) -> Result<(), Reason> {
+        if pod::read::<u32>(message) == Some(record::ARGUMENTS) {
+            return self.take_arguments(&pod::read(message).ok_or(Reason::Decode)?);
+        }
         let record: Record = pod::read(message).ok_or(Reason::Decode)?;
         match record.kind {
             record::FILE => {
@@ -201,6 +224,14 @@ impl Described {
             record::CGROUP_GONE => attribution.gone(record.id),
             _ => return Err(Reason::Decode),
         }
+        Ok(())
+    }
+
+    fn take_arguments(&mut self, record: &ArgumentsRecord) -> Result<(), Reason> {
+        let length = usize::try_from(record.length).map_err(|_| Reason::Decode)?;
+        let bytes = record.bytes.get(..length).unwrap_or(&record.bytes);
+        let arguments = Arguments::new(bytes, length > record.bytes.len());
+        self.arguments.insert(record.key, arguments);
         Ok(())
     }
 
@@ -254,6 +285,18 @@ impl Described {
     fn take_image(&mut self, record: &Record, attribution: &Attribution) -> Result<(), Reason> {
         let file = file_of(record)?;
         let overlay = overlay_of(record);
+        if self.are_opens_told {
+            let image = Image {
+                file,
+                loader: Loader::Told,
+                overlay,
+                is_layer_hidden: false,
+                is_old: false,
+            };
+            self.images.insert(record.id, image);
+            self.new_images += 1;
+            return Ok(());
+        }
         let (place, held) = self.place_of(record, attribution);
         let asked = self.resolver.ask(Question {
             about: About::Image(record.id),

@@ -5,10 +5,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use baselines::behaviour::Action;
+use baselines::behaviour::Protocol;
+use baselines::path::{FilePath, Origin};
 use baselines::workload::{Image as ImageName, Workload};
-use profiler_common::{PATH_BYTES, Record, flags, record};
+use profiler_common::{
+    ArgumentsRecord, Execution, PATH_BYTES, Peer, Raise, Record, Scripted, flags, kind, pod, raise, record,
+};
 
 use super::attribution::Scope;
+use super::described::Loader;
 use super::*;
 
 const CGROUP: u64 = 7;
@@ -201,12 +206,106 @@ fn an_execution_opens_what_no_system_call_shows() {
     recorder.count(delta(key(kind::EXEC, pod::cast(execution)), 4), clock());
     let expected = [
         ("/no/such/program executes /no/such/tool".to_owned(), 4),
+        ("/no/such/program maps /no/such/tool".to_owned(), 4),
         ("/no/such/program opens /no/such/tool (read)".to_owned(), 4),
     ];
     let flush = flush(&mut recorder);
     assert_eq!(counts(&flush), expected);
     let its_loader_is_unknown = [(Some(CGROUP), Reason::UnresolvedPath, 4)];
     assert_eq!(lost(&flush), its_loader_is_unknown);
+}
+
+#[test]
+fn where_the_hooks_tell_of_every_open_an_execution_adds_none() {
+    let mut recorder = recorder();
+    recorder.described.opens_are_told(true);
+    recorder.describe(&program(), clock());
+    for (image, path) in [(101, &b"/bin/sh"[..]), (102, b"/app/start"), (103, b"/app/interpreter")] {
+        recorder.describe(&message(record::IMAGE, image, pod::zeroed(), path, 0), clock());
+    }
+    let direct = Execution {
+        image: 101,
+        ..pod::zeroed()
+    };
+    let scripted = Scripted {
+        image: 101,
+        scripts: [102, 103, 0, 0, 0, 0],
+        ..pod::zeroed()
+    };
+    recorder.count(delta(key(kind::EXEC, pod::cast(direct)), 4), clock());
+    recorder.count(delta(key(kind::SCRIPTED, pod::cast(scripted)), 3), clock());
+    let expected = [
+        ("/no/such/program executes /app/interpreter with /bin/sh".to_owned(), 3),
+        ("/no/such/program executes /app/start with /bin/sh".to_owned(), 3),
+        ("/no/such/program executes /bin/sh".to_owned(), 4),
+    ];
+    let flush = flush(&mut recorder);
+    assert_eq!(counts(&flush), expected);
+    assert_eq!(lost(&flush), []);
+}
+
+#[test]
+fn an_execution_waits_for_its_arguments() {
+    let execution = Execution {
+        image: PROGRAM,
+        arguments: 7,
+        ..pod::zeroed()
+    };
+    let counted = key(kind::EXEC, pod::cast(execution));
+    let mut recorder = recorder();
+    recorder.described.opens_are_told(true);
+    recorder.describe(&program(), clock());
+    recorder.count(delta(counted, 2), clock());
+    assert_eq!(counts(&flush(&mut recorder)), []);
+    let mut told: ArgumentsRecord = pod::zeroed();
+    told.kind = record::ARGUMENTS;
+    told.key = counted;
+    told.length = 6;
+    told.bytes[..6].copy_from_slice(b"a\0b c\0");
+    recorder.describe(pod::bytes_of(&told), clock());
+    let expected = [("/no/such/program executes /no/such/program (a \"b c\")".to_owned(), 2)];
+    assert_eq!(counts(&flush(&mut recorder)), expected);
+}
+
+#[test]
+fn sockets_and_raises_are_told_by_their_kinds() {
+    let peer = Peer {
+        address: [127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        port: 53,
+        family: 2,
+        protocol: 17,
+        padding: [0; 42],
+    };
+    let raised = Raise {
+        image: PROGRAM,
+        capabilities: 1,
+        user: 0,
+        cause: raise::EXECUTION,
+        padding: [0; 5],
+    };
+    let mut recorder = recorder();
+    recorder.describe(&program(), clock());
+    for kind in [kind::CONNECT, kind::SEND, kind::LISTEN] {
+        recorder.count(delta(key(kind, pod::cast(peer)), u64::from(kind)), clock());
+    }
+    recorder.count(delta(key(kind::RAISE, pod::cast(raised)), 1), clock());
+    let expected = [
+        (
+            "/no/such/program connects to 127.0.0.1:53 (udp)",
+            u64::from(kind::CONNECT),
+        ),
+        (
+            "/no/such/program listens on 127.0.0.1:53 (udp)",
+            u64::from(kind::LISTEN),
+        ),
+        (
+            "/no/such/program raises its privileges by executing /no/such/program (user 0, cap_chown)",
+            1,
+        ),
+        ("/no/such/program sends to 127.0.0.1:53 (udp)", u64::from(kind::SEND)),
+    ];
+    let expected = expected.map(|(text, count)| (text.to_owned(), count));
+    assert_eq!(counts(&flush(&mut recorder)), expected);
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! Opens and executable mappings.
+
+use profiler_common::{CgroupState, Key, access, kind, loss, pod};
+
+use crate::count::{file, lost_in};
+use crate::kernel::{
+    Address, FMODE_CREATED, FMODE_NOACCOUNT, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, current_cgroup, field, file_of,
+    ids, locate, now, phase, root,
+};
+use crate::process::{find, recorded};
+use crate::sockets::{other_end, path_of, sock_of};
+
+/// A key for what the current task does.
+#[inline(always)]
+pub fn key_for(state: *mut CgroupState, cgroup: u64, kind: u8, access: u8, object: [u64; 8], now: u64) -> Key {
+    let process = find(ids().0);
+    Key {
+        cgroup,
+        subject: process.image,
+        lineage: 0,
+        kind,
+        access,
+        provenance: process.provenance as u8,
+        // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
+        phase: phase(unsafe { &*state }, now),
+        padding: 0,
+        object,
+    }
+}
+
+/// What a system call did with the file or socket behind a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// It was opened.
+    Opened,
+    /// It was mapped executable.
+    Mapped,
+    /// It was connected to a Unix socket.
+    Connected,
+}
+
+/// Counts what was done with a file. All of it here, because the verifier looks at the walks anew for each place that they
+/// are called from. Not inlined: kernels up to 6.12 allow 512 bytes of stack for a program and all that it calls
+/// (`MAX_BPF_STACK`), so what never runs together must not add up.
+#[inline(never)]
+pub fn done(deed: Deed, descriptor: u64) {
+    let Ok(cgroup) = current_cgroup() else { return };
+    let Some(state) = recorded(cgroup) else { return };
+    if count_deed(state, cgroup, deed, descriptor).is_err() {
+        lost_in(state, loss::RACED);
+    }
+}
+
+#[inline(always)]
+fn count_deed(state: *mut CgroupState, cgroup: u64, deed: Deed, descriptor: u64) -> Result<(), i32> {
+    let (mut kind, mut access) = (kind::OPEN, access::MAP);
+    let path = if deed == Deed::Connected {
+        kind = kind::CONNECT_UNIX;
+        access = 0;
+        // It may have hung up already.
+        match other_end(sock_of(descriptor)?)? {
+            0 => return Err(-1),
+            other => path_of(other)?,
+        }
+    } else {
+        let file = file_of(descriptor)?;
+        if deed == Deed::Opened {
+            let mode = field!(file, file_mode => u32)?;
+            if mode & FMODE_PATH != 0 {
+                // O_PATH opens nothing: security_file_open does not run.
+                return Ok(());
+            }
+            access = access_in(mode);
+        }
+        field!(file, file_path => Path)?
+    };
+    if path.dentry == 0 {
+        return Ok(()); // a Unix socket without a path
+    }
+    count_path(state, cgroup, kind, access, &path)
+}
+
+/// At the security hook of opens.
+#[inline(never)]
+pub fn hook_open(file: Address) {
+    let Ok(cgroup) = current_cgroup() else { return };
+    let Some(state) = recorded(cgroup) else { return };
+    if count_file(state, cgroup, file, 0).is_err() {
+        lost_in(state, loss::RACED);
+    }
+}
+
+/// At the security hook of executable mappings.
+#[inline(never)]
+pub fn hook_map(file: Address) {
+    let Ok(cgroup) = current_cgroup() else { return };
+    let Some(state) = recorded(cgroup) else { return };
+    if count_file(state, cgroup, file, access::MAP).is_err() {
+        lost_in(state, loss::RACED);
+    }
+}
+
+/// Counts what is done with a file: an access, or 0 for opening it.
+#[inline(always)]
+fn count_file(state: *mut CgroupState, cgroup: u64, file: Address, access: u8) -> Result<(), i32> {
+    let mode = field!(file, file_mode => u32)?;
+    if is_backing(file, mode)? {
+        return Ok(());
+    }
+    let access = if access == 0 { access_in(mode) } else { access };
+    count_path(state, cgroup, kind::OPEN, access, &field!(file, file_path => Path)?)
+}
+
+/// Whether this is the file in a layer that an overlay opens for one of its own (`backing_file_open`, fs/open.c, since 6.5;
+/// `open_with_fake_path` before). One without a name is no such file, but what it is copied to when it is first changed.
+#[inline(always)]
+fn is_backing(file: Address, mode: u32) -> Result<bool, i32> {
+    if mode & FMODE_NOACCOUNT == 0 {
+        return Ok(false);
+    }
+    let inode = field!(file, file_inode => u64)?;
+    Ok(field!(inode, inode_links => u32)? != 0)
+}
+
+/// How a file with this `f_mode` was opened.
+#[inline(always)]
+fn access_in(mode: u32) -> u8 {
+    flag(mode, FMODE_READ, access::READ)
+        | flag(mode, FMODE_WRITE, access::WRITE)
+        | flag(mode, FMODE_CREATED, access::CREATE)
+}
+
+#[inline(always)]
+fn flag(mode: u32, bit: u32, access: u8) -> u8 {
+    if mode & bit == 0 { 0 } else { access }
+}
+
+/// Counts what is done with what has a path.
+#[inline(always)]
+pub fn count_path(state: *mut CgroupState, cgroup: u64, kind: u8, access: u8, path: &Path) -> Result<(), i32> {
+    let now = now();
+    let place = locate(path, &root()?)?;
+    let mut key = key_for(state, cgroup, kind, access, pod::cast(place), now);
+    file(state, &mut key, path, now);
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! What each backend cannot see, and why: `profile doctor` lists it.
+
+use super::backend::Backend;
+
+/// What no backend sees. A descriptor that is received (`SCM_RIGHTS`, `pidfd_getfd(2)`) is not among it: nothing is opened
+/// then, and no policy on opens sees it either.
+const ALL: [&str; 4] = [
+    "connections and sends of other families than IPv4, IPv6 and Unix sockets, and of Unix sockets without a path",
+    "SCTP's connections by sendmsg and sctp_connectx",
+    "Unix sockets that take connections",
+    "memory that is made executable after it was mapped (mprotect), or as shared memory (shmat)",
+];
+
+/// What shows in no system call, or not in a way that can be followed.
+const SYSTEM_CALLS: [&str; 10] = [
+    "what io_uring opens, connects and sends: each set-up and entry is counted as loss (io_uring); a ring that the kernel \
+     polls, made before the window, is not noticed",
+    "datagrams to Unix sockets by sendto or sendmsg with an address",
+    "connections, sends and listens of 32-bit programs and of the 32-bit entry (int 0x80): counted as loss (foreign_abi); \
+     their opens and mappings are seen",
+    "opens by other calls than open, openat, openat2, creat and open_by_handle_at: ioctl(TIOCGPTPEER), mq_open, fanotify \
+     events (opened for whoever reads them)",
+    "opens that the kernel makes for a program: core dumps, process accounting (acct), swap files (swapon)",
+    "opens that the kernel makes on an overlay when a file of a lower layer is changed for the first time (written, chmod, \
+     chown, link, rename): that file in its layer, and one without a name",
+    "what fails only after the hooks that a policy sits on: executing a text without #! (ENOEXEC; shells then run it \
+     themselves), opening a FIFO that nobody reads, /dev/tty without a terminal, a device that is not there",
+    "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
+    "renames that io_uring makes: paths below a directory renamed that way keep their old name",
+    "user namespaces that setns(2) enters without being told their type",
+];
+
+/// What is the other way round at the hooks.
+const HOOKS: [&str; 2] = [
+    "how an open, a mapping, a send or a listen ends after the security modules have allowed it: one that fails then is \
+     counted, too, as a policy at that place sees it",
+    "before Linux 5.12, whose work it is that io_uring's kernel threads do: they are in no container",
+];
+
+const FEXIT: [&str; 1] = [
+    "what the kernel does while it has taken the processor away from a task inside of the same program: counted as loss \
+     (probe_missed)",
+];
+
+const KPROBE: [&str; 2] = [
+    "what a security module refuses: it is counted as if it had been allowed",
+    "events while a preempted task is in a map call of bpf(2), which not every kernel counts: windows say `lossy`",
+];
+
+impl Backend {
+    /// What it cannot see.
+    pub fn misses(self) -> Vec<String> {
+        let own: &[&[&str]] = match self {
+            Self::Lsm => &[&HOOKS],
+            Self::Fentry => &[&HOOKS, &FEXIT],
+            Self::Tracepoint => &[&SYSTEM_CALLS],
+            Self::Kprobe => &[&HOOKS, &KPROBE],
+        };
+        let all = own.iter().flat_map(|part| part.iter()).chain(&ALL);
+        all.map(|missed| (*missed).to_owned()).collect()
+    }
+}
