@@ -156,6 +156,11 @@ impl Open {
 }
 
 impl Behaviours {
+    /// The opens that are not executable mappings.
+    pub fn opens(&self) -> impl Iterator<Item = &Open> {
+        self.open.iter().filter(|open| !open.is_mapping())
+    }
+
     /// Adds a behaviour at the end of its list. Those that come in the order of their actions, then subjects, make sorted
     /// lists.
     pub fn push(&mut self, behaviour: Behaviour, evidence: Evidence) {

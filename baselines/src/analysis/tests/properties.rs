@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::behaviour::Behaviour;
-use crate::testing::open;
+use crate::testing::{behaviours, open};
 use crate::time::UtcTime;
 
 /// What one recorder did: small numbers, so that observations meet in one row often.
@@ -43,6 +43,27 @@ fn containers(until: UtcTime) -> Vec<Container> {
             ..container(cgroup_id, repository)
         })
         .to_vec()
+}
+
+proptest! {
+    // Each case makes a database file.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_behaviour_comes_back_once_and_in_order(mut all in vec(behaviours(), 1..12)) {
+        let folder = Folder::new();
+        let observed = |behaviour: &Behaviour| Observation {
+            behaviour: behaviour.clone(),
+            ..observation(1, "/a", seconds(0))
+        };
+        let observations = all.iter().map(observed).collect();
+        let path = folder.recorded("a.db", "n1", &[flush(vec![container(1, "app")], observations)]);
+        let baseline = only(baselines(&[path]).unwrap());
+        let known: Vec<Behaviour> = baseline.behaviours.all().map(|(behaviour, _)| behaviour).collect();
+        all.sort_by(|a, b| (&a.action, &a.subject).cmp(&(&b.action, &b.subject)));
+        all.dedup();
+        prop_assert_eq!(known, all);
+    }
 }
 
 proptest! {

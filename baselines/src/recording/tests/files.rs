@@ -268,7 +268,7 @@ fn a_recording_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_a_writer(
     let before = fs::read(&path).unwrap();
     let version = || look::<i64>(&path, "PRAGMA user_version");
     let behaviours = || {
-        let baselines = crate::analysis::baselines(&[path.clone()]).unwrap();
+        let baselines = crate::analysis::baselines(std::slice::from_ref(&path)).unwrap();
         baselines[0]
             .behaviours
             .all()
