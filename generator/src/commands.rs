@@ -151,7 +151,12 @@ struct BaselineRow {
     containers: usize,
     execs: usize,
     opens: usize,
+    maps: usize,
     connects: usize,
+    unix_sockets: usize,
+    sends: usize,
+    listens: usize,
+    raises: usize,
     /// Observations that were lost. What was not even counted is in the document.
     losses: u64,
     file: String,
@@ -159,12 +164,19 @@ struct BaselineRow {
 
 impl BaselineRow {
     fn new(baseline: &Baseline, folder: &Path, name: &str) -> Self {
+        let behaviours = &baseline.behaviours;
+        let opens = behaviours.opens().count();
         Self {
             image: baseline.image.to_string(),
             containers: baseline.containers.len(),
-            execs: baseline.behaviours.exec.len(),
-            opens: baseline.behaviours.open.len(),
-            connects: baseline.behaviours.connect.len(),
+            execs: behaviours.exec.len(),
+            opens,
+            maps: behaviours.open.len() - opens,
+            connects: behaviours.connect.len(),
+            unix_sockets: behaviours.connect_unix.len(),
+            sends: behaviours.send.len(),
+            listens: behaviours.listen.len(),
+            raises: behaviours.raise.len(),
             losses: baseline
                 .losses
                 .iter()
@@ -175,20 +187,37 @@ impl BaselineRow {
 }
 
 impl Row for BaselineRow {
-    const COLUMNS: &'static [&'static str] = &["IMAGE", "CONTAINERS", "EXECS", "OPENS", "CONNECTS", "LOSSES", "FILE"];
+    const COLUMNS: &'static [&'static str] = &[
+        "IMAGE",
+        "CONTAINERS",
+        "EXECS",
+        "OPENS",
+        "MAPS",
+        "CONNECTS",
+        "UNIX",
+        "SENDS",
+        "LISTENS",
+        "RAISES",
+        "LOSSES",
+        "FILE",
+    ];
 
     fn cells(&self) -> Vec<String> {
-        let counts = [self.containers, self.execs, self.opens, self.connects].map(|count| count.to_string());
-        let [containers, execs, opens, connects] = counts;
-        vec![
-            self.image.clone(),
-            containers,
-            execs,
-            opens,
-            connects,
-            self.losses.to_string(),
-            self.file.clone(),
-        ]
+        let counts = [
+            self.containers,
+            self.execs,
+            self.opens,
+            self.maps,
+            self.connects,
+            self.unix_sockets,
+            self.sends,
+            self.listens,
+            self.raises,
+        ];
+        let mut cells = vec![self.image.clone()];
+        cells.extend(counts.map(|count| count.to_string()));
+        cells.extend([self.losses.to_string(), self.file.clone()]);
+        cells
     }
 }
 
@@ -212,7 +241,7 @@ impl PolicyRow {
             policy: policy.name.clone(),
             containers: baseline.containers.len(),
             execs: baseline.behaviours.exec.len(),
-            opens: baseline.behaviours.open.len(),
+            opens: baseline.behaviours.opens().count(),
             connects: baseline.behaviours.connect.len(),
             warnings: policy.warnings.clone(),
             file: folder.join(format!("{}.yaml", policy.name)).display().to_string(),

@@ -158,9 +158,10 @@ fn hooks<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Vec<Hook>, Vec
     let (exec, no_exec) = exec_hook(baseline, report);
     let (open, no_open) = open_hook(baseline, report);
     let connect = connections::hook(&baseline.behaviours.connect, containers);
-    let no_send = "No hook for security_socket_sendmsg: datagrams sent without connect (sendto) are not recorded by \
-        this version, so a hook would report what was never observed. They pass unseen."
-        .to_owned();
+    let no_send =
+        "No hook for security_socket_sendmsg: this version writes none, whether or not datagrams sent without \
+        connect (sendto) were learned. They pass unseen."
+            .to_owned();
     (
         exec.into_iter().chain(open).chain([connect]).collect(),
         no_exec.into_iter().chain(no_open).chain([no_send]).collect(),
@@ -269,7 +270,8 @@ fn nameless(execs: &[Exec]) -> Vec<String> {
 fn open_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hook>, Vec<String>) {
     let containers = baseline.containers.len();
     let (mut paths, mut backing) = (Paths::default(), Paths::default());
-    for open in &baseline.behaviours.open {
+    // What is mapped was opened before: a mapping does not pass this hook.
+    for open in baseline.behaviours.opens() {
         let used = |how: String| Use {
             how,
             subject: &open.subject,

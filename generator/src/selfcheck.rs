@@ -115,8 +115,7 @@ fn events(baseline: &Baseline) -> Vec<Event<'_>> {
         .flat_map(|exec| [Some(&exec.binary), exec.script.as_ref()])
         .flatten();
     let opened = behaviours
-        .open
-        .iter()
+        .opens()
         .flat_map(|open| [Some(&open.path), open.backing.as_ref()])
         .flatten();
     // An execution opens its files too.

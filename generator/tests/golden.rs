@@ -56,8 +56,13 @@ fn names_that_attack_the_document() {
 }
 
 #[test]
+fn every_kind_of_behaviour() {
+    matches_golden("kinds");
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes() {
-    for name in ["web", "unit", "hostile"] {
+    for name in ["web", "unit", "hostile", "kinds"] {
         assert_eq!(compile(name), compile(name));
     }
 }

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use baselines::behaviour::{Access, Phase, Protocol, Provenance};
-use baselines::document::{self, Baseline, Connect, Evidence, Exec, Open};
+use baselines::behaviour::{Access, Arguments, Phase, Protocol, Provenance};
+use baselines::document::{self, Baseline, Connect, ConnectUnix, Evidence, Exec, Open};
 use baselines::path::{FilePath, Origin};
 use generator::policy::{self, Compiled, Input, Tetragon};
 use generator::yaml;
@@ -100,20 +100,34 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 }
 
 fn exec() -> impl Strategy<Value = Exec> {
-    (path(), proptest::option::of(path()), path(), evidence()).prop_map(|(binary, script, parent, evidence)| Exec {
-        binary,
-        script,
-        arguments: None,
-        parent,
-        evidence,
-    })
+    let arguments = proptest::option::of((name(), any::<bool>()).prop_map(|(name, cut)| Arguments::new(&name, cut)));
+    (path(), proptest::option::of(path()), arguments, path(), evidence()).prop_map(
+        |(binary, script, arguments, parent, evidence)| Exec {
+            binary,
+            script,
+            arguments,
+            parent,
+            evidence,
+        },
+    )
 }
 
 fn open() -> impl Strategy<Value = Open> {
-    (path(), proptest::option::of(path()), path(), evidence()).prop_map(|(path, backing, subject, evidence)| Open {
+    let access = prop_oneof![3 => Just(Access::READ), 1 => Just(Access::MAP)];
+    (path(), access, proptest::option::of(path()), path(), evidence()).prop_map(
+        |(path, access, backing, subject, evidence)| Open {
+            path,
+            access,
+            backing,
+            subject,
+            evidence,
+        },
+    )
+}
+
+fn connect_unix() -> impl Strategy<Value = ConnectUnix> {
+    (path(), path(), evidence()).prop_map(|(path, subject, evidence)| ConnectUnix {
         path,
-        access: Access::READ,
-        backing,
         subject,
         evidence,
     })
@@ -145,6 +159,7 @@ prop_compose! {
         exec in proptest::collection::vec(exec(), 0..6),
         open in proptest::collection::vec(open(), 0..10),
         connect in proptest::collection::vec(connect(), 0..8),
+        connect_unix in proptest::collection::vec(connect_unix(), 0..3),
     ) -> Baseline {
         let mut baseline: Baseline = yaml::parse("
             {apiVersion: wardline.dev/v1, kind: Baseline, image: {repository: x}, recordings: [], containers: [], losses: [],
@@ -152,7 +167,7 @@ prop_compose! {
         baseline.image.repository = if host { format!("host/{repository}") } else { repository };
         (baseline.image.tag, baseline.image.digest) = (tag, digest);
         baseline.uncounted_losses = uncounted_losses;
-        baseline.behaviours = document::Behaviours { exec, open, connect, ..Default::default() };
+        baseline.behaviours = document::Behaviours { exec, open, connect, connect_unix, ..Default::default() };
         baseline
     }
 }
@@ -251,7 +266,7 @@ proptest! {
         let behaviours = &baseline.behaviours;
         let executed: BTreeSet<String> = behaviours.exec.iter()
             .flat_map(|exec| [Some(&exec.binary), exec.script.as_ref()]).flatten().filter_map(comparable).collect();
-        let opened: BTreeSet<String> = behaviours.open.iter()
+        let opened: BTreeSet<String> = behaviours.open.iter().filter(|open| open.access != Access::MAP)
             .flat_map(|open| [Some(&open.path), open.backing.as_ref()]).flatten().filter_map(comparable)
             .chain(executed.iter().cloned()).collect();
         let some = |set: BTreeSet<String>| (!set.is_empty()).then_some(set);

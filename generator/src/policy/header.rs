@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use baselines::behaviour::Provenance;
-use baselines::document::{Baseline, Behaviours};
+use baselines::document::{Baseline, Behaviours, Evidence};
 use baselines::loss::Reason;
 
 use super::model::Scope;
@@ -35,12 +35,13 @@ pub(super) fn header(
             env!("CARGO_PKG_VERSION"),
             tetragon.word(),
             counted(behaviours.exec.len(), "exec"),
-            counted(behaviours.open.len(), "open"),
+            counted(behaviours.opens().count(), "open"),
             counted(behaviours.connect.len(), "connect"),
             counted(baseline.containers.len(), "container"),
         ),
     ];
     header.extend(scope);
+    header.extend(not_enforced(behaviours));
     header.push(backends(baseline));
     if partial > 0 {
         let containers = counted(baseline.containers.len(), "container");
@@ -48,8 +49,7 @@ pub(super) fn header(
             "Of {containers}, {partial} ran before the recording began: what starting does was not seen."
         ));
     }
-    let not_learned = &baseline.not_learned;
-    let not_learned = not_learned.exec.len() + not_learned.open.len() + not_learned.connect.len();
+    let not_learned = watched(&baseline.not_learned).count();
     if not_learned > 0 {
         header.push(format!(
             "Seen but not learned, so reported: {} of debug sessions or of the container runtime.",
@@ -75,13 +75,33 @@ pub(super) fn header(
     header
 }
 
+/// The evidence of those behaviours that a hook can be asked about.
+fn watched(behaviours: &Behaviours) -> impl Iterator<Item = &Evidence> {
+    (behaviours.exec.iter().map(|it| &it.evidence))
+        .chain(behaviours.opens().map(|it| &it.evidence))
+        .chain(behaviours.connect.iter().map(|it| &it.evidence))
+}
+
+/// What was learned and is in no list of the policy. Executable mappings are not missing there: what is mapped was opened.
+fn not_enforced(behaviours: &Behaviours) -> Option<String> {
+    let kinds = [
+        (behaviours.send.len(), "send"),
+        (behaviours.connect_unix.len(), "unix socket"),
+        (behaviours.listen.len(), "listen"),
+        (behaviours.raise.len(), "privilege raise"),
+    ];
+    let counts: Vec<String> = kinds
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, kind)| counted(number, kind))
+        .collect();
+    (!counts.is_empty()).then(|| format!("Learned and not enforced by this policy: {}.", counts.join(", ")))
+}
+
 /// What the container runtime does inside of the container, if it was seen there (runc reads /proc/self/cgroup and opens its
 /// exec.fifo). Not the image's, but a policy cannot tell: it goes by the cgroup.
 fn runtime(not_learned: &Behaviours) -> Option<String> {
-    let evidence = (not_learned.exec.iter().map(|it| &it.evidence))
-        .chain(not_learned.open.iter().map(|it| &it.evidence))
-        .chain(not_learned.connect.iter().map(|it| &it.evidence));
-    let seen = evidence
+    let seen = watched(not_learned)
         .filter(|it| it.provenance.contains(&Provenance::Runtime))
         .count();
     (seen > 0).then(|| {

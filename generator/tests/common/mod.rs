@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use baselines::behaviour::{Access, Action, Behaviour, Phase, Protocol, Provenance};
+use baselines::behaviour::{
+    Access, Action, Arguments, Behaviour, Capabilities, Phase, Protocol, Provenance, RaiseCause,
+};
 use baselines::document::{Image, Workload};
 use baselines::path::FilePath;
 use baselines::recording::{Container, EndReason, Flush, Node, Observation, Recording, WindowStart};
@@ -54,7 +56,7 @@ impl Workshop {
         self.names(folder).into_iter().map(read).collect()
     }
 
-    /// A recording of one container of `repository`, which executed, opened and connected.
+    /// A recording of one container of `repository`, which did something of every kind.
     pub(crate) fn record(&self, name: &str, repository: &str) {
         let node = Node {
             host: format!("node-of-{name}"),
@@ -74,21 +76,51 @@ impl Workshop {
         };
         let window = writer.start_window(&start).unwrap();
         let dash = FilePath::canonical(*b"/usr/bin/dash");
+        let exec = |arguments| Action::Exec {
+            binary: dash.clone(),
+            script: Some(FilePath::canonical(*b"/app/run.sh")),
+            arguments,
+        };
+        let open = |path: &str, access| Action::Open {
+            path: FilePath::canonical(path.as_bytes()),
+            access,
+            backing: None,
+        };
+        let (address, protocol) = ([10, 0, 0, 1].into(), Protocol::Udp);
+        let send = |port| Action::Send {
+            address,
+            port,
+            protocol,
+        };
+        let listen = |port| Action::Listen {
+            address,
+            port,
+            protocol: Protocol::Tcp,
+        };
         let actions = [
-            Action::Exec {
-                binary: dash.clone(),
-                script: Some(FilePath::canonical(*b"/app/run.sh")),
-                arguments: None,
-            },
-            Action::Open {
-                path: FilePath::canonical(*b"/etc/hosts"),
-                access: Access::READ,
-                backing: None,
-            },
+            exec(None),
+            exec(Some(Arguments::new(b"run.sh\0--password=secret\0", false))),
+            open("/etc/hosts", Access::READ),
+            open("/etc/hosts", Access::MAP),
+            open("/mapped.so", Access::MAP),
             Action::Connect {
-                address: [10, 0, 0, 1].into(),
+                address,
                 port: 53,
-                protocol: Protocol::Udp,
+                protocol,
+            },
+            Action::ConnectUnix {
+                path: FilePath::canonical(*b"/run/log.sock"),
+            },
+            send(53),
+            send(123),
+            send(514),
+            listen(0),
+            listen(80),
+            Action::Raise {
+                binary: FilePath::canonical(*b"/usr/bin/su"),
+                cause: RaiseCause::Execution,
+                user: 0,
+                capabilities: Capabilities::ALL,
             },
         ];
         let observation = |action| Observation {
