@@ -293,6 +293,11 @@ mod tests {
                 "raises its privileges in a user namespace (user 1000, cap_chown,cap_63)",
             ),
         ];
+        let kinds: Vec<&str> = cases.iter().map(|(action, _)| action.kind()).collect();
+        assert_eq!(
+            kinds.chunk_by(|a, b| a == b).map(|same| same[0]).collect::<Vec<_>>(),
+            ["exec", "open", "connect", "connect_unix", "send", "listen", "raise"]
+        );
         for (action, sentence) in cases {
             let subject = path("/bin/a");
             assert_eq!(Behaviour { subject, action }.to_string(), format!("/bin/a {sentence}"));

@@ -27,7 +27,7 @@ pub enum RaiseCause {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Capabilities(pub u64);
 
-/// The capabilities of Linux 5.9 to 7.0 by number, see `include/uapi/linux/capability.h`.
+/// The capabilities by number, see the kernel's `include/uapi/linux/capability.h`; Linux 5.9 added the last of these.
 const NAMES: [&str; 41] = [
     "cap_chown",
     "cap_dac_override",
