@@ -197,6 +197,48 @@ fn what_the_runtime_does_is_warned_about_and_what_visitors_do_is_not() {
 }
 
 #[test]
+fn losses_are_warned_about_if_the_policy_can_lack_something() {
+    for (losses, warned) in [
+        ("", None),
+        (
+            "{reason: batch_cut, count: 1}, {reason: arguments_unread, count: 2}",
+            None,
+        ),
+        (
+            "{reason: batch_cut, count: 1}, {reason: raced, count: 3}",
+            Some("the baseline is lossy (3 raced): "),
+        ),
+    ] {
+        let text = format!(
+            "{{apiVersion: wardline.dev/v1, kind: Baseline, image: {{repository: shop/web}}, recordings: [], containers: [], \
+             losses: [{losses}], behaviours: {{}}, notLearned: {{}}}}"
+        );
+        let input = Input::new(yaml::parse(&text).unwrap(), text.as_bytes());
+        let policy = policy::compile(&input, Tetragon::V1_7).unwrap();
+        let lossy = policy.warnings.iter().find(|warning| warning.contains("lossy"));
+        match warned {
+            Some(warned) => assert!(lossy.unwrap().starts_with(warned), "{lossy:?}"),
+            None => assert_eq!((lossy, policy.yaml.contains("lossy")), (None, false)),
+        }
+    }
+}
+
+#[test]
+fn what_no_hook_is_asked_about_is_in_no_warning() {
+    let evidence = EVIDENCE.replace("[workload]", "[runtime]");
+    let mapping = format!("{{path: /usr/bin/runc, access: map, subject: /usr/bin/runc, {evidence}}}");
+    let socket = format!("{{path: /run/log.sock, subject: /usr/bin/runc, {evidence}}}");
+    let text = format!(
+        "{{apiVersion: wardline.dev/v1, kind: Baseline, image: {{repository: shop/web}}, recordings: [], containers: [], \
+         losses: [], behaviours: {{}}, notLearned: {{open: [{mapping}], connectUnix: [{socket}]}}}}"
+    );
+    let input = Input::new(yaml::parse(&text).unwrap(), text.as_bytes());
+    let policy = policy::compile(&input, Tetragon::V1_7).unwrap();
+    assert!(!policy.yaml.contains("not learned"), "{}", policy.yaml);
+    assert!(!policy.yaml.contains("not enforced"), "{}", policy.yaml);
+}
+
+#[test]
 fn an_image_that_nothing_can_be_selected_by_is_an_error() {
     for repository in ["''", r#""\x85""#, r#""\0""#] {
         assert!(

@@ -132,10 +132,15 @@ fn backends(baseline: &Baseline) -> String {
     )
 }
 
-/// What is missing in the baseline, if anything is: sums by reason. The baseline itself says more.
+/// Whether a policy can lack something for this reason: none holds arguments, or datagrams sent without connect.
+const fn concerns_policies(reason: Reason) -> bool {
+    !matches!(reason, Reason::ArgumentsUnread | Reason::BatchCut)
+}
+
+/// What is missing in the baseline that a policy could hold, if anything is: sums by reason. The baseline itself says more.
 fn losses(baseline: &Baseline) -> Option<String> {
     let mut counts = BTreeMap::<Reason, u64>::new();
-    for loss in &baseline.losses {
+    for loss in baseline.losses.iter().filter(|loss| concerns_policies(loss.reason)) {
         let count = counts.entry(loss.reason).or_default();
         *count = count.saturating_add(loss.count);
     }
