@@ -229,6 +229,8 @@ pub struct Peer {
 pub struct Execution {
     /// The image that runs now.
     pub image: u64,
+    /// Hash of the arguments, 0 where they are not recorded.
+    pub arguments: u64,
     /// Hash of the name as called, 0 where the binary was called directly.
     pub script: u64,
     /// The working directory's dentry (scripts only).
@@ -239,8 +241,6 @@ pub struct Execution {
     pub root_dentry: u64,
     /// The mount of the task's root directory (scripts only).
     pub root_mount: u64,
-    /// Hash of the arguments, 0 where they are not recorded.
-    pub arguments: u64,
     /// Always 0.
     pub padding: u64,
 }

@@ -14,7 +14,7 @@
 
 use aya_ebpf::macros::{fentry, fexit, kprobe, kretprobe, lsm};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext, ProbeContext, RetProbeContext};
-use profiler_common::{Executing, Offsets, SCRIPTS_MAX, Scripted, loss, pod};
+use profiler_common::{Executing, Offsets, SCRIPTS_MAX, loss, pod};
 
 use crate::count::{lost_in, next_epoch};
 use crate::kernel::{Address, S_IFMT, constant, current, current_cgroup, field, ids, task_field};
@@ -150,7 +150,7 @@ fn goes_through(binprm: Address) -> Result<(), i32> {
 
 /// The scripts that a thread's execution went through. False where they are not known.
 #[inline(always)]
-pub fn went_through(thread: u32, scripted: &mut Scripted) -> bool {
+pub fn went_through(thread: u32, scripts: &mut [u64; SCRIPTS_MAX]) -> bool {
     let Some(executing) = EXECUTING.get_ptr(thread) else {
         return false;
     };
@@ -161,7 +161,7 @@ pub fn went_through(thread: u32, scripted: &mut Scripted) -> bool {
         // The last one is the program.
         if index as u64 + 1 < count {
             // SAFETY: the index is below the array's length.
-            scripted.scripts[index] = unsafe { core::ptr::read_volatile(images.add(index)) };
+            scripts[index] = unsafe { core::ptr::read_volatile(images.add(index)) };
         }
     }
     let _ = EXECUTING.remove(thread);

@@ -346,14 +346,13 @@ pub fn current_cgroup() -> Result<u64, i32> {
     cgroup_id(cgroup_of(current())?)
 }
 
-/// Whether a container's start-up phase is over.
+/// Whether a container's start-up phase is over: so long after its first execution, and once it takes connections. Without a
+/// branch, as [`crate::process::executing`].
 #[inline(always)]
 pub fn phase(state: &CgroupState, now: u64) -> u8 {
-    // Whoever takes connections has started, however long that took.
-    let has_started = state.started != 0 && now.wrapping_sub(state.started) > setting!(startup_ns);
-    if has_started || state.listens != 0 {
-        profiler_common::phase::STEADY
-    } else {
-        profiler_common::phase::STARTUP
-    }
+    const { assert!(profiler_common::phase::STARTUP == 0 && profiler_common::phase::STEADY == 1) };
+    // Times are below 2^63, so the highest bit of a difference says which is smaller.
+    let is_below = |a: u64, b: u64| a.wrapping_sub(b) >> 63;
+    let is_late = is_below(setting!(startup_ns), now.wrapping_sub(state.started));
+    (is_late & is_below(0, state.started) | is_below(0, state.listens)) as u8
 }

@@ -111,6 +111,15 @@ pub fn remember(process: u32, known: &Process, flags: u64) {
     }
 }
 
+/// What becomes of a provenance with an execution. The first program that the runtime's process executes in the container is
+/// the container's entry point: [`provenance::RUNTIME`] becomes [`provenance::WORKLOAD`], [`provenance::ENTERING`] becomes
+/// [`provenance::ENTERED`], and the others stay. Without a branch: the verifier would go through what follows once for each.
+#[inline(always)]
+pub fn executing(provenance: u64) -> u8 {
+    const { assert!(provenance::RUNTIME == provenance::WORKLOAD | 2 && provenance::ENTERING == provenance::ENTERED | 2) };
+    provenance as u8 & !2
+}
+
 /// How a task tree that enters a cgroup now came there. The first one is the container's own, once its runtime has
 /// executed the entry point; everybody later enters a running container. What they do before they execute something is
 /// the runtime's work in both cases.

@@ -16,7 +16,7 @@ use crate::kernel::{
     root_of, setting, task_field, working_directory,
 };
 use crate::maps::{EXECUTING, FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
-use crate::process::{ANY, NOEXIST, fill, find, image_of, recorded, remember, state_of};
+use crate::process::{ANY, NOEXIST, executing, fill, find, image_of, recorded, remember, state_of};
 use crate::{raises, walk};
 
 /// An execution that succeeded: (task, old thread id, linux_binprm).
@@ -48,12 +48,7 @@ fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
         }
         0
     });
-    // The first program that the runtime's process executes in the container is the container's entry point.
-    let provenance = match before.provenance as u8 {
-        provenance::RUNTIME => provenance::WORKLOAD,
-        provenance::ENTERING => provenance::ENTERED,
-        settled => settled,
-    };
+    let provenance = executing(before.provenance);
     remember(
         tgid,
         &Process {
@@ -79,11 +74,6 @@ fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
         phase,
         ..pod::zeroed()
     };
-    // Set where the file has a set-user-id or set-group-id bit that counts, or capabilities that the task had not
-    // (bprm_fill_uid, fs/exec.c; cap_bprm_creds_from_file, security/commoncap.c).
-    if field!(binprm, binprm_per_clear => u32)? != 0 {
-        raises::by_execution(state, cgroup, before.image, image, provenance);
-    }
     count_execution(state, &mut key, (image, now), (thread, tgid), binprm)
 }
 
@@ -105,24 +95,20 @@ fn count_execution(
     let name = field!(binprm, binprm_filename => u64)?;
     // alloc_bprm() makes them the same string; binfmt_script and binfmt_misc give the interpreter its own.
     let is_script = field!(binprm, binprm_interp => u64)? != name;
-    let mut scripted: Scripted = pod::zeroed();
-    let is_known = setting!(hooks) != 0 && is_script && went_through(thread, &mut scripted);
+    let is_known = setting!(hooks) != 0 && is_script && went_through(thread, &mut object_of::<Scripted>(key).scripts);
     if is_known {
+        let scripted: &mut Scripted = object_of(key);
         scripted.image = image;
         scripted.arguments = arguments;
         key.kind = kind::SCRIPTED;
-        key.object = pod::cast(scripted);
     } else {
-        let mut execution = Execution {
-            image,
-            arguments,
-            ..pod::zeroed()
-        };
-        if is_script && name_script(&mut execution, name).is_err() {
+        let execution: &mut Execution = object_of(key);
+        execution.image = image;
+        execution.arguments = arguments;
+        if is_script && name_script(execution, name).is_err() {
             lost_in(state, loss::RACED);
             return Ok(());
         }
-        key.object = pod::cast(execution);
     }
     let is_as_called = is_script && !is_known;
     if !is_as_called && arguments == 0 {
@@ -133,6 +119,14 @@ fn count_execution(
         });
     }
     Ok(())
+}
+
+/// A key's object, written where it belongs, because a BPF stack has 512 bytes.
+#[inline(always)]
+fn object_of<T: pod::Pod>(key: &mut Key) -> &mut T {
+    const { assert!(size_of::<T>() == size_of::<[u64; 8]>() && align_of::<T>() <= align_of::<u64>()) };
+    // SAFETY: size and alignment were checked, and every bit pattern is a valid value of a `Pod` type.
+    unsafe { &mut *key.object.as_mut_ptr().cast::<T>() }
 }
 
 /// Where the arguments of the program that the current task runs are, in its memory, and how many bytes.

@@ -8,6 +8,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use profiler::cgroups::Hierarchy;
 use profiler::kernel::{btf, offsets};
 use profiler::learn::settings;
+use profiler::probes::backend::Backend;
 use profiler::probes::{KERNEL_BTF, Probes, Sizes, Wire};
 use profiler_common::{CgroupState, kind, pod};
 
@@ -109,7 +110,11 @@ fn with_probes(
     worker: &mut Worker,
 ) -> Result<Times, Box<dyn Error>> {
     let sizes = Sizes::default();
-    let mut probes = Probes::load(settings(hierarchy, false, sizes.keys_per_cgroup)?, sizes)?;
+    let mut probes = Probes::load(
+        settings(hierarchy, false, false, sizes.keys_per_cgroup)?,
+        sizes,
+        Backend::Tracepoint,
+    )?;
     probes.cgroups.insert(
         cgroup,
         Wire(CgroupState {

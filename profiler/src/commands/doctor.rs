@@ -75,7 +75,7 @@ fn table(report: &Report) -> String {
     let Some(backend) = report.backend else {
         return format!("{table}\nBackend: none. Nothing can be learned here as it is.\n");
     };
-    let misses: String = report.misses.iter().map(|missed| format!("  - {missed}\n")).collect();
+    let misses: String = report.misses.iter().flat_map(|missed| ["  - ", missed, "\n"]).collect();
     let mut backends = Table::new(["BACKEND", "WORKS", "NOTE"]);
     for Candidate {
         backend, works, note, ..

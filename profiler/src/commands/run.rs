@@ -67,8 +67,8 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
     })?;
     let own_root = probes.own_root()?;
     let container = container(options, &cgroup, name.as_encoded_bytes());
-    let recorder = Recorder::new(container, probes.backend, own_root, Some(hierarchy.clone()));
-    let session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
+    let learning = Recorder::new(container, probes.backend, own_root, Some(hierarchy.clone()));
+    let session = Session::new(probes, learning, hierarchy.clone(), writer, window, sizes)?;
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::btf::Btf;
 use crate::probes::KERNEL_BTF;
-use crate::probes::backend::Backend;
+use crate::probes::backend::{Backend, Target};
 
 /// What was found out about the kernel. A `None` is what could not be found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,10 @@ impl Features {
             Backend::Tracepoint
                 .programs()
                 .into_iter()
-                .map(|program| program.name)
+                .filter_map(|program| match program.target {
+                    Target::Tracepoint(name) => Some(name),
+                    _ => None,
+                })
                 .filter(|name| !btf.has_tracepoint(name))
                 .collect()
         };

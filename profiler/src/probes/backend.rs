@@ -54,18 +54,20 @@ pub enum Target {
     Kretprobe(&'static str),
 }
 
-/// Programs of every backend, by the tracepoints that they are named after.
-const COMMON: [&str; 6] = [
+/// Programs of every backend, and their tracepoints.
+const COMMON: [(&str, &str); 7] = [
     // Who descends from whom first, so that no process is missed.
-    "sched_process_fork",
-    "sched_process_exit",
-    "sched_process_exec",
-    "cgroup_mkdir",
-    "cgroup_attach_task",
-    "cgroup_rmdir",
+    ("sched_process_fork", "sched_process_fork"),
+    ("sched_process_exit", "sched_process_exit"),
+    // The kernel runs them in the order in which they are attached: this one wants to know what ran before.
+    ("sched_process_exec_raises", "sched_process_exec"),
+    ("sched_process_exec", "sched_process_exec"),
+    ("cgroup_mkdir", "cgroup_mkdir"),
+    ("cgroup_attach_task", "cgroup_attach_task"),
+    ("cgroup_rmdir", "cgroup_rmdir"),
 ];
 
-const SYSTEM_CALLS: [&str; 2] = ["sys_enter", "sys_exit"];
+const SYSTEM_CALLS: [(&str, &str); 2] = [("sys_enter", "sys_enter"), ("sys_exit", "sys_exit")];
 
 /// The hooks: of security modules, the kernel function that calls the modules, and the programs for either.
 const HOOKS: [(&str, &str, [&str; 3]); 8] = [
@@ -154,9 +156,9 @@ impl Backend {
 
     /// Its programs, in the order in which they are attached.
     pub fn programs(self) -> Vec<Program> {
-        let tracepoint = |name| Program {
+        let tracepoint = |(name, tracepoint)| Program {
             name,
-            target: Target::Tracepoint(name),
+            target: Target::Tracepoint(tracepoint),
         };
         let mut programs: Vec<Program> = COMMON.into_iter().map(tracepoint).collect();
         if self == Self::Tracepoint {
