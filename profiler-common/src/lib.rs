@@ -76,6 +76,8 @@ pub mod provenance {
     pub const RUNTIME: u8 = 2;
     /// It entered later, and has not executed anything there yet.
     pub const ENTERING: u8 = 3;
+    /// The profiler started it to look at files, wherever it is: nobody's workload.
+    pub const PROFILER: u8 = 4;
 }
 
 /// [`Key::phase`].

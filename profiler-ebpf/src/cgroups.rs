@@ -125,8 +125,9 @@ pub fn in_cgroup(known: &Process, destination: Address) -> Result<Process, i32> 
         lost_in(state, loss::LEFT_CGROUP);
     }
     let settled = known.provenance <= provenance::ENTERED as u64;
-    let stays =
-        known.cgroup == cgroup || settled && is_same_container(known.cgroup, cgroup, parent_cgroup_id(destination)?);
+    let stays = known.cgroup == cgroup
+        || known.provenance == provenance::PROFILER as u64
+        || settled && is_same_container(known.cgroup, cgroup, parent_cgroup_id(destination)?);
     Ok(Process {
         image: known.image,
         cgroup,

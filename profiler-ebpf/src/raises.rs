@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use profiler_common::{CgroupState, Key, Raise, kind, loss, pod, provenance, raise};
+use profiler_common::{CgroupState, Key, Raise, kind, loss, pod, raise};
 
 use crate::count::{lost_in, plain};
 use crate::kernel::{Address, current, current_cgroup, field, ids, now, phase, task_field};
@@ -82,7 +82,7 @@ pub fn with_credentials(cgroup: u64, process: u32, credentials: Address) {
     let key = Key {
         cgroup,
         subject: process.image,
-        provenance: process.provenance.min(provenance::ENTERING as u64) as u8,
+        provenance: process.provenance as u8,
         // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
         phase: phase(unsafe { &*state }, now),
         ..pod::zeroed()

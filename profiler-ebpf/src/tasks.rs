@@ -284,7 +284,13 @@ fn forked(parent: Address, child: Address) -> Result<(), i32> {
         },
         _ => in_cgroup(&known, cgroup)?,
     };
-    remember(to, &known, ANY);
+    let provenance = if from == setting!(profiler) && setting!(record_unknown) != 0 {
+        // `profile start` starts nobody but its own look-ups; `profile run` a command, and it records no other cgroup.
+        provenance::PROFILER as u64
+    } else {
+        known.provenance
+    };
+    remember(to, &Process { provenance, ..known }, ANY);
     // clone(CLONE_NEWUSER).
     let credentials = task_field!(child, task_cred => u64)?;
     if field!(credentials, cred_user_ns => u64)? != field!(task_field!(parent, task_cred => u64)?, cred_user_ns => u64)?

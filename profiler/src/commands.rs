@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
 use baselines::time::UtcTime;
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::thread::CapabilitySet;
 
 use crate::cgroups::Hierarchy;
 use crate::error::Failure;
 use crate::learn::{Progress, Session, settings};
 use crate::probes::backend::Backend;
+use crate::privileges::MemoryLimit;
 use crate::probes::{ProbeError, Probes, Sizes};
 use crate::{cli, privileges};
 
@@ -69,6 +71,7 @@ struct Prepared {
     writer: Writer,
     probes: Probes,
     sizes: Sizes,
+    memory: MemoryLimit,
 }
 
 impl Prepared {
@@ -95,14 +98,33 @@ impl Prepared {
                 help: "leave that option out: there is room for twice as many as there are, then".to_owned(),
             });
         }
+        let node = node()?;
+        let memory = MemoryLimit::raise(&node.kernel)?;
         let settings = settings(hierarchy, record_unknown, options.record_args, sizes.keys_per_cgroup)?;
         let (probes, rejected) = Probes::load_best(settings, sizes, options.backend)?;
         for (backend, why) in rejected {
             tracing::debug!(%backend, why, "a better backend does not work here");
         }
-        let writer = Recording::open_or_create(&options.recording, &node()?)?;
-        Ok(Self { writer, probes, sizes })
+        let writer = Recording::open_or_create(&options.recording, &node)?;
+        Ok(Self {
+            writer,
+            probes,
+            sizes,
+            memory,
+        })
     }
+}
+
+/// Gives up what recording does not need, before there is a second thread: see [`privileges`]. `written` is what will be
+/// written to beside the recording.
+fn drop_privileges(needed: CapabilitySet, recording: &Path, written: &[&Path]) -> Result<(), Failure> {
+    let folder = match recording.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    privileges::needed_to_write(&[&[folder, recording], written].concat())
+        .and_then(|writing| privileges::keep_only(needed | writing))
+        .map_err(Failure::Privileges)
 }
 
 fn start_window(

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::cgroups::CgroupError;
 use crate::command::CommandError;
+use crate::privileges::LimitError;
 use crate::probes::ProbeError;
 
 /// Why a command of `profile` failed.
@@ -23,6 +24,14 @@ pub enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Probes(#[from] ProbeError),
+    /// The limit on locked memory.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Limit(#[from] LimitError),
+    /// What the process may do could not be changed.
+    #[error("the kernel refused to take away what is not needed any more: {0}")]
+    #[diagnostic(help("a sandbox that forbids capset(2) or prctl(2)? See its rules (seccomp)"))]
+    Privileges(std::io::Error),
     /// The recording.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -96,6 +105,7 @@ mod tests {
                 help: "write one".to_owned(),
             },
             ProbeError::PidNamespace.into(),
+            Failure::Privileges(refused()),
             full().into(),
             Failure::unwritten(full(), Instant::now()),
             CgroupError::Io {

@@ -69,7 +69,7 @@ pub enum ProbeError {
     /// Not root.
     #[error("loading probes into the kernel needs root: this process has no {capability}")]
     #[diagnostic(help(
-        "run it with sudo, or give the container CAP_BPF, CAP_PERFMON, CAP_SYS_RESOURCE and CAP_DAC_READ_SEARCH"
+        "run it with sudo, or give the container CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
     ))]
     NotPermitted {
         /// The first capability that is missing.

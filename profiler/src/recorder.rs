@@ -109,6 +109,9 @@ impl Recorder {
         if self.attribution.knows(cgroup) && self.attribution.container_of(cgroup).is_none() {
             return; // decided: nobody's workload
         }
+        if delta.key.provenance == provenance::PROFILER {
+            return;
+        }
         match self.behaviours_of(&delta.key) {
             Told::Behaviours(behaviours) => {
                 for behaviour in behaviours {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use end_to_end::{
-    Cgroup, Finished, Running, Scratch, enter, finish, profile_run, profile_start, start, unique, workload,
+    Cgroup, Finished, Running, Scratch, enter, finish, profile, profile_run, profile_start, start, unique, workload,
 };
 use serde_json::{Value, json};
 
@@ -296,6 +296,39 @@ fn what_the_profiler_does_is_nobodys_workload_even_where_it_is_a_unit() {
             .iter()
             .all(|container| !container["workload"].to_string().contains(&unit)),
         "{status:#}"
+    );
+}
+
+#[test]
+fn what_the_profiler_does_is_nobodys_workload_even_where_somebody_puts_it_among_others() {
+    let scratch = Scratch::new();
+    let file = scratch.file("file", "");
+    let [shared, looked_at] = [unique("shared"), unique("looked-at")];
+    let cgroup = Cgroup::create(&shared);
+    let _neighbour = cgroup.inhabit();
+    let window = started(scratch.recording(), &["--flush-interval", "100ms"]);
+    fs::write(cgroup.directory().join("cgroup.procs"), window.id().to_string()).unwrap();
+    // The first look-ups, so that their processes are started now.
+    let other = Cgroup::create(&looked_at);
+    let done = other.start(&mut command(&["exit", "0"])).finish();
+    assert_eq!(done.code(), 0, "{done}");
+    let done = cgroup
+        .start(&mut command(&["open", file.to_str().unwrap(), "3", "1"]))
+        .finish();
+    assert_eq!(done.code(), 0, "{done}");
+    interrupted(window);
+    let learned = scratch.learned(&format!("host/cgroup/{looked_at}"));
+    assert!(
+        learned.keys().any(|behaviour| behaviour.contains("/ld-linux")),
+        "{learned:#?}"
+    );
+    let learned = scratch.learned(&format!("host/cgroup/{shared}"));
+    let opens = format!("{} opens {} (read)", workload().display(), file.display());
+    assert_eq!(learned.get(&opens), Some(&3), "{learned:#?}");
+    let profiler = profile().get_program().to_str().unwrap().to_owned();
+    assert!(
+        learned.keys().all(|behaviour| !behaviour.contains(&profiler)),
+        "{learned:#?}"
     );
 }
 

@@ -133,6 +133,10 @@ impl WriterLock {
             tries -= 1;
         }
         let write_id = |file: &mut File| {
+            // Whatever the umask took away, or whoever copied it here gave.
+            if file.metadata()?.permissions().mode() & 0o7777 != PRIVATE_FILE {
+                file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+            }
             file.set_len(0)?;
             file.rewind()?;
             writeln!(file, "{}", std::process::id())

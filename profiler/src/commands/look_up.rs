@@ -9,6 +9,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::error::Failure;
 use crate::look_up::serve;
+use crate::privileges;
 
 /// Answers questions until there are no more, or `parent` has ended.
 ///
@@ -16,6 +17,8 @@ use crate::look_up::serve;
 /// Where something is no question; nobody but the exit code tells it.
 pub fn look_up(parent: u32) -> Result<ExitCode, Failure> {
     let unusual = |error: io::Error| Failure::Kernel(format!("a look-up: {error}"));
+    // Files of workloads are read here, and nothing else is done.
+    privileges::keep_only(privileges::LOOK_UP).map_err(unusual)?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| unusual(error.into()))?;
     // It may have ended before that.
     if parent_id() != parent {

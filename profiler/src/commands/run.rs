@@ -7,8 +7,9 @@ use baselines::recording::EndReason;
 use baselines::time::UtcTime;
 use baselines::workload::Workload;
 use profiler_common::{CgroupState, pod};
+use rustix::thread::CapabilitySet;
 
-use super::{Prepared, conclude, learn, say, start_window};
+use super::{Prepared, conclude, drop_privileges, learn, say, start_window};
 use crate::cgroups::{self, OwnedCgroup};
 use crate::cli;
 use crate::clock::Clock;
@@ -16,6 +17,7 @@ use crate::command::{Child, CommandError, Program, Signals};
 use crate::containers::HOST;
 use crate::error::Failure;
 use crate::learn::Session;
+use crate::privileges;
 use crate::probes::Wire;
 use crate::recorder::Recorder;
 use crate::recorder::attribution::{Attribution, Scope};
@@ -42,6 +44,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         mut writer,
         mut probes,
         sizes,
+        memory,
     } = Prepared::new(hierarchy, &options.recording, false)?;
     // From here on Ctrl-C is the command's to answer, and leaves no cgroup behind.
     let signals = Signals::hold().map_err(|source| CommandError::Signals { source })?;
@@ -61,10 +64,17 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         format!("run {}", options.image),
         options.recording.flush_interval,
     )?;
-    let child = program.spawn(&cgroup, signals).or_else(|error| {
+    // With everything that we were given ourselves.
+    let spawned = memory.as_before(|| program.spawn(&cgroup, signals));
+    let child = spawned.map_err(Failure::Privileges)?.or_else(|error| {
         writer.end_window(window, &EndReason::Failed(error.to_string()), UtcTime::now())?;
         Err(Failure::from(error))
     })?;
+    drop_privileges(
+        privileges::RECORD | CapabilitySet::KILL,
+        &options.recording.recording,
+        &cgroup.directory().parent().into_iter().collect::<Vec<_>>(),
+    )?;
     let own_root = probes.own_root()?;
     let container = container(options, &cgroup, name.as_encoded_bytes());
     let learning = Recorder::new(container, probes.backend, own_root, Some(hierarchy.clone()));

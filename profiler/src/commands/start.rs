@@ -9,7 +9,7 @@ use baselines::recording::EndReason;
 use profiler_common::{CgroupState, pod};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Prepared, conclude, learn, say, start_window};
+use super::{Prepared, conclude, drop_privileges, learn, say, start_window};
 use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen};
 use crate::cli;
 use crate::clock::Clock;
@@ -17,6 +17,7 @@ use crate::command::is_ignored;
 use crate::containers::HOST;
 use crate::error::Failure;
 use crate::learn::Session;
+use crate::privileges;
 use crate::probes::{Probes, Wire};
 use crate::recorder::Recorder;
 use crate::recorder::attribution::{Attribution, Scope};
@@ -46,12 +47,14 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         mut writer,
         mut probes,
         sizes,
+        memory: _,
     } = Prepared::new(hierarchy, &options.recording, true)?;
     let mut attribution = Attribution::new(Scope::Host);
     // What is there already, before anything is recorded; then what came while the probes were attached.
     find_cgroups(hierarchy, &mut attribution, Some(&mut probes))?;
     probes.attach()?;
     find_cgroups(hierarchy, &mut attribution, None)?;
+    drop_privileges(privileges::RECORD, &options.recording.recording, &[])?;
     let own_root = probes.own_root()?;
     let window = start_window(
         &mut writer,

@@ -2,14 +2,13 @@
 //! and a program's missed runs.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use profiler_common::pod::{self, Pod};
 
 /// Commands of bpf(2) (include/uapi/linux/bpf.h).
 const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-const BPF_BTF_GET_FD_BY_ID: libc::c_int = 19;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 
 /// How many entries one call reads at first. A bucket that does not fit makes the kernel answer ENOSPC.
@@ -118,15 +117,45 @@ struct CreateAttribute {
     btf_value_type_id: u32,
 }
 
-/// An empty table of the same shape as `model`, its type information included.
+/// The type information of a table that was just loaded. The loader holds it open; to ask the kernel for it by its number
+/// takes `CAP_SYS_ADMIN`.
 ///
 /// # Errors
 /// What the kernel answers.
-pub fn create_like(model: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub fn types_of(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `struct bpf_btf_info`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct BtfInfo {
+        btf: u64,
+        btf_size: u32,
+        id: u32,
+    }
+    let wanted = info::<MapInfo>(map)?.btf_id;
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+        let is_btf = std::fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == "anon_inode:btf");
+        if let Some(number) = number.filter(|_| is_btf) {
+            // SAFETY: it was open a moment ago, and the loader, which has opened it, closes nothing meanwhile.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+            if info::<BtfInfo>(descriptor)?.id == wanted {
+                return descriptor.try_clone_to_owned();
+            }
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        "the loader does not hold it open",
+    ))
+}
+
+/// An empty table of the same shape as `model`, with its type information. Takes `CAP_BPF`.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn create_like(model: BorrowedFd<'_>, types: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let info: MapInfo = info(model)?;
-    let mut btf: u32 = info.btf_id;
-    // SAFETY: the command takes an id, and fields that are left out are zero.
-    let btf = unsafe { bpf_fd(BPF_BTF_GET_FD_BY_ID, &mut btf) }?;
     let mut attribute = CreateAttribute {
         map_type: info.map_type,
         key_size: info.key_size,
@@ -134,7 +163,7 @@ pub fn create_like(model: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         max_entries: info.max_entries,
         map_flags: info.map_flags,
         map_name: info.name,
-        btf_fd: btf.as_raw_fd().cast_unsigned(),
+        btf_fd: types.as_raw_fd().cast_unsigned(),
         btf_key_type_id: info.btf_key_type_id,
         btf_value_type_id: info.btf_value_type_id,
         ..CreateAttribute::default()
@@ -167,7 +196,7 @@ fn info<T: Default>(object: BorrowedFd<'_>) -> io::Result<T> {
         length: u32::try_from(size_of::<T>()).unwrap_or(u32::MAX),
         info: &raw mut info as u64,
     };
-    // SAFETY: `info` lives through the call and has `length` bytes; both types above are integers only.
+    // SAFETY: `info` lives through the call and has `length` bytes; the types that it is used with are integers only.
     unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attribute) }?;
     Ok(info)
 }

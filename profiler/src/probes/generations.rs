@@ -1,6 +1,6 @@
 //! A table of the kernel that is replaced when it fills up.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::maps::{ArrayOfMaps, MapData};
 
@@ -10,6 +10,8 @@ use super::{ProbeError, batch};
 pub(super) struct Generations {
     slot: ArrayOfMaps<MapData, MapData>,
     current: MapData,
+    /// Its type information.
+    types: OwnedFd,
     /// What it holds, for messages.
     what: &'static str,
 }
@@ -21,9 +23,12 @@ impl Generations {
         first: MapData,
         what: &'static str,
     ) -> Result<Self, ProbeError> {
+        let types = batch::types_of(first.fd().as_fd())
+            .map_err(|error| ProbeError::refused(format!("the types of a table of {what}"), &error))?;
         let mut generations = Self {
             slot,
             current: first,
+            types,
             what,
         };
         generations.publish()?;
@@ -40,7 +45,8 @@ impl Generations {
     pub(super) fn replace(&mut self) -> Result<MapData, ProbeError> {
         let refused =
             |error: &dyn std::error::Error| ProbeError::refused(format!("a new table of {}", self.what), error);
-        let next = batch::create_like(self.current.fd().as_fd()).map_err(|error| refused(&error))?;
+        let next =
+            batch::create_like(self.current.fd().as_fd(), self.types.as_fd()).map_err(|error| refused(&error))?;
         let next = MapData::from_fd(next).map_err(|error| refused(&error))?;
         let old = std::mem::replace(&mut self.current, next);
         self.publish()?;
