@@ -1,0 +1,369 @@
+//! Who belongs to a container, and who only came into it: decided when they enter its cgroup, whatever their namespaces and
+//! their parents are.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests may stop at the first surprise, and so may their helpers"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use baselines::document::{Baseline, Evidence};
+use end_to_end::{Cgroup, Running, Scratch, finish, profile_start, start, unified, workload};
+use serde_json::json;
+
+/// A container's id, as Docker gives them, that no other test gives.
+fn id() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("{:08x}{number:04x}{}", std::process::id(), "c".repeat(52))
+}
+
+/// A container's cgroup, and what its image is called as long as nobody knows better.
+struct Container {
+    cgroup: Cgroup,
+    image: String,
+}
+
+impl Container {
+    fn new() -> Self {
+        let id = id();
+        Self {
+            cgroup: Cgroup::create(&format!("docker/{id}")),
+            image: image(&id),
+        }
+    }
+
+    /// Runs a script in it to its end.
+    fn run(&self, script: &str) {
+        let done = self.cgroup.start(&mut shell(script)).finish();
+        assert_eq!(done.code(), 0, "{script}: {done}");
+    }
+}
+
+fn image(id: &str) -> String {
+    format!("unresolved/docker/{}", &id[..12])
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-ec", script]);
+    command
+}
+
+/// Opens a file a number of times.
+fn opens(file: &Path, count: u32) -> String {
+    format!("{} open {} {count} 1", workload().display(), file.display())
+}
+
+fn window(scratch: &Scratch) -> Running {
+    let mut window = start(&mut profile_start(scratch.recording(), &["--flush-interval", "200ms"]));
+    window.wait_for("the window", |window| window.stderr().contains("learning "));
+    window
+}
+
+fn end(window: Running) {
+    window.signal(libc::SIGTERM);
+    let done = window.finish();
+    assert_eq!(done.code(), 0, "{done}");
+}
+
+/// How often a file was opened in a container, by provenance.
+fn opened(baseline: &Baseline, file: &Path) -> BTreeMap<String, u64> {
+    let all = baseline.behaviours.open.iter().chain(&baseline.not_learned.open);
+    by_provenance(
+        all.filter(|open| open.path.as_bytes() == file.as_os_str().as_encoded_bytes())
+            .map(|open| &open.evidence),
+    )
+}
+
+/// How often a program was executed in a container, by provenance.
+fn executed(baseline: &Baseline, program: &str) -> BTreeMap<String, u64> {
+    let all = baseline.behaviours.exec.iter().chain(&baseline.not_learned.exec);
+    by_provenance(
+        all.filter(|exec| exec.binary.as_bytes() == program.as_bytes())
+            .map(|exec| &exec.evidence),
+    )
+}
+
+fn by_provenance<'a>(all: impl Iterator<Item = &'a Evidence>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for evidence in all {
+        let provenance = json!(evidence.provenance);
+        let names: Vec<&str> = provenance
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
+        *counts.entry(names.join("+")).or_default() += evidence.count;
+    }
+    counts
+}
+
+fn only(provenance: &str, count: u64) -> BTreeMap<String, u64> {
+    BTreeMap::from([(provenance.to_owned(), count)])
+}
+
+#[test]
+fn what_descends_from_the_first_process_is_the_workload_whatever_its_namespaces_and_parents() {
+    let scratch = Scratch::new();
+    let window = window(&scratch);
+    let [separate, daemon, nested, plain] =
+        ["separate", "daemon", "nested", "plain"].map(|name| scratch.file(name, ""));
+    let container = Container::new();
+    container.run(&format!(
+        "unshare --mount --pid --net --ipc --uts --cgroup --fork {}
+        # Forked twice, so that its parent is gone when it starts to work.
+        (setsid sh -c 'sleep 0.3; exec {}' & ) &
+        # An init process of its own, and below it once more.
+        unshare --pid --fork --mount-proc sh -c 'unshare --pid --fork {}'
+        {}
+        sleep 1",
+        opens(&separate, 3),
+        opens(&daemon, 4),
+        opens(&nested, 5),
+        opens(&plain, 6),
+    ));
+    end(window);
+    let baseline = scratch.baseline(&container.image);
+    for (file, count) in [(separate, 3), (daemon, 4), (nested, 5), (plain, 6)] {
+        assert_eq!(opened(&baseline, &file), only("workload", count), "{}", file.display());
+    }
+    assert_eq!(baseline.not_learned.exec, [], "nobody else came");
+}
+
+#[test]
+fn who_comes_into_a_running_container_has_entered_and_so_has_what_it_leaves_there() {
+    let scratch = Scratch::new();
+    let window = window(&scratch);
+    let names = ["own", "entered", "left", "outside", "moved", "after"];
+    let [own, entered, left, outside, moved, after] = names.map(|name| scratch.file(name, ""));
+    let container = Container::new();
+    let mut first = container.cgroup.start(&mut shell(&format!(
+        "{}; echo there; exec sleep infinity",
+        opens(&own, 3)
+    )));
+    first.wait_for("the first process", |first| first.stdout().contains("there"));
+    // As `kubectl exec` does it, and what it leaves behind.
+    container.run(&format!(
+        "nsenter --target {} --mount --uts --ipc --net --pid {}; (setsid {} & ) & sleep 0.5",
+        first.id(),
+        opens(&entered, 4),
+        opens(&left, 5),
+    ));
+    // Into its namespaces and not into its cgroup, as a debugger on the node does: nothing that the container does.
+    let enter_namespaces = format!("nsenter --target {} --mount --pid {}", first.id(), opens(&outside, 6));
+    assert_eq!(finish(&mut shell(&enter_namespaces)).code(), 0);
+    // Moved there while it runs: somebody else's work, until it executes something there.
+    let mut moving = start(&mut shell(&format!(
+        "echo $$ > {}/cgroup.procs; read -r nothing < {} || true; {}",
+        container.cgroup.directory().display(),
+        moved.display(),
+        opens(&after, 7),
+    )));
+    moving.wait_for_end();
+    drop(first);
+    end(window);
+    let baseline = scratch.baseline(&container.image);
+    let cases = [
+        (own, only("workload", 3)),
+        (entered, only("entered", 4)),
+        (left, only("entered", 5)),
+        (outside, BTreeMap::new()),
+        (moved, only("runtime", 1)),
+        (after, only("entered", 7)),
+    ];
+    for (file, expected) in cases {
+        assert_eq!(opened(&baseline, &file), expected, "{}", file.display());
+    }
+}
+
+#[test]
+fn containers_that_share_a_pid_namespace_are_told_apart_and_so_are_those_in_the_hosts() {
+    let scratch = Scratch::new();
+    let window = window(&scratch);
+    let [first, second, intruder] = ["first", "second", "intruder"].map(|name| scratch.file(name, ""));
+    let [pause, app] = [Container::new(), Container::new()];
+    // A pod with shareProcessNamespace: the namespace is the pause container's.
+    let mut init = pause.cgroup.start(&mut shell(&format!(
+        "exec unshare --pid --fork --kill-child sh -c '{}; echo there; exec sleep infinity'",
+        opens(&first, 3)
+    )));
+    init.wait_for("the first container", |init| init.stdout().contains("there"));
+    let processes = fs::read_to_string(pause.cgroup.directory().join("cgroup.procs")).unwrap();
+    let inside = processes
+        .lines()
+        .find(|process| **process != init.id().to_string())
+        .unwrap();
+    let share = |file: &Path, count| format!("nsenter --target {inside} --pid {}", opens(file, count));
+    app.run(&share(&second, 4));
+    app.run(&share(&intruder, 5));
+    // One with hostPID: its processes are everybody's, and their parent is anybody.
+    let host = Container::new();
+    let [direct, orphan, later] = ["direct", "orphan", "later"].map(|name| scratch.file(name, ""));
+    host.run(&format!(
+        "{}; (setsid {} & ) & sleep 0.5",
+        opens(&direct, 3),
+        opens(&orphan, 4)
+    ));
+    host.run(&opens(&later, 5));
+    drop(init);
+    end(window);
+    let cases = [
+        (&pause, &first, only("workload", 3)),
+        (&app, &second, only("workload", 4)),
+        (&app, &intruder, only("entered", 5)),
+        (&pause, &second, BTreeMap::new()),
+        (&pause, &intruder, BTreeMap::new()),
+        (&host, &direct, only("workload", 3)),
+        (&host, &orphan, only("workload", 4)),
+        (&host, &later, only("entered", 5)),
+    ];
+    for (container, file, expected) in cases {
+        let baseline = scratch.baseline(&container.image);
+        assert_eq!(
+            opened(&baseline, file),
+            expected,
+            "{} {}",
+            container.image,
+            file.display()
+        );
+    }
+}
+
+/// A bundle for runc: a root file system of one static program under some names, and what to run in it.
+fn bundle(scratch: &Scratch, id: &str, script: &str) {
+    let root = scratch.path("rootfs");
+    for folder in ["bin", "proc", "etc"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for name in ["sh", "cat", "sleep"] {
+        fs::copy("/usr/bin/busybox", root.join("bin").join(name)).unwrap();
+    }
+    for file in ["own", "left", "exec"] {
+        fs::write(root.join("etc").join(file), "").unwrap();
+    }
+    let namespaces = ["pid", "mount", "ipc", "uts"].map(|kind| json!({ "type": kind }));
+    let config = json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": { "uid": 0, "gid": 0 },
+            "args": ["/bin/sh", "-c", script],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+        },
+        "root": { "path": "rootfs" },
+        "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+        "linux": { "cgroupsPath": format!("/docker/{id}"), "namespaces": namespaces },
+    });
+    scratch.file("config.json", config.to_string());
+    fs::set_permissions(scratch.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn runc(scratch: &Scratch, arguments: &[&str]) -> Command {
+    let mut runc = Command::new("runc");
+    runc.arg("--root").arg(scratch.path("state")).args(arguments);
+    runc.current_dir(scratch.directory());
+    runc
+}
+
+/// Ends a container, and removes what is left of its cgroups: runc makes one in each hierarchy.
+struct Removed<'a>(&'a Scratch, &'a str);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        let mut delete = runc(self.0, &["delete", "--force", self.1]);
+        // Gone already, unless the test failed.
+        let _ = delete.stderr(Stdio::null()).status();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        for mount in mounts.filter(|mount| mount[2].starts_with("cgroup")) {
+            // Stays where somebody else is in it.
+            let _ = fs::remove_dir(Path::new(mount[1]).join("docker"));
+        }
+    }
+}
+
+#[test]
+fn of_a_container_of_runc_the_entry_point_is_the_workload_and_what_runc_does_is_not() {
+    let scratch = Scratch::new();
+    let id = id();
+    bundle(
+        &scratch,
+        &id,
+        "/bin/cat /etc/own; ( /bin/sh -c '/bin/sleep 0.3; /bin/cat /etc/left' & ); exec /bin/sleep 600",
+    );
+    let window = window(&scratch);
+    let removed = Removed(&scratch, &id);
+    let bundle = scratch.directory().to_str().unwrap();
+    let created = finish(&mut runc(&scratch, &["run", "--detach", "--bundle", bundle, &id]));
+    assert_eq!(created.code(), 0, "{created}");
+    assert!(
+        unified().join("docker").join(&id).is_dir(),
+        "runc made no cgroup in the unified hierarchy"
+    );
+    for _ in 0..2 {
+        let exec = finish(&mut runc(&scratch, &["exec", &id, "/bin/cat", "/etc/exec"]));
+        assert_eq!(exec.code(), 0, "{exec}");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    drop(removed);
+    end(window);
+
+    let baseline = scratch.baseline(&image(&id));
+    let opens = [
+        ("/etc/own", only("workload", 1)),
+        ("/etc/left", only("workload", 1)),
+        ("/etc/exec", only("entered", 2)),
+    ];
+    for (file, expected) in opens {
+        assert_eq!(opened(&baseline, Path::new(file)), expected, "{file}: {baseline:#?}");
+    }
+    // Something that runc opens on its way.
+    let names: Vec<String> = opened(&baseline, Path::new("/proc/filesystems")).into_keys().collect();
+    assert_eq!(names, ["runtime"], "{baseline:#?}");
+    let executions = [
+        ("/bin/sh", only("workload", 2)),
+        ("/bin/sleep", only("workload", 2)),
+        (
+            "/bin/cat",
+            BTreeMap::from([("workload".to_owned(), 2), ("entered".to_owned(), 2)]),
+        ),
+    ];
+    for (program, expected) in executions {
+        assert_eq!(executed(&baseline, program), expected, "{program}: {baseline:#?}");
+    }
+    // The entry point and its descendants, and nothing that runc executes.
+    assert_eq!(
+        baseline
+            .behaviours
+            .exec
+            .iter()
+            .map(|exec| exec.evidence.count)
+            .sum::<u64>(),
+        6
+    );
+    let learned: BTreeSet<String> = baseline
+        .behaviours
+        .open
+        .iter()
+        .map(|open| open.path.to_text())
+        .collect();
+    let expected = [
+        "/bin/cat",
+        "/bin/sh",
+        "/bin/sleep",
+        "/dev/null",
+        "/etc/left",
+        "/etc/own",
+    ]
+    .map(str::to_owned);
+    assert_eq!(learned, expected.into(), "{baseline:#?}");
+    assert_eq!(baseline.losses, [], "{baseline:#?}");
+}
