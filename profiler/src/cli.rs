@@ -160,6 +160,9 @@ pub struct Recording {
     /// How often to write: the most that a crash can cost.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub flush_interval: Duration,
+    /// How long a container starts up, from its first execution: what it does later is counted as steady.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub startup: Duration,
     /// Distinct behaviours that the kernel counts at a time (about 200 bytes each, twice that for a moment when it fills up).
     #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().keys, value_parser = clap::value_parser!(u32).range(1..=4_194_304), help_heading = "Tables in the kernel")]
     pub behaviours_max: u32,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
 use baselines::time::UtcTime;
 use indicatif::{ProgressBar, ProgressStyle};
+use profiler_common::Settings;
 use rustix::thread::CapabilitySet;
 
 use crate::cgroups::Hierarchy;
@@ -100,7 +101,11 @@ impl Prepared {
         }
         let node = node()?;
         let memory = MemoryLimit::raise(&node.kernel)?;
-        let settings = settings(hierarchy, record_unknown, options.record_args, sizes.keys_per_cgroup)?;
+        let settings = Settings {
+            // At most a hundred years.
+            startup_ns: u64::try_from(options.startup.as_nanos()).unwrap_or(u64::MAX),
+            ..settings(hierarchy, record_unknown, options.record_args, sizes.keys_per_cgroup)?
+        };
         let (probes, rejected) = Probes::load_best(settings, sizes, options.backend)?;
         for (backend, why) in rejected {
             tracing::debug!(%backend, why, "a better backend does not work here");

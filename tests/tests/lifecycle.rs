@@ -13,6 +13,7 @@ use std::process::Command;
 use end_to_end::{
     Cgroup, Finished, Running, Scratch, enter, finish, profile, profile_run, profile_start, start, unique, workload,
 };
+use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 /// `workload STEPS`, as arguments.
@@ -403,6 +404,53 @@ fn who_enters_a_running_container_is_shown_and_not_learned() {
     };
     assert_eq!(provenance(&baseline.behaviours, &own), json!(["workload"]));
     assert_eq!(provenance(&baseline.not_learned, &foreign), json!(["entered"]));
+}
+
+#[test]
+fn what_a_container_does_while_it_starts_is_told_from_what_it_does_later() {
+    let scratch = Scratch::new();
+    let [file, early, late] = ["file", "early", "late"].map(|name| scratch.file(name, "").to_str().unwrap().to_owned());
+    let open = |file: &str, count: &str| ["open", file, count, "1", "then"].map(str::to_owned);
+    let words = [
+        &open(&file, "5")[..],
+        &open(&early, "3"),
+        &["sleep", "3000", "then"].map(str::to_owned),
+    ]
+    .concat();
+    let words = [&words[..], &open(&late, "4"), &open(&file, "7")[..4]].concat();
+    let command = steps(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let done = finish(&mut profile_run(
+        scratch.recording(),
+        "test/phases",
+        &["--startup", "2s"],
+        command,
+    ));
+    assert_eq!(done.code(), 0, "{done}");
+    let recording = Connection::open_with_flags(scratch.recording(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let mut counts = recording
+        .prepare("SELECT phase, sum(count) FROM observation GROUP BY phase ORDER BY phase")
+        .unwrap();
+    let counts = counts.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let counts: Vec<(u8, u64)> = counts.map(Result::unwrap).collect();
+    // Of the startup, what executing the program opens, too.
+    assert_eq!(counts.last(), Some(&(1, 11)), "{counts:?}");
+    let baseline = scratch.baseline("test/phases");
+    for (file, count, phases) in [
+        (&file, 12, json!(["startup", "steady"])),
+        (&early, 3, json!(["startup"])),
+        (&late, 4, json!(["steady"])),
+    ] {
+        let opens = &baseline.behaviours.open;
+        let open = opens
+            .iter()
+            .find(|open| open.path.as_bytes() == file.as_bytes())
+            .unwrap();
+        assert_eq!(
+            (open.evidence.count, json!(open.evidence.phases)),
+            (count, phases),
+            "{file}"
+        );
+    }
 }
 
 #[test]
