@@ -163,9 +163,14 @@ pub struct Recording {
     /// How long a container starts up, from its first execution: what it does later is counted as steady.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub startup: Duration,
-    /// Distinct behaviours that the kernel counts at a time (about 200 bytes each, twice that for a moment when it fills up).
-    #[arg(long, value_name = "COUNT", default_value_t = Sizes::default().keys, value_parser = clap::value_parser!(u32).range(1..=4_194_304), help_heading = "Tables in the kernel")]
-    pub behaviours_max: u32,
+    /// Memory to take on a busy machine, in MiB: tables in the kernel and our own together. What finds no room is counted as
+    /// lost.
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(40..=4096))]
+    pub memory: u32,
+    /// Distinct behaviours that the kernel counts at a time (about 200 bytes each, twice that for a moment when it fills up)
+    /// [default: 24576 for 64 MiB of memory].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=4_194_304), help_heading = "Tables in the kernel")]
+    pub behaviours_max: Option<u32>,
     /// Of these, how many one cgroup may use: most containers have one [default: half of them].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Tables in the kernel")]
     pub behaviours_per_container: Option<u64>,
@@ -176,29 +181,40 @@ pub struct Recording {
     /// many as there are at the start].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_048_576), help_heading = "Tables in the kernel")]
     pub cgroups_max: Option<u32>,
-    /// Ring buffer for descriptions of new behaviours, in KiB: a power of two.
-    #[arg(long, value_name = "KIB", default_value_t = Sizes::default().ring / 1024, value_parser = ring_kib, help_heading = "Tables in the kernel")]
-    pub ring: u32,
+    /// Ring buffer for descriptions of new behaviours, in KiB: a power of two [default: 4096 for 64 MiB of memory].
+    #[arg(long, value_name = "KIB", value_parser = ring_kib, help_heading = "Tables in the kernel")]
+    pub ring: Option<u32>,
 }
 
 impl Recording {
     /// The sizes of the kernel's tables, on a machine with that many cgroups to begin with.
     pub fn sizes(&self, cgroups: usize) -> Sizes {
         let twice = u32::try_from(cgroups.saturating_mul(2)).unwrap_or(u32::MAX);
+        // What grows with what is new: the counters, their descriptions, and what is kept of both until it is written.
+        let room = self.memory.saturating_sub(FIXED_MIB);
+        let scaled = |size: u32| {
+            let scaled = u64::from(size) * u64::from(room) / u64::from(MEMORY_MIB - FIXED_MIB);
+            u32::try_from(scaled).unwrap_or(u32::MAX)
+        };
+        let keys = self.behaviours_max.unwrap_or(scaled(Sizes::default().keys));
+        let ring = scaled(Sizes::default().ring).clamp(1 << 20, 1 << 30);
         Sizes {
             cgroups: self
                 .cgroups_max
                 .unwrap_or(twice.clamp(Sizes::default().cgroups, CGROUPS_ROOM_MAX)),
-            keys: self.behaviours_max,
-            keys_per_cgroup: self
-                .behaviours_per_container
-                .unwrap_or(u64::from(self.behaviours_max).div_ceil(2)),
+            keys,
+            keys_per_cgroup: self.behaviours_per_container.unwrap_or(u64::from(keys).div_ceil(2)),
             images: self.executables_max,
-            ring: self.ring * 1024,
+            ring: self.ring.map_or(1 << ring.ilog2(), |kib| kib * 1024),
             ..Sizes::default()
         }
     }
 }
+
+/// How much memory to take, where nobody says.
+const MEMORY_MIB: u32 = 64;
+/// How much of it is always taken: the program itself, and the tables of cgroups, processes and executables.
+const FIXED_MIB: u32 = 32;
 
 /// The largest table of cgroups that is made without being asked for (some 24 MiB): twice [`crate::cgroups::CGROUPS_MAX`].
 const CGROUPS_ROOM_MAX: u32 = 131_072;
@@ -274,6 +290,30 @@ mod tests {
         for (there, room) in cases {
             assert_eq!(sizes(&[], there), room, "{there}");
             assert_eq!(sizes(&["--cgroups-max", "5"], there), 5);
+        }
+    }
+
+    #[test]
+    fn the_tables_grow_with_the_memory_unless_their_sizes_are_given() {
+        let sizes = |arguments: &[&str]| {
+            let words = ["profile", "start"].iter().chain(arguments);
+            match Cli::try_parse_from(words).unwrap().command {
+                Command::Start(start) => start.recording.sizes(0),
+                other => unreachable!("{other:?}"),
+            }
+        };
+        assert_eq!(sizes(&[]), Sizes::default());
+        let cases = [
+            (&["--memory", "40"][..], 6_144, 1 << 20),
+            (&["--memory", "96"], 49_152, 8 << 20),
+            (&["--memory", "4096"], 3_121_152, 256 << 20),
+            (&["--memory", "96", "--ring", "64"], 49_152, 64 << 10),
+            (&["--behaviours-max", "10"], 10, 4 << 20),
+        ];
+        for (arguments, keys, ring) in cases {
+            let sizes = sizes(arguments);
+            assert_eq!((sizes.keys, sizes.ring), (keys, ring), "{arguments:?}");
+            assert_eq!(sizes.keys_per_cgroup, u64::from(keys).div_ceil(2));
         }
     }
 

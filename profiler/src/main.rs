@@ -12,6 +12,7 @@ use profiler::error::Failure;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
+    give_back_memory();
     let result = match &cli.command {
         Command::Doctor { output } => doctor::doctor(*output, cli.quiet),
         Command::Run(options) => run::run(options, cli.quiet),
@@ -24,6 +25,17 @@ fn main() -> ExitCode {
         report(&failure);
         failure.exit_code()
     })
+}
+
+/// What a busy moment took goes back to the system when it is over: by default glibc keeps what was once taken in large
+/// pieces, and that for each thread (mallopt(3)).
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: parameters of the allocator, set while there is one thread. Where they are refused, the defaults stay.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 128 * 1024);
+    }
 }
 
 /// What went wrong and what to do, on standard error.

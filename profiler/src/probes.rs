@@ -33,7 +33,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WARDLINE_PROBES"));
 /// The kernel's description of its own types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// How large the kernel's tables are. The defaults take about 31 MiB in all.
+/// How large the kernel's tables are. The defaults take about 23 MiB in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Distinct behaviours counted at a time.
@@ -53,12 +53,12 @@ pub struct Sizes {
 impl Default for Sizes {
     fn default() -> Self {
         Self {
-            keys: 32_768,
-            keys_per_cgroup: 16_384,
+            keys: 24_576,
+            keys_per_cgroup: 12_288,
             cgroups: 16_384,
             processes: 65_536,
             images: 16_384,
-            ring: 8 << 20,
+            ring: 4 << 20,
         }
     }
 }
@@ -261,6 +261,8 @@ impl Probes {
             hooks: backend.is_at_hooks().into(),
             ..settings
         });
+        // Its bytes take some megabytes, and the loader is about to read them once more.
+        drop(btf);
         let (native, compat) = (Wire(native_classes()), Wire(compat_classes()));
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)

@@ -185,30 +185,33 @@ impl Recorder {
         for delta in std::mem::take(&mut self.waiting).into_values() {
             self.tell(delta, clock);
         }
+        if self.waiting.is_empty() {
+            self.described.forget_earlier();
+        }
         for cgroup in self.described.take_incomplete() {
             self.lose(Some(cgroup), Reason::UnresolvedPath, 1, clock);
         }
         let at = clock.utc(crate::clock::boot_ns());
-        let observations =
-            self.observations
-                .drain()
-                .map(|((cgroup_id, behaviour, provenance, phase, minute), counted)| {
-                    let Counted {
-                        count,
-                        first: first_seen,
-                        last: last_seen,
-                    } = counted;
-                    Observation {
-                        cgroup_id,
-                        behaviour,
-                        provenance,
-                        phase,
-                        minute,
-                        count,
-                        first_seen,
-                        last_seen,
-                    }
-                });
+        // Not drained: the room of a busy moment is given back.
+        let observations = std::mem::take(&mut self.observations).into_iter().map(
+            |((cgroup_id, behaviour, provenance, phase, minute), counted)| {
+                let Counted {
+                    count,
+                    first: first_seen,
+                    last: last_seen,
+                } = counted;
+                Observation {
+                    cgroup_id,
+                    behaviour,
+                    provenance,
+                    phase,
+                    minute,
+                    count,
+                    first_seen,
+                    last_seen,
+                }
+            },
+        );
         let observations = observations.collect();
         let losses = self.losses.drain().map(
             |(

@@ -8,8 +8,8 @@ use super::encoding::encode;
 use crate::behaviour::{Action, Arguments, Behaviour};
 use crate::path::FilePath;
 
-/// How much memory the cache may take, in bytes; some 50,000 behaviours.
-const BYTES_MAX: usize = 16 << 20;
+/// How much memory the cache may take, in bytes; some 12,000 behaviours.
+const BYTES_MAX: usize = 4 << 20;
 
 /// Behaviour -> row, for those seen last. It is only a cache: when it is full it starts anew, and what it forgot is
 /// looked up in the database again.

@@ -189,6 +189,12 @@ impl Described {
         self.earlier_scripts = std::mem::take(&mut self.scripts);
     }
 
+    /// Forgets the generation before, whose last counts were read when the current one began: once none of them waits.
+    pub(super) fn forget_earlier(&mut self) {
+        self.earlier = HashMap::new();
+        self.earlier_scripts = HashMap::new();
+    }
+
     pub(super) fn new_images(&self) -> usize {
         self.new_images
     }
