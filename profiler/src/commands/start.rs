@@ -65,17 +65,14 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     if let Some(warning) = warning(hierarchy.kind, &unseen) {
         say(quiet, &warning);
     }
-    say(
-        quiet,
-        &format!(
-            "learning {} containers and units of this machine, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
-            attribution.len(),
-            hierarchy.kind,
-            options
-                .duration
-                .map(|time| format!(" for {} s", time.as_secs()))
-                .unwrap_or_default(),
-        ),
+    let learning = format!(
+        "learning {} containers and units of this machine, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
+        attribution.len(),
+        hierarchy.kind,
+        options
+            .duration
+            .map(|time| format!(" for {} s", time.as_secs()))
+            .unwrap_or_default(),
     );
     let recorder = Recorder::new(attribution, probes.backend, own_root, Some(hierarchy.clone()));
     let session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
@@ -83,7 +80,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         session,
         options.recording.flush_interval,
         quiet,
-        ended(options.duration),
+        ended(options.duration, || say(quiet, &learning)),
     )?;
     conclude(quiet, &progress, &options.recording.recording);
     Ok(if matches!(reason, EndReason::Failed(_)) {
@@ -185,20 +182,27 @@ fn start_of(process: u32) -> Option<u64> {
     Some(ticks.saturating_mul(NANOS_PER_TICK).max(1))
 }
 
-/// The time is over, or a signal came.
-async fn ended(duration: Option<Duration>) -> EndReason {
+/// The time is over, or a signal came. `ready` is called once a signal ends the window cleanly.
+async fn ended(duration: Option<Duration>, ready: impl FnOnce()) -> EndReason {
     let over = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
             None => std::future::pending().await,
         }
     };
+    let ready = async {
+        ready();
+        std::future::pending().await
+    };
     let stopped = tokio::select! {
+        // In this order: the handlers are set when they are first waited for.
+        biased;
         () = over => return EndReason::Completed,
         stopped = received(SignalKind::interrupt()) => stopped,
         stopped = received(SignalKind::terminate()) => stopped,
         // The terminal goes away: an hour of learning is not to end as a crash.
         stopped = received(SignalKind::hangup()) => stopped,
+        stopped = ready => stopped,
     };
     match stopped {
         Ok(()) => EndReason::Interrupted,
