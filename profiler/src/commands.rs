@@ -20,8 +20,8 @@ use rustix::thread::CapabilitySet;
 use crate::cgroups::Hierarchy;
 use crate::error::Failure;
 use crate::learn::{Progress, Session, settings};
-use crate::probes::backend::Backend;
 use crate::privileges::MemoryLimit;
+use crate::probes::backend::Backend;
 use crate::probes::{ProbeError, Probes, Sizes};
 use crate::{cli, privileges};
 
