@@ -17,15 +17,13 @@ use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext, ProbeContext, 
 use profiler_common::{Executing, Offsets, SCRIPTS_MAX, loss, pod};
 
 use crate::count::{lost_in, next_epoch};
-use crate::kernel::{Address, S_IFMT, constant, current, current_cgroup, field, ids, task_field};
+use crate::kernel::{Address, S_IFDIR, S_IFMT, constant, current, current_cgroup, field, ids, task_field};
 use crate::maps::{EXECUTING, OFFSETS};
 use crate::opens::{hook_map, hook_open};
 use crate::process::{ANY, image_of, recorded};
 use crate::raises::with_credentials;
 use crate::sockets::{connected, hook_connect, hook_listen, hook_send, hook_unix};
 
-/// `S_IFDIR` (include/uapi/linux/stat.h).
-const S_IFDIR: u16 = 0o040_000;
 /// `PROT_EXEC` (include/uapi/asm-generic/mman-common.h).
 const PROT_EXEC: u64 = 0x4;
 

@@ -17,8 +17,11 @@ pub const FMODE_PATH: u32 = 0x4000;
 pub const FMODE_CREATED: u32 = 0x10_0000;
 /// `FMODE_NOACCOUNT` (the same): not one of the files that a process may have so many of.
 pub const FMODE_NOACCOUNT: u32 = 0x2000_0000;
-/// `S_IFMT` (include/uapi/linux/stat.h).
+/// `__FMODE_EXEC` (the same): in `f_flags`, of what is opened to be executed.
+pub const FMODE_EXEC: u32 = 0x20;
+/// `S_IFMT` and `S_IFDIR` (include/uapi/linux/stat.h).
 pub const S_IFMT: u16 = 0o170_000;
+pub const S_IFDIR: u16 = 0o040_000;
 /// `OVERLAYFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 

@@ -2,13 +2,17 @@
 
 use profiler_common::{CgroupState, Key, access, kind, loss, pod};
 
-use crate::count::{file, lost_in};
+use crate::count::{self, file, lost_in};
 use crate::kernel::{
-    Address, FMODE_CREATED, FMODE_NOACCOUNT, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, current_cgroup, field, file_of,
-    ids, locate, now, phase, root,
+    Address, FMODE_CREATED, FMODE_EXEC, FMODE_NOACCOUNT, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, S_IFDIR, S_IFMT,
+    constant, current_cgroup, field, file_of, ids, locate, now, phase, root,
 };
-use crate::process::{find, recorded};
+use crate::maps::OFFSETS;
+use crate::process::{executing, find, recorded};
 use crate::sockets::{other_end, path_of, sock_of};
+
+/// `MNT_NS_INTERNAL` (fs/mount.h): `ERR_PTR(-EINVAL)`.
+const MNT_NS_INTERNAL: u64 = -22_i64 as u64;
 
 /// A key for what the current task does.
 #[inline(always)]
@@ -104,11 +108,20 @@ pub fn hook_map(file: Address) {
 #[inline(always)]
 fn count_file(state: *mut CgroupState, cgroup: u64, file: Address, access: u8) -> Result<(), i32> {
     let mode = field!(file, file_mode => u32)?;
-    if is_backing(file, mode)? {
+    let path = field!(file, file_path => Path)?;
+    if is_backing(file, mode)? || is_layers_directory(file, &path)? {
         return Ok(());
     }
     let access = if access == 0 { access_in(mode) } else { access };
-    count_path(state, cgroup, kind::OPEN, access, &field!(file, file_path => Path)?)
+    let (now, root) = (now(), root()?);
+    let place = locate(&path, &root)?;
+    let mut key = key_for(state, cgroup, kind::OPEN, access, pod::cast(place), now);
+    // The kernel opens and maps the program for whoever executes it: to learn that is to learn the execution.
+    if field!(file, file_flags => u32)? & FMODE_EXEC != 0 {
+        key.provenance = executing(key.provenance as u64);
+    }
+    count::file(state, &mut key, &path, now);
+    Ok(())
 }
 
 /// Whether this is the file in a layer that an overlay opens for one of its own (`backing_file_open`, fs/open.c, since 6.5;
@@ -120,6 +133,18 @@ fn is_backing(file: Address, mode: u32) -> Result<bool, i32> {
     }
     let inode = field!(file, file_inode => u64)?;
     Ok(field!(inode, inode_links => u32)? != 0)
+}
+
+/// Whether this is the directory in a layer that an overlay opens for one of its own (`ovl_dir_open_realfile`,
+/// fs/overlayfs/readdir.c): in a mount of the overlay's own (`clone_private_mount`, fs/namespace.c).
+#[inline(always)]
+fn is_layers_directory(file: Address, path: &Path) -> Result<bool, i32> {
+    let inode = field!(file, file_inode => u64)?;
+    if field!(inode, inode_mode => u16)? & S_IFMT != S_IFDIR {
+        return Ok(false);
+    }
+    let mount = path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64);
+    Ok(field!(mount, mount_namespace => u64)? == MNT_NS_INTERNAL)
 }
 
 /// How a file with this `f_mode` was opened.

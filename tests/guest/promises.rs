@@ -1,7 +1,7 @@
 //! What is promised on every kernel, checked on the one that this runs on.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::{env, fs};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,7 +19,7 @@ use crate::story::{IMAGE, PYTHON, Story, command, seen};
 /// Everything takes long in an emulated machine on a busy one.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// One recording for all of them: loading the probes takes most of the time.
+/// One recording of each backend for all of them: loading the probes takes most of the time.
 #[test]
 #[ignore = "the other tests of this file run it, each on its kernel"]
 fn on_this_kernel() {
@@ -29,23 +29,55 @@ fn on_this_kernel() {
         "{}",
         fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default()
     );
-    let (scratch, peer) = (Scratch::new(), listen());
+    let peer = listen();
     let program = format!(
         "PEER = ({:?}, {})\n{}",
         peer.ip().to_string(),
         peer.port(),
         include_str!("workload.py")
     );
-    let mut profile = profile_run(scratch.recording(), IMAGE, &[], command(&program));
+    let backends = env::var("BACKENDS").unwrap();
+    let backends: Vec<&str> = backends.split(',').collect();
+    // The first one without being asked for.
+    let chosen = record(&program, &[]);
+    assert_eq!(backend_of(&chosen), backends[0]);
+    promises_hold(&chosen, peer);
+    the_learned_policy_denies_what_is_new_and_nothing_else(&chosen, &program);
+    for backend in &backends[1..] {
+        let story = record(&program, &["--backend", backend]);
+        assert_eq!(backend_of(&story), *backend);
+        promises_hold(&story, peer);
+        assert_eq!(in_short(&story), in_short(&chosen), "{backend} and {}", backends[0]);
+    }
+    println!("{} backends agree", backends.len());
+}
+
+fn promises_hold(story: &Story, peer: SocketAddr) {
+    story.assert_nothing_is_lost();
+    everything_is_counted(story, peer);
+    every_path_is_that_of_its_time_and_its_root(story);
+}
+
+/// What the workload did, as that was recorded with these options.
+fn record(program: &str, options: &[&str]) -> Story {
+    let scratch = Scratch::new();
+    let mut profile = profile_run(scratch.recording(), IMAGE, options, command(program));
     furnish(&scratch, &mut profile);
     let done = start(&mut profile).finish_within(PATIENCE);
     assert_eq!(done.code(), 0, "{done}");
-    let story = Story::recorded(scratch);
+    Story::recorded(scratch)
+}
 
-    story.assert_nothing_is_lost();
-    everything_is_counted(&story, peer);
-    every_path_is_that_of_its_time_and_its_root(&story);
-    the_learned_policy_denies_what_is_new_and_nothing_else(&story, &program);
+fn backend_of(story: &Story) -> String {
+    story.scratch.status()["windows"][0]["backend"].as_str().unwrap().to_owned()
+}
+
+/// Everything that was learned and how often, with the scratch folder as `@`.
+fn in_short(story: &Story) -> BTreeMap<String, u64> {
+    let learned = counts(&story.baseline.behaviours).into_iter();
+    learned
+        .map(|(behaviour, count)| (behaviour.replace(&story.here, "@"), count))
+        .collect()
 }
 
 /// A TCP listener, which accepts until the test process ends.
@@ -89,6 +121,12 @@ fn everything_is_counted(story: &Story, peer: SocketAddr) {
         (format!("{here}/work/program opens /etc/ld.so.cache (read)"), 20),
         (format!("{python} connects to {peer} (tcp)"), 20),
         (format!("{python} connects to {peer} (udp)"), 20),
+        (format!("{python} sends to {peer} (udp)"), 4),
+        (format!("{python} sends to [::ffff:{}]:{} (udp)", peer.ip(), peer.port()), 1),
+        (format!("{python} connects to 127.0.0.1:9 (tcp)"), 1),
+        (format!("{python} listens on 127.0.0.1:8099 (tcp)"), 1),
+        (format!("{python} connects to {here}/work/socket (unix)"), 1),
+        (format!("{python} maps {here}/work/program"), 20),
     ];
     for (behaviour, count) in expected {
         assert_eq!(learned.get(&behaviour), Some(&count), "{behaviour}: {learned:#?}");
@@ -126,6 +164,8 @@ fn every_path_is_that_of_its_time_and_its_root(story: &Story) {
             ("@/work/page.html (write,create)", 1),
             ("@/work/program (read)", 20),
             ("@/work/program (write,create)", 1),
+            ("@/work/raise (read)", 1),
+            ("@/work/raise (write,create)", 1),
             ("@/work/script (read)", 2),
             ("@/work/script (write,create)", 1),
             ("@/work/sp ace, café (read,write,create)", 1),
@@ -166,6 +206,7 @@ fn the_learned_policy_denies_what_is_new_and_nothing_else(story: &Story, program
             ("execute @/work/env", 1),
             ("execute @/work/outer", 1),
             ("execute @/work/program", 20),
+            ("execute @/work/raise", 1),
             ("execute @/work/script", 2),
         ])
     );

@@ -66,7 +66,7 @@ impl Story {
     pub(crate) fn opens(&self, also: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
         let python = fs::canonicalize(PYTHON).unwrap();
         let of_python = |open: &&Open| open.subject == FilePath::canonical(python.as_os_str().as_encoded_bytes());
-        let opens = self.baseline.behaviours.open.iter().filter(of_python);
+        let opens = self.baseline.behaviours.opens().filter(of_python);
         let opens = opens.map(|open| (self.opening(open), open.evidence.count));
         opens.filter(|(open, _)| open.contains('@') || also(open)).collect()
     }

@@ -27,6 +27,27 @@ for _ in range(20):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         datagrams.connect(PEER)
 
+# Without a connection, and not by the network.
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+    for _ in range(3):
+        datagrams.sendto(b"datagram", PEER)
+    datagrams.sendmsg([b"datagram"], [], 0, PEER)
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams:
+    datagrams.sendto(b"datagram", ("::ffff:" + PEER[0], PEER[1]))
+with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+    server.bind("socket")
+    server.listen()
+    client.connect("socket")
+try:
+    socket.create_connection(("127.0.0.1", 9))
+except ConnectionRefusedError:
+    pass
+
+# A program that is executed with its owner's rights.
+copy("/usr/bin/true", "raise")
+os.chmod("raise", 0o4755)
+run("./raise")
+
 # By other names.
 os.makedirs("a/b/c")
 create("a/b/c/file")
@@ -90,7 +111,7 @@ run("./env")
 
 # A service.
 write("page.html", "<p>page</p>")
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8099), http.server.SimpleHTTPRequestHandler)
 threading.Thread(target=server.serve_forever).start()
 for _ in range(5):
     with socket.create_connection(server.server_address) as peer:

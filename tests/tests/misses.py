@@ -22,8 +22,10 @@ stream = socket.socket()
 stream.sendto(b"x", MSG_FASTOPEN, ("127.0.0.1", port))
 print("connected:", stream.getpeername()[1])
 
-datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-datagram.sendto(b"x", ("127.0.0.1", port + 1))
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+    receiver.bind(f"{folder}/datagrams")
+    sender.sendto(b"datagram", f"{folder}/datagrams")
+    print("received: a", receiver.recv(100).decode())
 
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
 terminal = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)

@@ -32,7 +32,10 @@ fn what_the_doctor_says_is_missed_is_missed() {
     assert_eq!(seen("opens /dev/ptmx"), 1, "{learned:#?}");
     assert_eq!(seen(&format!("opens {folder}/watched")), 1, "{learned:#?}");
     did(&format!("connected: {port}"));
+    assert_eq!(seen(&format!(" sends to 127.0.0.1:{port} (tcp)")), 1, "{learned:#?}");
     assert_eq!(seen(" connects "), 0, "{learned:#?}");
+    did("received: a datagram");
+    assert_eq!(seen(" (unix)"), 0, "{learned:#?}");
     did("opened: /dev/pts/");
     assert_eq!(seen("opens /dev/pts/"), 0, "{learned:#?}");
     did("opened: /wardline-test-");
@@ -45,8 +48,8 @@ fn what_the_doctor_says_is_missed_is_missed() {
     let report: Value = serde_json::from_str(&doctor.stdout).unwrap();
     let misses = report["misses"].to_string();
     for word in [
-        "MSG_FASTOPEN",
-        "sendto",
+        "datagrams to Unix sockets",
+        "mprotect",
         "TIOCGPTPEER",
         "mq_open",
         "fanotify",

@@ -122,7 +122,7 @@ fn backends(baseline: &Baseline) -> String {
     }
     let recorded = format!("Recorded with the backend {}.", enumerate(backends.iter()));
     if !backends.iter().any(|backend| *backend == "tracepoint") {
-        return recorded;
+        return format!("{recorded} `profile doctor` lists what that one does not see.");
     }
     // The hooks come earlier than the end of the call that is recorded, and are passed by opens that are no call.
     format!(
