@@ -95,7 +95,7 @@ fn count_execution(
     let name = field!(binprm, binprm_filename => u64)?;
     // alloc_bprm() makes them the same string; binfmt_script and binfmt_misc give the interpreter its own.
     let is_script = field!(binprm, binprm_interp => u64)? != name;
-    let is_known = setting!(hooks) != 0 && is_script && went_through(thread, &mut object_of::<Scripted>(key).scripts);
+    let is_known = setting!(hooks) != 0 && went_through(thread, &mut object_of::<Scripted>(key).scripts) && is_script;
     if is_known {
         let scripted: &mut Scripted = object_of(key);
         scripted.image = image;

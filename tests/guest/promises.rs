@@ -1,12 +1,12 @@
 //! What is promised on every kernel, checked on the one that this runs on.
 
 use std::collections::BTreeMap;
-use std::{env, fs};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
+use std::{env, fs};
 
 use end_to_end::{
     Cgroup, Finished, Mount, Scratch, counts, finish, generate, in_own_mounts, profile_run, start, unique,
@@ -69,7 +69,10 @@ fn record(program: &str, options: &[&str]) -> Story {
 }
 
 fn backend_of(story: &Story) -> String {
-    story.scratch.status()["windows"][0]["backend"].as_str().unwrap().to_owned()
+    story.scratch.status()["windows"][0]["backend"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Everything that was learned and how often, with the scratch folder as `@`.
@@ -122,7 +125,10 @@ fn everything_is_counted(story: &Story, peer: SocketAddr) {
         (format!("{python} connects to {peer} (tcp)"), 20),
         (format!("{python} connects to {peer} (udp)"), 20),
         (format!("{python} sends to {peer} (udp)"), 4),
-        (format!("{python} sends to [::ffff:{}]:{} (udp)", peer.ip(), peer.port()), 1),
+        (
+            format!("{python} sends to [::ffff:{}]:{} (udp)", peer.ip(), peer.port()),
+            1,
+        ),
         (format!("{python} connects to 127.0.0.1:9 (tcp)"), 1),
         (format!("{python} listens on 127.0.0.1:8099 (tcp)"), 1),
         (format!("{python} connects to {here}/work/socket (unix)"), 1),

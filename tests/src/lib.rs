@@ -95,7 +95,12 @@ pub fn require_root() {
 
 fn program(name: &str) -> Command {
     let mut command = Command::new(built(name));
-    for variable in ["WARDLINE_RECORDING", "WARDLINE_LOG", "WARDLINE_HIERARCHY"] {
+    for variable in [
+        "WARDLINE_BACKEND",
+        "WARDLINE_RECORDING",
+        "WARDLINE_LOG",
+        "WARDLINE_HIERARCHY",
+    ] {
         command.env_remove(variable);
     }
     command

@@ -84,7 +84,25 @@ fn table(path: &Path, summary: &Summary) -> String {
             if container.partial { "not seen" } else { "seen" }.to_owned(),
         ]);
     }
-    format!("{head}{windows}\n{containers}{}{}", losses(summary), latencies(summary))
+    format!(
+        "{head}{windows}{}\n{containers}{}{}",
+        uncounted(summary),
+        losses(summary),
+        latencies(summary)
+    )
+}
+
+/// Windows that can have missed something that is in no number here.
+fn uncounted(summary: &Summary) -> String {
+    let lossy = summary.windows.iter().filter_map(|window| {
+        let why = window.lossy_from_start.as_ref()?;
+        Some(format!(
+            "Window {} is lossy from the start, uncounted: {}\n",
+            window.number,
+            printable(why)
+        ))
+    });
+    lossy.collect()
 }
 
 fn losses(summary: &Summary) -> String {
