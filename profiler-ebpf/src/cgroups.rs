@@ -104,33 +104,36 @@ fn moved(destination: Address, task: Address) -> Result<(), i32> {
     }
     let tgid = field!(task, task_tgid => u32)?;
     let known = find(tgid);
-    let moved = in_cgroup(&known, destination)?;
-    if moved.cgroup != known.cgroup {
+    let mut moved = known;
+    if move_to(&mut moved, cgroup_id(destination)?, parent_cgroup_id(destination)?) && moved.cgroup != known.cgroup {
         remember(tgid, &moved, ANY);
     }
     Ok(())
 }
 
-/// What is known about a process once it is in another cgroup. A container's own process that goes on to a cgroup below its
-/// own stays what it was; any other enters.
-#[inline(always)]
-pub fn in_cgroup(known: &Process, destination: Address) -> Result<Process, i32> {
-    let cgroup = cgroup_id(destination)?;
+/// Notes that a process is in another cgroup, whose parent is this one. A container's own process that goes on to a cgroup
+/// below its own stays what it was; any other enters. Always true: a BPF function returns something.
+///
+/// Not inlined: woven into its callers, it reads words of the stack that were never written in branches where their values
+/// do not matter, which 5.10 refuses.
+#[inline(never)]
+pub fn move_to(process: &mut Process, cgroup: u64, parent: u64) -> bool {
+    let (from, provenance) = (process.cgroup, process.provenance);
     // Only one container is recorded, and here somebody leaves it.
     if setting!(record_unknown) == 0
-        && is_recorded(known.cgroup)
+        && is_recorded(from)
         && !is_recorded(cgroup)
-        && let Some(state) = CGROUPS.get_ptr_mut(known.cgroup)
+        && let Some(state) = CGROUPS.get_ptr_mut(from)
     {
         lost_in(state, loss::LEFT_CGROUP);
     }
-    let settled = known.provenance <= provenance::ENTERED as u64;
-    let stays = known.cgroup == cgroup
-        || known.provenance == provenance::PROFILER as u64
-        || settled && is_same_container(known.cgroup, cgroup, parent_cgroup_id(destination)?);
-    Ok(Process {
-        image: known.image,
-        cgroup,
-        provenance: if stays { known.provenance } else { enter(cgroup) },
-    })
+    let settled = provenance <= provenance::ENTERED as u64;
+    let stays = from == cgroup
+        || provenance == provenance::PROFILER as u64
+        || settled && is_same_container(from, cgroup, parent);
+    process.cgroup = cgroup;
+    if !stays {
+        process.provenance = enter(cgroup);
+    }
+    true
 }

@@ -75,7 +75,7 @@ pub fn entered_user_namespace() {
 }
 
 /// A process has these credentials of another user namespace.
-#[inline(always)]
+#[inline(never)]
 pub fn with_credentials(cgroup: u64, process: u32, credentials: Address) {
     let Some(state) = recorded(cgroup) else { return };
     let (process, now) = (find(process), now());

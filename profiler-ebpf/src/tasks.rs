@@ -8,12 +8,12 @@ use profiler_common::{
     ScriptRecord, Scripted, kind, loss, pod, provenance, record,
 };
 
-use crate::cgroups::in_cgroup;
+use crate::cgroups::move_to;
 use crate::count::{lost, lost_in, next_epoch, plain};
 use crate::hooks::went_through;
 use crate::kernel::{
-    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, mix, now, phase, root, root_numbers,
-    root_of, setting, task_field, working_directory,
+    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, mix, now, parent_cgroup_id, phase,
+    root, root_numbers, root_of, setting, task_field, working_directory,
 };
 use crate::maps::{EXECUTING, FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
 use crate::process::{ANY, NOEXIST, executing, fill, find, image_of, recorded, remember, state_of};
@@ -274,28 +274,25 @@ fn forked(parent: Address, child: Address) -> Result<(), i32> {
     if from == to {
         return Ok(()); // a thread
     }
-    let known = find(from);
-    let cgroup = cgroup_of(child)?;
+    let mut known = find(from);
+    let destination = cgroup_of(child)?;
+    let cgroup = cgroup_id(destination)?;
     // Another cgroup than the parent's: clone3(CLONE_INTO_CGROUP). A parent that is in no table yet stands where its child does.
-    let known = match known.cgroup {
-        0 => Process {
-            cgroup: cgroup_id(cgroup)?,
-            ..known
-        },
-        _ => in_cgroup(&known, cgroup)?,
-    };
-    let provenance = if from == setting!(profiler) && setting!(record_unknown) != 0 {
-        // `profile start` starts nobody but its own look-ups; `profile run` a command, and it records no other cgroup.
-        provenance::PROFILER as u64
+    if known.cgroup == 0 {
+        known.cgroup = cgroup;
     } else {
-        known.provenance
-    };
-    remember(to, &Process { provenance, ..known }, ANY);
+        move_to(&mut known, cgroup, parent_cgroup_id(destination)?);
+    }
+    if from == setting!(profiler) && setting!(record_unknown) != 0 {
+        // `profile start` starts nobody but its own look-ups; `profile run` a command, and it records no other cgroup.
+        known.provenance = provenance::PROFILER as u64;
+    }
+    remember(to, &known, ANY);
     // clone(CLONE_NEWUSER).
     let credentials = task_field!(child, task_cred => u64)?;
     if field!(credentials, cred_user_ns => u64)? != field!(task_field!(parent, task_cred => u64)?, cred_user_ns => u64)?
     {
-        raises::with_credentials(known.cgroup, to, credentials);
+        raises::with_credentials(cgroup, to, credentials);
     }
     Ok(())
 }
@@ -355,19 +352,17 @@ fn seen(task: Address) -> Result<(), i32> {
     }
     let file = field!(mm, mm_exe_file => u64)?;
     // Of a process that is known already, too: perhaps there was no room for its description.
-    let image = image_of(file, task, tgid);
+    let image = image_of(file, task, tgid).unwrap_or(0);
     if PROCESSES.get_ptr(tgid).is_some() {
         return Ok(());
     }
     let cgroup = cgroup_id(cgroup_of(task)?)?;
-    if let Some(state) = state_of(cgroup) {
-        was_there(state, field!(task, task_start => u64)?);
+    was_there(cgroup, field!(task, task_start => u64)?);
+    if image == 0 {
+        lost(loss::IMAGE_TABLE_FULL);
     }
     let known = Process {
-        image: image.unwrap_or_else(|_| {
-            lost(loss::IMAGE_TABLE_FULL);
-            0
-        }),
+        image,
         cgroup,
         provenance: provenance::WORKLOAD as u64,
     };
@@ -377,9 +372,10 @@ fn seen(task: Address) -> Result<(), i32> {
 }
 
 /// A process was in its cgroup before the probes: whoever comes now is not the first one, and its start-up began when the
-/// oldest process did.
-#[inline(always)]
-fn was_there(state: *mut CgroupState, since: u64) {
+/// oldest process did. Not inlined, as [`move_to`].
+#[inline(never)]
+fn was_there(cgroup: u64, since: u64) {
+    let Some(state) = state_of(cgroup) else { return };
     // SAFETY: `state` points into the table of cgroups. Only this program, which runs for one task after the other, writes
     // a time that is before the others'.
     unsafe {

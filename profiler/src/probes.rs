@@ -157,8 +157,19 @@ impl ProbeError {
         }
         Self::Refused {
             what: what.into(),
-            error: text,
+            error: shortened(&text),
         }
+    }
+}
+
+/// A message without the middle of it: the verifier's log has thousands of lines, and what it refused is in the last ones.
+fn shortened(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    match lines.as_slice() {
+        [first, .., a, b, c, d, e, f] if lines.len() > 10 => [first, "[...]", a, b, c, d, e, f]
+            .map(|line| line.trim_end())
+            .join("\n"),
+        _ => text.to_owned(),
     }
 }
 
@@ -543,5 +554,21 @@ fn set(classes: &mut Classes, class: u8, numbers: &[libc::c_long]) {
         if let Some(slot) = usize::try_from(*number).ok().and_then(|number| classes.get_mut(number)) {
             *slot = class;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_log_the_first_and_the_last_lines_are_shown() {
+        let log = |lines: usize| (1..=lines).map(|line| line.to_string()).collect::<Vec<_>>().join("\n");
+        assert_eq!(shortened(&log(10)), log(10));
+        assert_eq!(
+            shortened(&log(50_000)),
+            "1\n[...]\n49995\n49996\n49997\n49998\n49999\n50000"
+        );
+        assert_eq!(shortened(""), "");
     }
 }
