@@ -155,11 +155,11 @@ pub fn went_through(thread: u32, scripts: &mut [u64; SCRIPTS_MAX]) -> bool {
     // SAFETY: only this thread writes the entry.
     let (count, images) = unsafe { ((*executing).count, &raw const (*executing).images) };
     let images = images.cast::<u64>();
-    for index in 0..SCRIPTS_MAX {
+    for (index, script) in scripts.iter_mut().enumerate() {
         // The last one is the program.
         if index as u64 + 1 < count {
             // SAFETY: the index is below the array's length.
-            scripts[index] = unsafe { core::ptr::read_volatile(images.add(index)) };
+            *script = unsafe { core::ptr::read_volatile(images.add(index)) };
         }
     }
     let _ = EXECUTING.remove(thread);

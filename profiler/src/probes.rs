@@ -8,6 +8,7 @@ pub mod batch;
 pub mod counters;
 mod generations;
 mod misses;
+mod system_calls;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -18,7 +19,7 @@ use aya::maps::{Array, HashMap, IterableMap as _, MapData, RingBuf};
 use aya::programs::Iter;
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::pod::Pod;
-use profiler_common::{CLASSES, CgroupState, Classes, Offsets, Process, Settings, class};
+use profiler_common::{CgroupState, Offsets, Process, Settings};
 
 use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::features::Features;
@@ -164,11 +165,14 @@ impl ProbeError {
 
 /// A message without the middle of it: the verifier's log has thousands of lines, and what it refused is in the last ones.
 fn shortened(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    match lines.as_slice() {
-        [first, .., a, b, c, d, e, f] if lines.len() > 10 => [first, "[...]", a, b, c, d, e, f]
-            .map(|line| line.trim_end())
-            .join("\n"),
+    const SHOWN: usize = 6;
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    match lines.split_first() {
+        Some((first, others)) if others.len() > SHOWN + 3 => {
+            let last = others.iter().skip(others.len() - SHOWN);
+            let shown: Vec<&str> = [*first, "[...]"].into_iter().chain(last.copied()).collect();
+            shown.join("\n")
+        }
         _ => text.to_owned(),
     }
 }
@@ -274,7 +278,7 @@ impl Probes {
         });
         // Its bytes take some megabytes, and the loader is about to read them once more.
         drop(btf);
-        let (native, compat) = (Wire(native_classes()), Wire(compat_classes()));
+        let (native, compat) = (Wire(system_calls::native()), Wire(system_calls::compat()));
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
             .override_global("SETTINGS", &settings, true)
@@ -487,74 +491,6 @@ fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf
         })?
         .try_into()
         .map_err(|error| ProbeError::refused(format!("the map {name}"), &error))
-}
-
-/// What the probes do at each system call of this machine.
-fn native_classes() -> Classes {
-    let mut classes = [class::NONE; CLASSES];
-    #[cfg(target_arch = "x86_64")]
-    set(&mut classes, class::OPEN, &[libc::SYS_open, libc::SYS_creat]);
-    #[cfg(target_arch = "x86_64")]
-    set(&mut classes, class::RENAME, &[libc::SYS_rename, libc::SYS_rmdir]);
-    set(
-        &mut classes,
-        class::OPEN,
-        &[libc::SYS_openat, libc::SYS_openat2, libc::SYS_open_by_handle_at],
-    );
-    set(&mut classes, class::CONNECT, &[libc::SYS_connect]);
-    set(&mut classes, class::SEND_TO, &[libc::SYS_sendto]);
-    set(&mut classes, class::SEND_MESSAGE, &[libc::SYS_sendmsg]);
-    set(&mut classes, class::SEND_MESSAGES, &[libc::SYS_sendmmsg]);
-    set(&mut classes, class::LISTEN, &[libc::SYS_listen]);
-    set(&mut classes, class::MAP, &[libc::SYS_mmap]);
-    set(&mut classes, class::UNSHARE, &[libc::SYS_unshare]);
-    set(&mut classes, class::ENTER_NAMESPACE, &[libc::SYS_setns]);
-    set(
-        &mut classes,
-        class::URING,
-        &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter],
-    );
-    set(
-        &mut classes,
-        class::RENAME,
-        &[
-            libc::SYS_renameat,
-            libc::SYS_renameat2,
-            libc::SYS_mount,
-            libc::SYS_umount2,
-            libc::SYS_move_mount,
-            libc::SYS_pivot_root,
-        ],
-    );
-    set(&mut classes, class::REMOVE, &[libc::SYS_unlinkat]);
-    classes
-}
-
-/// The same for 32-bit programs on x86-64 (`arch/x86/entry/syscalls/syscall_32.tbl`). Their opens return descriptors like
-/// any other; their connections are counted as a loss.
-fn compat_classes() -> Classes {
-    let mut classes = [class::NONE; CLASSES];
-    // open, creat, openat, open_by_handle_at, openat2
-    set(&mut classes, class::OPEN, &[5, 8, 295, 342, 437]);
-    // rename, mount, rmdir, umount2, pivot_root, renameat, unshare, renameat2, move_mount
-    set(&mut classes, class::RENAME, &[38, 21, 40, 52, 217, 302, 310, 353, 429]);
-    // unlinkat
-    set(&mut classes, class::REMOVE, &[301]);
-    // old mmap, socketcall, sendmmsg, connect, listen, sendto, sendmsg
-    set(&mut classes, class::FOREIGN, &[90, 102, 345, 362, 363, 369, 370]);
-    // mmap2
-    set(&mut classes, class::MAP_32, &[192]);
-    // io_uring_setup, io_uring_enter
-    set(&mut classes, class::URING, &[425, 426]);
-    classes
-}
-
-fn set(classes: &mut Classes, class: u8, numbers: &[libc::c_long]) {
-    for number in numbers {
-        if let Some(slot) = usize::try_from(*number).ok().and_then(|number| classes.get_mut(number)) {
-            *slot = class;
-        }
-    }
 }
 
 #[cfg(test)]

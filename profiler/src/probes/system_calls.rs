@@ -1,0 +1,71 @@
+//! Which system calls matter to the probes, by their numbers.
+
+use profiler_common::{CLASSES, Classes, class};
+
+/// What the probes do at each system call of this machine.
+pub(super) fn native() -> Classes {
+    let mut classes = [class::NONE; CLASSES];
+    #[cfg(target_arch = "x86_64")]
+    set(&mut classes, class::OPEN, &[libc::SYS_open, libc::SYS_creat]);
+    #[cfg(target_arch = "x86_64")]
+    set(&mut classes, class::RENAME, &[libc::SYS_rename, libc::SYS_rmdir]);
+    set(
+        &mut classes,
+        class::OPEN,
+        &[libc::SYS_openat, libc::SYS_openat2, libc::SYS_open_by_handle_at],
+    );
+    set(&mut classes, class::CONNECT, &[libc::SYS_connect]);
+    set(&mut classes, class::SEND_TO, &[libc::SYS_sendto]);
+    set(&mut classes, class::SEND_MESSAGE, &[libc::SYS_sendmsg]);
+    set(&mut classes, class::SEND_MESSAGES, &[libc::SYS_sendmmsg]);
+    set(&mut classes, class::LISTEN, &[libc::SYS_listen]);
+    set(&mut classes, class::MAP, &[libc::SYS_mmap]);
+    set(&mut classes, class::UNSHARE, &[libc::SYS_unshare]);
+    set(&mut classes, class::ENTER_NAMESPACE, &[libc::SYS_setns]);
+    set(
+        &mut classes,
+        class::URING,
+        &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter],
+    );
+    set(
+        &mut classes,
+        class::RENAME,
+        &[
+            libc::SYS_renameat,
+            libc::SYS_renameat2,
+            libc::SYS_mount,
+            libc::SYS_umount2,
+            libc::SYS_move_mount,
+            libc::SYS_pivot_root,
+        ],
+    );
+    set(&mut classes, class::REMOVE, &[libc::SYS_unlinkat]);
+    classes
+}
+
+/// The same for 32-bit programs on x86-64 (`arch/x86/entry/syscalls/syscall_32.tbl`). Their opens return descriptors like
+/// any other; their connections are counted as a loss.
+pub(super) fn compat() -> Classes {
+    let mut classes = [class::NONE; CLASSES];
+    // open, creat, openat, open_by_handle_at, openat2
+    set(&mut classes, class::OPEN, &[5, 8, 295, 342, 437]);
+    // rename, mount, rmdir, umount2, pivot_root, renameat, unshare, renameat2, move_mount
+    set(&mut classes, class::RENAME, &[38, 21, 40, 52, 217, 302, 310, 353, 429]);
+    // unlinkat
+    set(&mut classes, class::REMOVE, &[301]);
+    // old mmap, socketcall, sendmmsg, connect, listen, sendto, sendmsg
+    set(&mut classes, class::FOREIGN, &[90, 102, 345, 362, 363, 369, 370]);
+    // mmap2
+    set(&mut classes, class::MAP_32, &[192]);
+    // io_uring_setup, io_uring_enter
+    set(&mut classes, class::URING, &[425, 426]);
+    classes
+}
+
+fn set(classes: &mut Classes, class: u8, numbers: &[libc::c_long]) {
+    for number in numbers {
+        if let Some(slot) = usize::try_from(*number).ok().and_then(|number| classes.get_mut(number)) {
+            *slot = class;
+        }
+    }
+}
