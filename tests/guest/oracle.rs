@@ -78,12 +78,12 @@ impl Oracle {
     }
 }
 
-/// As LSM programs where they are called; else this is 5.10, which never preempts in the kernel, so that fentry programs
-/// are not skipped.
+/// As LSM programs, but for 5.10: there they may not call `bpf_d_path`, and need not be called. Debian's never preempts in the
+/// kernel, so that fentry programs are not skipped.
 fn attach(probes: &mut Ebpf) {
     let btf = Btf::from_sys_fs().unwrap();
-    let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap();
-    if modules.split(',').any(|module| module == "bpf") {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    if !release.starts_with("5.10.") {
         for (program, hook) in [("file_open", "file_open"), ("bprm_check", "bprm_check_security")] {
             let program: &mut Lsm = probes.program_mut(program).unwrap().try_into().unwrap();
             program.load(hook, &btf).unwrap();
