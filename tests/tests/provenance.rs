@@ -185,6 +185,30 @@ fn who_comes_into_a_running_container_has_entered_and_so_has_what_it_leaves_ther
 }
 
 #[test]
+fn who_comes_into_a_container_that_ran_before_the_window_has_entered_it() {
+    let scratch = Scratch::new();
+    let [own, entered] = ["own", "entered"].map(|name| scratch.file(name, ""));
+    let container = Container::new();
+    let go_on = scratch.path("go-on");
+    let mut first = container.cgroup.start(&mut shell(&format!(
+        "echo there; until [ -e {} ]; do sleep 0.1; done; {}; echo opened; exec sleep infinity",
+        go_on.display(),
+        opens(&own, 3)
+    )));
+    first.wait_for("the first process", |first| first.stdout().contains("there"));
+    let window = window(&scratch);
+    container.run(&opens(&entered, 4));
+    scratch.file("go-on", "");
+    first.wait_for("its opens", |first| first.stdout().contains("opened"));
+    drop(first);
+    end(window);
+    let baseline = scratch.baseline(&container.image);
+    assert!(baseline.containers.iter().all(|container| container.partial));
+    assert_eq!(opened(&baseline, &own), only("workload", 3));
+    assert_eq!(opened(&baseline, &entered), only("entered", 4));
+}
+
+#[test]
 fn containers_that_share_a_pid_namespace_are_told_apart_and_so_are_those_in_the_hosts() {
     let scratch = Scratch::new();
     let window = window(&scratch);
