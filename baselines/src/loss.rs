@@ -41,11 +41,13 @@ pub enum Reason {
     ArgumentsUnread,
     /// A `sendmmsg(2)` had more messages with addresses than are looked at.
     BatchCut,
+    /// A datagram to a Unix socket that it names itself: which one that is, system calls do not tell.
+    UnixDatagram,
 }
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -63,6 +65,7 @@ impl Reason {
         Self::ConnectTableFull,
         Self::ArgumentsUnread,
         Self::BatchCut,
+        Self::UnixDatagram,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -85,6 +88,7 @@ impl Reason {
             Self::ConnectTableFull => "connect_table_full",
             Self::ArgumentsUnread => "arguments_unread",
             Self::BatchCut => "batch_cut",
+            Self::UnixDatagram => "unix_datagram",
         }
     }
 

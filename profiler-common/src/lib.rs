@@ -151,8 +151,10 @@ pub mod loss {
     pub const ARGUMENTS_UNREAD: usize = 11;
     /// A `sendmmsg(2)` with more messages than are looked at.
     pub const BATCH_CUT: usize = 12;
+    /// A datagram to a Unix socket that it names itself.
+    pub const UNIX_DATAGRAM: usize = 13;
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 }
 
 /// What tells one path from every other, without walking it: a name in a directory, as a task with a certain root sees it.

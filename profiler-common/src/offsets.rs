@@ -71,6 +71,7 @@ pub struct Offsets {
     pub binprm_per_clear: u32,
     pub socket_sk: u32,
     pub sock_protocol: u32,
+    pub sock_type: u32,
     pub sock_family: u32,
     pub sock_port: u32,
     pub sock_address: u32,

@@ -25,6 +25,15 @@ fn is_same_container(from: u64, to: u64, parent: u64) -> bool {
 }
 
 #[inline(always)]
+fn is_excluded(cgroup: u64) -> bool {
+    match CGROUPS.get_ptr(cgroup) {
+        // SAFETY: as in `is_recorded`.
+        Some(state) => unsafe { (*state).recorded == 0 },
+        None => false,
+    }
+}
+
+#[inline(always)]
 fn is_recorded(cgroup: u64) -> bool {
     match CGROUPS.get_ptr(cgroup) {
         // SAFETY: a word of a map, whose entries' memory is never given back.
@@ -119,10 +128,9 @@ fn moved(destination: Address, task: Address) -> Result<(), i32> {
 #[inline(never)]
 pub fn move_to(process: &mut Process, cgroup: u64, parent: u64) -> bool {
     let (from, provenance) = (process.cgroup, process.provenance);
-    // Only one container is recorded, and here somebody leaves it.
-    if setting!(record_unknown) == 0
-        && is_recorded(from)
-        && !is_recorded(cgroup)
+    // Somebody leaves a container for a cgroup that is not recorded.
+    if is_recorded(from)
+        && (setting!(record_unknown) == 0 && !is_recorded(cgroup) || is_excluded(cgroup))
         && let Some(state) = CGROUPS.get_ptr_mut(from)
     {
         lost_in(state, loss::LEFT_CGROUP);

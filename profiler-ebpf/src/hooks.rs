@@ -5,7 +5,7 @@
 //!
 //! | way | runs |
 //! |---|---|
-//! | LSM program | every time, if `bpf` is in the kernel's list of security modules: otherwise never |
+//! | LSM program | every time (but on 5.12 to 6.1, where it can be skipped like the next), if `bpf` is in the kernel's list of security modules: otherwise never |
 //! | fexit program on `security_*` | with what the modules have decided; skipped while another task, which the processor was taken away from, is in it |
 //! | kprobe on `security_*` | before the modules decide; skipped while a task is in a map call of `bpf(2)` |
 //!
@@ -122,9 +122,14 @@ fn hook_execution(binprm: Address) {
 #[inline(always)]
 fn goes_through(binprm: Address) -> Result<(), i32> {
     let (process, thread) = ids();
-    let image = image_of(field!(binprm, binprm_file => u64)?, current(), process)?;
     // alloc_bprm() makes them the same string, and each interpreter has its own.
-    if field!(binprm, binprm_interp => u64)? == field!(binprm, binprm_filename => u64)? {
+    let is_first = field!(binprm, binprm_interp => u64)? == field!(binprm, binprm_filename => u64)?;
+    if is_first {
+        // What an execution has left that failed.
+        let _ = EXECUTING.remove(thread);
+    }
+    let image = image_of(field!(binprm, binprm_file => u64)?, current(), process)?;
+    if is_first {
         let mut executing: Executing = pod::zeroed();
         executing.count = 1;
         executing.images[0] = image;

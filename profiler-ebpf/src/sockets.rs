@@ -15,8 +15,13 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// `S_IFSOCK` (include/uapi/linux/stat.h).
 const S_IFSOCK: u16 = 0o140_000;
-/// `IPPROTO_TCP`.
+/// `AF_SMC` (include/linux/socket.h): TCP, with a way past it.
+const AF_SMC: u16 = 43;
+/// `SOCK_RAW` (include/linux/net.h).
+const SOCK_RAW: u16 = 3;
+/// `IPPROTO_TCP` and `IPPROTO_MPTCP` (include/uapi/linux/in.h).
 const TCP: u16 = 6;
+const MPTCP: u16 = 262;
 /// `MSG_FASTOPEN` (include/linux/socket.h): without it, TCP does not look at a message's address.
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 /// What a [`Peer`] never has: its address could not be read yet.
@@ -63,9 +68,15 @@ impl Space {
 fn peer_at(space: Space, sock: Address, address: Address, length: i32, sends: bool) -> Result<Option<Peer>, i32> {
     let mut peer: Peer = pod::zeroed();
     peer.family = space.read(address)?;
-    // Sends take no family for IPv4 (udp_sendmsg, net/ipv4/udp.c); connect(2) takes it for disconnecting.
-    if sends && peer.family == AF_UNSPEC && field!(sock, sock_family => u16)? == AF_INET {
-        peer.family = AF_INET;
+    let family = field!(sock, sock_family => u16)?;
+    // Sends take no family for the socket's own (udp_sendmsg, net/ipv4/udp.c; rawv6_sendmsg, net/ipv6/raw.c; UDP over IPv6
+    // takes it for no address); connect(2) takes it for disconnecting.
+    if sends && peer.family == AF_UNSPEC && (family == AF_INET || family == AF_INET6 && is_raw(sock)?) {
+        peer.family = family;
+    }
+    // Another socket does not look at such an address.
+    if peer.family != AF_UNIX && !matches!(family, AF_INET | AF_INET6 | AF_SMC) {
+        return Ok(None);
     }
     match peer.family {
         AF_INET if length >= 16 => {
@@ -81,6 +92,11 @@ fn peer_at(space: Space, sock: Address, address: Address, length: i32, sends: bo
     // One byte wide up to 5.5, two since.
     peer.protocol = field!(sock, sock_protocol => u16)?;
     Ok(Some(peer))
+}
+
+#[inline(always)]
+fn is_raw(sock: Address) -> Result<bool, i32> {
+    Ok(field!(sock, sock_type => u16)? == SOCK_RAW)
 }
 
 /// The `struct sock` behind a descriptor.
@@ -183,8 +199,8 @@ pub fn sent(address: Address, length: i32, result: i64) {
         _ => Ok(Some(pending.peer)),
     };
     match peer {
-        // Whose socket that is shows at the security hook only.
-        Ok(Some(peer)) if peer.family == AF_UNIX => {}
+        // Which socket that is shows at the security hook only.
+        Ok(Some(peer)) if peer.family == AF_UNIX => lost_in(state, loss::UNIX_DATAGRAM),
         Ok(Some(peer)) => count(state, cgroup, kind::SEND, peer),
         Ok(None) => {}
         Err(_) => lost_in(state, loss::RACED),
@@ -200,31 +216,35 @@ const MMSGHDR_BYTES: u64 = 64;
 /// no room to keep them all.
 #[inline(never)]
 pub fn sent_batch(descriptor: u64, messages: Address, sent: i64) {
-    let (mut state, mut cgroup) = (core::ptr::null_mut::<CgroupState>(), 0);
+    let Ok(cgroup) = current_cgroup() else { return };
+    let Some(state) = recorded(cgroup) else { return };
     for index in 0..BATCH_MAX {
         if index as i64 >= sent {
             return;
         }
-        let header = messages + index * MMSGHDR_BYTES;
-        let Ok((name, length)) = name_in(header) else { return };
-        if name == 0 {
-            continue;
-        }
-        if state.is_null() {
-            let Ok(found) = current_cgroup() else { return };
-            let Some(of) = recorded(found) else { return };
-            (state, cgroup) = (of, found);
-        }
-        let peer = sock_of(descriptor).and_then(|sock| peer_at(Space::User, sock, name, length, true));
-        match peer {
-            Ok(Some(peer)) if peer.family != AF_UNIX => count(state, cgroup, kind::SEND, peer),
-            Ok(_) => {}
-            Err(_) => lost_in(state, loss::RACED),
+        let counted = name_in(messages + index * MMSGHDR_BYTES)
+            .and_then(|(name, length)| count_named(state, cgroup, descriptor, name, length));
+        if counted.is_err() {
+            lost_in(state, loss::RACED);
         }
     }
-    if sent > BATCH_MAX as i64 && !state.is_null() {
+    if sent > BATCH_MAX as i64 {
         lost_in(state, loss::BATCH_CUT);
     }
+}
+
+/// Counts a message that has been sent to an address in user space; 0 for none.
+#[inline(always)]
+fn count_named(state: *mut CgroupState, cgroup: u64, descriptor: u64, name: Address, length: i32) -> Result<(), i32> {
+    if name == 0 {
+        return Ok(());
+    }
+    match peer_at(Space::User, sock_of(descriptor)?, name, length, true)? {
+        Some(peer) if peer.family == AF_UNIX => lost_in(state, loss::UNIX_DATAGRAM),
+        Some(peer) => count(state, cgroup, kind::SEND, peer),
+        None => {}
+    }
+    Ok(())
 }
 
 /// The address that a user's message header names, 0 where it names none, and its length. On 64-bit machines
@@ -239,7 +259,7 @@ pub fn name_in(header: Address) -> Result<(Address, i32), i32> {
 #[inline(always)]
 pub fn looks_at_address(descriptor: u64, flags: u32) -> bool {
     let protocol = sock_of(descriptor).and_then(|sock| field!(sock, sock_protocol => u16));
-    protocol != Ok(TCP) || flags & MSG_FASTOPEN != 0
+    !matches!(protocol, Ok(TCP | MPTCP)) || flags & MSG_FASTOPEN != 0
 }
 
 /// After a `listen(2)` that succeeded.
@@ -326,7 +346,8 @@ pub fn hook_send(socket: Address, message: Address) {
 #[inline(always)]
 fn count_send(state: *mut CgroupState, cgroup: u64, socket: Address, message: Address, name: u64) -> Result<(), i32> {
     let sock = field!(socket, socket_sk => u64)?;
-    if field!(sock, sock_protocol => u16)? == TCP && field!(message, message_flags => u32)? & MSG_FASTOPEN == 0 {
+    let is_tcp = matches!(field!(sock, sock_protocol => u16)?, TCP | MPTCP);
+    if is_tcp && field!(message, message_flags => u32)? & MSG_FASTOPEN == 0 {
         return Ok(());
     }
     let length = field!(message, message_name_length => i32)?;

@@ -109,7 +109,9 @@ fn left(registers: Registers, class: u8, result: i64) {
             let (name, length) = name_in(registers.second()).unwrap_or((UNREAD_NAME, 0));
             sent(name, length, result);
         }
-        class::SEND_MESSAGES if result > 0 => sent_batch(registers.first(), registers.second(), result),
+        class::SEND_MESSAGES if result > 0 && looks_at_address(registers.first(), registers.fourth() as u32) => {
+            sent_batch(registers.first(), registers.second(), result);
+        }
         class::LISTEN if result == 0 => listened(registers.first()),
         class::RENAME if result == 0 => next_epoch(),
         // 32-bit programs pass their third argument in the same register (`edx`).
@@ -121,7 +123,11 @@ fn left(registers: Registers, class: u8, result: i64) {
             }
         }
         class::ENTER_NAMESPACE if result == 0 && registers.second() & CLONE_NEWUSER != 0 => entered_user_namespace(),
-        class::FOREIGN => lost_here(loss::FOREIGN_ABI),
+        class::FOREIGN => {
+            // unshare(2) and setns(2) among them.
+            next_epoch();
+            lost_here(loss::FOREIGN_ABI);
+        }
         class::URING if result >= 0 => lost_here(loss::IO_URING),
         _ => {}
     }

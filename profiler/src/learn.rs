@@ -464,6 +464,7 @@ fn reason_of(index: usize) -> Option<Reason> {
         loss::CONNECT_TABLE_FULL => Reason::ConnectTableFull,
         loss::ARGUMENTS_UNREAD => Reason::ArgumentsUnread,
         loss::BATCH_CUT => Reason::BatchCut,
+        loss::UNIX_DATAGRAM => Reason::UnixDatagram,
         loss::CGROUP_RECORD => return None,
         _ => Reason::Decode,
     })

@@ -314,7 +314,21 @@ impl Probes {
             generations: 0,
         };
         probes.load_programs()?;
+        probes.try_attach()?;
         Ok(probes)
+    }
+
+    /// Attaches one program of each kind for a moment.
+    fn try_attach(&mut self) -> Result<(), ProbeError> {
+        let mut tried = HashSet::new();
+        for backend::Program { name, target } in self.backend.programs().into_iter().rev() {
+            if tried.insert(std::mem::discriminant(&target)) {
+                target
+                    .try_attach(any_program(&mut self.ebpf, name)?)
+                    .map_err(|error| ProbeError::refused(format!("attaching {name}"), &error))?;
+            }
+        }
+        Ok(())
     }
 
     fn load_programs(&mut self) -> Result<(), ProbeError> {

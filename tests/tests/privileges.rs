@@ -15,6 +15,7 @@ use end_to_end::{Cgroup, Running, Scratch, finish, profile_run, profile_start, s
 
 /// Capabilities by their numbers (include/uapi/linux/capability.h).
 const KILL: u64 = 1 << 5;
+const OVERRIDE: u64 = 1 << 1;
 const DAC_READ_SEARCH: u64 = 1 << 2;
 const SYS_PTRACE: u64 = 1 << 19;
 const BPF: u64 = 1 << 39;
@@ -118,7 +119,7 @@ fn a_command_may_do_what_profile_was_allowed_to() {
     run.wait_for("the command", |run| run.stdout().contains("waiting"));
     settled(&mut run);
     for thread in of_threads(run.id()) {
-        assert_eq!(thread, only(BPF | LOOK_UP | KILL));
+        assert_eq!(thread, only(BPF | LOOK_UP | KILL | OVERRIDE));
     }
     let processes = fs::read_to_string(run.cgroup().unwrap().join("cgroup.procs")).unwrap();
     let command: u32 = processes.trim().parse().unwrap();

@@ -134,7 +134,10 @@ fn backends(baseline: &Baseline) -> String {
 
 /// Whether a policy can lack something for this reason: none holds arguments, or datagrams sent without connect.
 const fn concerns_policies(reason: Reason) -> bool {
-    !matches!(reason, Reason::ArgumentsUnread | Reason::BatchCut)
+    !matches!(
+        reason,
+        Reason::ArgumentsUnread | Reason::BatchCut | Reason::UnixDatagram
+    )
 }
 
 /// What is missing in the baseline that a policy could hold, if anything is: sums by reason. The baseline itself says more.

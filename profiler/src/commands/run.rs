@@ -71,7 +71,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         Err(Failure::from(error))
     })?;
     drop_privileges(
-        privileges::RECORD | CapabilitySet::KILL,
+        privileges::RECORD | CapabilitySet::KILL | CapabilitySet::DAC_OVERRIDE,
         &options.recording.recording,
         &cgroup.directory().parent().into_iter().collect::<Vec<_>>(),
     )?;

@@ -74,6 +74,8 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         binprm_per_clear: at("linux_binprm", "per_clear")?,
         socket_sk: at("socket", "sk")?,
         sock_protocol: at("sock", "sk_protocol")?,
+        // A field of its own since 5.6.
+        sock_type: at("sock", "sk_type")?,
         sock_family: at("sock_common", "skc_family")?,
         sock_port: at("sock_common", "skc_num")?,
         sock_address: at("sock_common", "skc_rcv_saddr")?,

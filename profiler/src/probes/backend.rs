@@ -275,6 +275,25 @@ impl Target {
         }
     }
 
+    /// Attaches a program to it for a moment: some kernels load what they cannot attach (64-bit Arm has no trampolines for
+    /// functions before 6.4).
+    pub(super) fn try_attach(self, program: &mut AyaProgram) -> Result<(), ProgramError> {
+        macro_rules! attach_and_detach {
+            ($kind:ty $(, $argument:expr)*) => {{
+                let program = <&mut $kind>::try_from(program)?;
+                let link = program.attach($($argument),*)?;
+                program.detach(link)
+            }};
+        }
+        match self {
+            Self::Tracepoint(_) => attach_and_detach!(BtfTracePoint),
+            Self::Lsm(_) => attach_and_detach!(Lsm),
+            Self::Fentry(_) => attach_and_detach!(FEntry),
+            Self::Fexit(_) => attach_and_detach!(FExit),
+            Self::Kprobe(function) | Self::Kretprobe(function) => attach_and_detach!(KProbe, function, 0),
+        }
+    }
+
     /// Attaches a program to it, until the program is dropped.
     pub(super) fn attach(self, program: &mut AyaProgram) -> Result<(), ProgramError> {
         match self {

@@ -8,14 +8,15 @@ const ALL: [&str; 4] = [
     "connections and sends of other families than IPv4, IPv6 and Unix sockets, and of Unix sockets without a path",
     "SCTP's connections by sendmsg and sctp_connectx",
     "Unix sockets that take connections",
-    "memory that is made executable after it was mapped (mprotect), or as shared memory (shmat)",
+    "memory that is made executable after it was mapped (mprotect), as shared memory (shmat), or because the program's \
+     personality says that what is read may be executed",
 ];
 
 /// What shows in no system call, or not in a way that can be followed.
-const SYSTEM_CALLS: [&str; 10] = [
+const SYSTEM_CALLS: [&str; 11] = [
     "what io_uring opens, connects and sends: each set-up and entry is counted as loss (io_uring); a ring that the kernel \
      polls, made before the window, is not noticed",
-    "datagrams to Unix sockets by sendto or sendmsg with an address",
+    "to which Unix socket a datagram goes by sendto or sendmsg with an address: counted as loss (unix_datagram)",
     "connections, sends and listens of 32-bit programs and of the 32-bit entry (int 0x80): counted as loss (foreign_abi); \
      their opens and mappings are seen",
     "opens by other calls than open, openat, openat2, creat and open_by_handle_at: ioctl(TIOCGPTPEER), mq_open, fanotify \
@@ -27,14 +28,22 @@ const SYSTEM_CALLS: [&str; 10] = [
      themselves), opening a FIFO that nobody reads, /dev/tty without a terminal, a device that is not there",
     "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
     "renames that io_uring makes: paths below a directory renamed that way keep their old name",
-    "user namespaces that setns(2) enters without being told their type",
+    "user namespaces that setns(2) enters without being told their type; of 32-bit programs every unshare and setns is \
+     counted as loss (foreign_abi)",
+    "which port a socket asked for: one that listens without being bound is recorded with the port that the kernel chose",
 ];
 
 /// What is the other way round at the hooks.
-const HOOKS: [&str; 2] = [
+const HOOKS: [&str; 3] = [
     "how an open, a mapping, a send or a listen ends after the security modules have allowed it: one that fails then is \
      counted, too, as a policy at that place sees it",
+    "move_mount and pivot_root of 32-bit programs: paths below keep their old names",
     "before Linux 5.12, whose work it is that io_uring's kernel threads do: they are in no container",
+];
+
+const ENDS: [&str; 1] = [
+    "the results of connections, and renames and mounts, whose ends the kernel does not tell while it has taken the processor \
+     away from a task inside of the same program: counted as loss (probe_missed), and every path is looked at again",
 ];
 
 const FEXIT: [&str; 1] = [
@@ -51,7 +60,7 @@ impl Backend {
     /// What it cannot see.
     pub fn misses(self) -> Vec<String> {
         let own: &[&[&str]] = match self {
-            Self::Lsm => &[&HOOKS],
+            Self::Lsm => &[&HOOKS, &ENDS],
             Self::Fentry => &[&HOOKS, &FEXIT],
             Self::Tracepoint => &[&SYSTEM_CALLS],
             Self::Kprobe => &[&HOOKS, &KPROBE],

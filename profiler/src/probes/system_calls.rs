@@ -49,12 +49,16 @@ pub(super) fn compat() -> Classes {
     let mut classes = [class::NONE; CLASSES];
     // open, creat, openat, open_by_handle_at, openat2
     set(&mut classes, class::OPEN, &[5, 8, 295, 342, 437]);
-    // rename, mount, rmdir, umount2, pivot_root, renameat, unshare, renameat2, move_mount
-    set(&mut classes, class::RENAME, &[38, 21, 40, 52, 217, 302, 310, 353, 429]);
+    // rename, mount, umount, rmdir, umount2, pivot_root, renameat, renameat2, move_mount
+    set(&mut classes, class::RENAME, &[38, 21, 22, 40, 52, 217, 302, 353, 429]);
     // unlinkat
     set(&mut classes, class::REMOVE, &[301]);
-    // old mmap, socketcall, sendmmsg, connect, listen, sendto, sendmsg
-    set(&mut classes, class::FOREIGN, &[90, 102, 345, 362, 363, 369, 370]);
+    // old mmap, socketcall, unshare, sendmmsg, setns, connect, listen, sendto, sendmsg
+    set(
+        &mut classes,
+        class::FOREIGN,
+        &[90, 102, 310, 345, 346, 362, 363, 369, 370],
+    );
     // mmap2
     set(&mut classes, class::MAP_32, &[192]);
     // io_uring_setup, io_uring_enter

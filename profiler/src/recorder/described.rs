@@ -193,6 +193,7 @@ impl Described {
     pub(super) fn forget_earlier(&mut self) {
         self.earlier = HashMap::new();
         self.earlier_scripts = HashMap::new();
+        self.earlier_arguments = HashMap::new();
     }
 
     pub(super) fn new_images(&self) -> usize {

@@ -47,7 +47,11 @@ fn tell(key: &Key, described: &Described) -> Option<Vec<Behaviour>> {
 }
 
 fn socket(kind: u8, peer: &Peer) -> Action {
-    let protocol = Protocol::from_number(u8::try_from(peer.protocol).unwrap_or(u8::MAX));
+    let protocol = match peer.protocol {
+        // IPPROTO_MPTCP (include/uapi/linux/in.h), which is TCP on the wire.
+        262 => Protocol::Tcp,
+        number => Protocol::from_number(u8::try_from(number).unwrap_or(u8::MAX)),
+    };
     let (address, port) = (address_of(peer), peer.port);
     match kind {
         kind::SEND => Action::Send {
