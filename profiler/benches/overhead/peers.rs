@@ -3,14 +3,14 @@
 use std::error::Error;
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::figures::output::{mentions, reason};
 use crate::programs::others;
-use crate::work::{Effort, Times, Worker, opens_of_one_file};
+use crate::work::{Effort, Operation, Times, Worker};
 
 /// A tool.
 pub(crate) struct Peer {
@@ -20,58 +20,77 @@ pub(crate) struct Peer {
     command: &'static [&'static str],
     /// How much work it is given.
     pub(crate) effort: Effort,
+    /// What it watches, and has to see.
+    pub(crate) watches: &'static [Operation],
 }
 
-/// All of them. The last two show what this kernel makes of kprobes and fentry, which most other tools need.
-pub(crate) const PEERS: [Peer; 6] = [
+const fn peer(name: &'static str, command: &'static [&'static str], watches: &'static [Operation]) -> Peer {
     Peer {
-        name: "bpftrace, opens counted by path",
-        command: &[
+        name,
+        command,
+        effort: Effort::Full,
+        watches,
+    }
+}
+
+/// All of them. The last three show what this kernel makes of kprobes and fentry, which most other tools need.
+pub(crate) const PEERS: [Peer; 9] = [
+    peer(
+        "bpftrace, opens counted by path",
+        &[
             "bpftrace",
             "-e",
             "tracepoint:syscalls:sys_enter_openat { @[str(args->filename)] = count(); }",
         ],
-        effort: Effort::Full,
-    },
-    Peer {
-        name: "opensnoop (libbpf-tools)",
-        command: &["opensnoop"],
-        effort: Effort::Full,
-    },
-    Peer {
-        name: "execsnoop (libbpf-tools)",
-        command: &["execsnoop"],
-        effort: Effort::Full,
-    },
-    Peer {
-        name: "strace -f, openat only",
-        command: &[
-            "strace",
-            "-f",
-            "-qq",
+        &[Operation::Open],
+    ),
+    peer(
+        "bpftrace, executions counted by path",
+        &[
+            "bpftrace",
             "-e",
-            "trace=openat",
-            "-o",
-            "/dev/null",
-            "-p",
-            "WORKER",
+            "tracepoint:syscalls:sys_enter_execve { @[str(args->filename)] = count(); }",
         ],
+        &[Operation::Execute],
+    ),
+    peer(
+        "bpftrace, connects counted by address",
+        &[
+            "bpftrace",
+            "-e",
+            "tracepoint:syscalls:sys_enter_connect { $to = (struct sockaddr_in *)args->uservaddr; \
+             @[ntop($to->sin_family, $to->sin_addr.s_addr), bswap($to->sin_port)] = count(); }",
+        ],
+        &[Operation::Connect, Operation::ConnectTcp],
+    ),
+    peer("opensnoop (libbpf-tools)", &["opensnoop"], &[Operation::Open]),
+    peer("execsnoop (libbpf-tools)", &["execsnoop"], &[Operation::Execute]),
+    Peer {
+        name: "strace -f, the same calls",
+        command: &["strace", "-f", "-e", "trace=openat,connect,execve", "-p", "WORKER"],
         effort: Effort::Little,
+        watches: &[
+            Operation::Open,
+            Operation::Connect,
+            Operation::ConnectTcp,
+            Operation::Execute,
+        ],
     },
-    Peer {
-        name: "bpftrace, kprobe:security_file_open counted",
-        command: &["bpftrace", "-e", "kprobe:security_file_open { @[comm] = count(); }"],
-        effort: Effort::Full,
-    },
-    Peer {
-        name: "bpftrace, fentry on security_file_open counted",
-        command: &["bpftrace", "-e", "kfunc:security_file_open { @[comm] = count(); }"],
-        effort: Effort::Full,
-    },
+    peer("tcpconnect (libbpf-tools)", &["tcpconnect"], &[Operation::ConnectTcp]),
+    peer(
+        "bpftrace, kprobe:security_file_open counted",
+        &["bpftrace", "-e", "kprobe:security_file_open { @[comm] = count(); }"],
+        &[],
+    ),
+    peer(
+        "bpftrace, fentry on security_file_open counted",
+        &["bpftrace", "-e", "kfunc:security_file_open { @[comm] = count(); }"],
+        &[],
+    ),
 ];
 
-/// What part of the opens of one file a tool says it saw, where it lists them.
-pub(crate) type Seen = Option<f64>;
+/// What part of an operation a tool says it saw.
+pub(crate) type Seen = Vec<(Operation, f64)>;
 
 impl Peer {
     /// Starts it, lets the worker work, and stops it.
@@ -79,24 +98,18 @@ impl Peer {
         let mut running = Running::start(self.command, worker.id())?;
         let times = worker.measure(self.effort)?;
         let output = running.stop()?;
-        let lists_opens = output.contains(&*worker.file().to_string_lossy());
-        let seen =
-            lists_opens.then(|| mentions(&output, &worker.file()) as f64 / opens_of_one_file(self.effort) as f64);
+        let mut seen = Seen::new();
+        for operation in self.watches {
+            let object = worker.object_of(*operation).unwrap_or_default();
+            let (saw, all) = (mentions(&output, &object), operation.times(self.effort));
+            // A tool that sees nothing is quick.
+            if saw == 0 {
+                return Err(format!("it runs, and saw none of {all} times {}", operation.heading()).into());
+            }
+            seen.push((*operation, saw as f64 / all as f64));
+        }
         Ok((times, seen))
     }
-}
-
-/// How many opens of a file the output stands for: a line each, or bpftrace's `@[path]: count`.
-fn mentions(output: &str, file: &Path) -> u64 {
-    let file = file.to_string_lossy();
-    let lines = output.lines().filter(|line| line.contains(&*file));
-    lines
-        .map(|line| {
-            line.rsplit_once("]: ")
-                .and_then(|(_, count)| count.parse().ok())
-                .unwrap_or(1)
-        })
-        .sum()
 }
 
 /// A tool that runs, and what it writes meanwhile.
@@ -143,13 +156,7 @@ impl Running {
         let start = Instant::now();
         while !others::are_there() && !is_traced(worker)? {
             if self.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(20) {
-                let said = self.said()?;
-                return Err(said
-                    .lines()
-                    .rfind(|line| line.contains(' '))
-                    .unwrap_or("does not start")
-                    .to_owned()
-                    .into());
+                return Err(self.reason()?.into());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -157,8 +164,13 @@ impl Running {
         std::thread::sleep(Duration::from_secs(1));
         match self.process.try_wait()? {
             None => Ok(()),
-            Some(_) => Err(self.said()?.lines().last().unwrap_or("ended at once").to_owned().into()),
+            Some(_) => Err(self.reason()?.into()),
         }
+    }
+
+    /// Why it does not run, in its own words.
+    fn reason(&mut self) -> Result<String, Box<dyn Error>> {
+        Ok(reason(&self.said()?).unwrap_or("it ended without a word").to_owned())
     }
 
     fn said(&mut self) -> Result<String, Box<dyn Error>> {

@@ -12,7 +12,7 @@ use profiler::probes::backend::Backend;
 use profiler::probes::{KERNEL_BTF, Probes, Sizes, Wire};
 use profiler_common::{CgroupState, kind, pod};
 
-use crate::work::{Effort, Times, Worker, opens_of_one_file};
+use crate::work::{Effort, Operation, Times, Worker};
 
 /// The compiled programs of `profiler-ebpf/src/reference.rs`.
 static REFERENCE: &[u8] = aya::include_bytes_aligned!(env!("WARDLINE_REFERENCE_PROBES"));
@@ -26,7 +26,9 @@ pub(crate) enum Contender {
     Empty,
     /// Two of them, at the beginning and at the end.
     EmptyPair,
-    /// One that updates a hash table when an open ends.
+    /// A program that does nothing, where executions are counted.
+    EmptyExecution,
+    /// One that updates a hash table when an open, a connect or an execution ends: of each operation, the one for it.
     Update,
     /// Our probes, and the worker's cgroup is recorded.
     Recorded,
@@ -34,12 +36,26 @@ pub(crate) enum Contender {
     Excluded,
 }
 
+/// The system calls that [`Contender::Update`] counts, and what it is measured with each time.
+const UPDATES: [(libc::c_long, &[Operation]); 3] = [
+    (
+        libc::SYS_openat,
+        &[Operation::Open, Operation::FirstOpen, Operation::Unrelated],
+    ),
+    (
+        libc::SYS_connect,
+        &[Operation::Connect, Operation::FirstConnect, Operation::ConnectTcp],
+    ),
+    (libc::SYS_execve, &[Operation::Execute, Operation::FirstExecute]),
+];
+
 impl Contender {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Nobody,
         Self::Empty,
         Self::EmptyPair,
+        Self::EmptyExecution,
         Self::Update,
         Self::Recorded,
         Self::Excluded,
@@ -51,7 +67,8 @@ impl Contender {
             Self::Nobody => "nothing (noise)",
             Self::Empty => "empty program at sys_exit",
             Self::EmptyPair => "empty programs at sys_enter and sys_exit",
-            Self::Update => "hash update per open at sys_exit",
+            Self::EmptyExecution => "empty program at sched_process_exec",
+            Self::Update => "hash update per operation at sys_exit",
             Self::Recorded => "Wardline",
             Self::Excluded => "Wardline, excluded cgroup",
         }
@@ -64,20 +81,36 @@ impl Contender {
         cgroup: u64,
         worker: &mut Worker,
     ) -> Result<Times, Box<dyn Error>> {
+        let with_empty = |programs, worker| with_reference(programs, libc::SYS_openat, &Operation::ALL, worker);
         match self {
             Self::Nobody => worker.measure(Effort::Full),
-            Self::Empty => with_reference(&[("empty_exit", "sys_exit")], worker),
-            Self::EmptyPair => with_reference(&[("empty_enter", "sys_enter"), ("empty_exit", "sys_exit")], worker),
-            Self::Update => with_reference(&[("update_exit", "sys_exit")], worker),
+            Self::Empty => with_empty(&[("empty_exit", "sys_exit")], worker),
+            Self::EmptyPair => with_empty(&[("empty_enter", "sys_enter"), ("empty_exit", "sys_exit")], worker),
+            Self::EmptyExecution => with_empty(&[("empty_exit", "sched_process_exec")], worker),
+            Self::Update => {
+                let mut all = [f64::NAN; Operation::ALL.len()];
+                for (call, operations) in UPDATES {
+                    let times = with_reference(&[("update_exit", "sys_exit")], call, operations, worker)?;
+                    let measured = all.iter_mut().zip(times).filter(|(_, time)| !time.is_nan());
+                    measured.for_each(|(kept, time)| *kept = time);
+                    others::are_gone();
+                }
+                Ok(all)
+            }
             Self::Recorded => with_probes(hierarchy, cgroup, true, worker),
             Self::Excluded => with_probes(hierarchy, cgroup, false, worker),
         }
     }
 }
 
-fn with_reference(programs: &[(&str, &str)], worker: &mut Worker) -> Result<Times, Box<dyn Error>> {
+fn with_reference(
+    programs: &[(&str, &str)],
+    call: libc::c_long,
+    operations: &[Operation],
+    worker: &mut Worker,
+) -> Result<Times, Box<dyn Error>> {
     let at = offsets::find(&btf::Btf::parse(&std::fs::read(KERNEL_BTF)?)?)?.regs_syscall;
-    let number = u64::try_from(libc::SYS_openat)?;
+    let number = u64::try_from(call)?;
     let mut loaded = EbpfLoader::new()
         .override_global("NUMBER", &number, true)
         .override_global("NUMBER_AT", &at, true)
@@ -86,12 +119,12 @@ fn with_reference(programs: &[(&str, &str)], worker: &mut Worker) -> Result<Time
     for (name, tracepoint) in programs {
         attach(&mut loaded, name, tracepoint, &btf)?;
     }
-    let times = worker.measure(Effort::Full)?;
+    let times = worker.measure_some(Effort::Full, operations)?;
     // A reference that does not do what it is there for would make everybody else look bad.
     let table: HashMap<_, u64, u64> = loaded.take_map("TABLE").ok_or("no map TABLE")?.try_into()?;
     let updates = programs.iter().any(|(name, _)| *name == "update_exit");
     if updates && table.keys().next().is_none() {
-        return Err("the reference has not updated its table".into());
+        return Err(format!("the reference has not updated its table at system call {call}").into());
     }
     Ok(times)
 }
@@ -109,7 +142,11 @@ fn with_probes(
     recorded: bool,
     worker: &mut Worker,
 ) -> Result<Times, Box<dyn Error>> {
-    let sizes = Sizes::default();
+    let sizes = Sizes {
+        // Nobody reads it meanwhile: what finds no room would not be described, which is the cost of what is new.
+        ring: 32 << 20,
+        ..Sizes::default()
+    };
     let mut probes = Probes::load(
         settings(hierarchy, false, false, sizes.keys_per_cgroup)?,
         sizes,
@@ -125,18 +162,50 @@ fn with_probes(
     )?;
     probes.attach()?;
     let times = worker.measure(Effort::Full)?;
-    let mut counted = 0;
+    let mut counted: Vec<(u8, u64)> = Vec::new();
     probes.counters.read(|delta| {
-        if delta.key.cgroup == cgroup && delta.key.kind == kind::OPEN {
-            counted = counted.max(delta.count);
+        if delta.key.cgroup == cgroup {
+            counted.push((delta.key.kind, delta.count));
         }
     })?;
-    let expected = if recorded { opens_of_one_file(Effort::Full) } else { 0 };
-    if counted == expected {
-        Ok(times)
-    } else {
-        Err(format!("{counted} opens of the file were counted, not {expected}").into())
+    let described = std::iter::from_fn(|| probes.ring.next().map(drop)).count();
+    check(recorded, &counted, described)?;
+    Ok(times)
+}
+
+/// Every operation must have been counted exactly, and everything that was new, described.
+fn check(recorded: bool, counted: &[(u8, u64)], described: usize) -> Result<(), Box<dyn Error>> {
+    if !recorded {
+        return match counted.len() {
+            0 => Ok(()),
+            keys => Err(format!("{keys} behaviours of an excluded cgroup were counted").into()),
+        };
     }
+    let mut new = 0;
+    for operation in Operation::ALL {
+        let (kind, is_new) = match operation {
+            Operation::Open => (kind::OPEN, false),
+            Operation::FirstOpen => (kind::OPEN, true),
+            Operation::Connect | Operation::ConnectTcp => (kind::CONNECT, false),
+            Operation::FirstConnect => (kind::CONNECT, true),
+            Operation::Execute => (kind::EXEC, false),
+            Operation::FirstExecute => (kind::EXEC, true),
+            Operation::Unrelated => continue,
+        };
+        let times = operation.times(Effort::Full);
+        let (keys, count) = if is_new { (times, 1) } else { (1, times as u64) };
+        let found = counted.iter().filter(|found| **found == (kind, count)).count();
+        if found < keys {
+            let heading = operation.heading();
+            return Err(format!("{heading}: {found} behaviours were counted {count} times, not {keys}").into());
+        }
+        // An address is in the key itself, and needs no description.
+        new += if kind == kind::CONNECT { 0 } else { keys };
+    }
+    if described < new {
+        return Err(format!("{described} of at least {new} new behaviours were described").into());
+    }
+    Ok(())
 }
 
 /// Programs that are none of ours, and would be measured along.

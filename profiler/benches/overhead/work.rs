@@ -2,19 +2,14 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::hint::black_box;
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use profiler::cgroups::OwnedCgroup;
-use rustix::fs::{CWD, Mode, OFlags};
 
-/// How many different files are opened once each. Fewer than the ring buffer has room for, because nobody reads it.
-const FILES: usize = 1_000;
+use crate::place::{ONE_FILE, ONE_PROGRAM, Place};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +18,31 @@ pub(crate) enum Operation {
     Open,
     /// The same of a file that was not opened before (since the probes were loaded).
     FirstOpen,
+    /// `connect(2)` of a UDP socket to one and the same loopback address.
+    Connect,
+    /// The same to an address that was not connected to before.
+    FirstConnect,
+    /// `connect(2)` of a TCP socket to a listener on loopback.
+    ConnectTcp,
+    /// Starting a tiny static program and waiting for its end.
+    Execute,
+    /// The same of a program that was not executed before.
+    FirstExecute,
     /// `getppid(2)`: a call that no probe is interested in.
     Unrelated,
-    /// `connect(2)` of a UDP socket to a loopback address.
-    Connect,
-    /// Starting `/bin/true` and waiting for its end.
-    Execute,
 }
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Open,
         Self::FirstOpen,
-        Self::Unrelated,
         Self::Connect,
+        Self::FirstConnect,
+        Self::ConnectTcp,
         Self::Execute,
+        Self::FirstExecute,
+        Self::Unrelated,
     ];
 
     /// The heading of its column.
@@ -46,26 +50,49 @@ impl Operation {
         match self {
             Self::Open => "open+close, same file",
             Self::FirstOpen => "open+close, new file",
+            Self::Connect => "connect UDP, same address",
+            Self::FirstConnect => "connect UDP, new address",
+            Self::ConnectTcp => "connect TCP, same address",
+            Self::Execute => "spawn+wait, same program",
+            Self::FirstExecute => "spawn+wait, new program",
             Self::Unrelated => "getppid",
-            Self::Connect => "connect (UDP)",
-            Self::Execute => "spawn+wait /bin/true",
         }
     }
 
-    /// How often it is done in a row between two looks at the clock, and how many such rows.
-    fn amount(self) -> (usize, usize) {
+    /// How often it is done in a row between two looks at the clock. A row is far shorter than a time slice, so that few
+    /// are interrupted.
+    pub(crate) fn in_a_row(self) -> usize {
         match self {
-            // A row is far shorter than a time slice, so that few are interrupted.
-            Self::Open => (50, 1_000),
-            Self::FirstOpen => (20, FILES / 20),
-            Self::Unrelated => (200, 500),
-            Self::Connect => (50, 500),
-            Self::Execute => (1, 100),
+            Self::Open | Self::Connect => 50,
+            Self::FirstOpen | Self::FirstConnect | Self::ConnectTcp => 20,
+            Self::Unrelated => 200,
+            Self::Execute | Self::FirstExecute => 1,
         }
+    }
+
+    /// How many such rows. Those of new objects are as few as the ring buffer has room for, because nobody reads it.
+    pub(crate) fn rows(self, effort: Effort) -> usize {
+        let all = match self {
+            Self::Open => 1_000,
+            Self::Connect | Self::Unrelated => 500,
+            Self::FirstOpen | Self::ConnectTcp => 50,
+            Self::FirstConnect => 25,
+            Self::Execute => 200,
+            Self::FirstExecute => 100,
+        };
+        match effort {
+            Effort::Full => all,
+            Effort::Little => (all / 20).max(5),
+        }
+    }
+
+    /// How often it is done in one measurement.
+    pub(crate) fn times(self, effort: Effort) -> usize {
+        self.in_a_row() * self.rows(effort)
     }
 }
 
-/// Nanoseconds for one of each, in the order of [`Operation::ALL`].
+/// Nanoseconds for one of each, in the order of [`Operation::ALL`]; not a number where it was not measured.
 pub(crate) type Times = [f64; Operation::ALL.len()];
 
 /// How much of it.
@@ -77,87 +104,13 @@ pub(crate) enum Effort {
     Little,
 }
 
-impl Effort {
-    fn rows(self, all: usize) -> usize {
-        match self {
-            Self::Full => all,
-            Self::Little => (all / 20).max(5),
-        }
-    }
-}
-
-/// How many times the file of [`Operation::Open`] is opened in one measurement.
-pub(crate) fn opens_of_one_file(effort: Effort) -> u64 {
-    let (in_a_row, rows) = Operation::Open.amount();
-    (in_a_row * effort.rows(rows)) as u64
-}
-
-/// What is worked with.
-struct Place {
-    folder: PathBuf,
-    socket: UdpSocket,
-    peer: UdpSocket,
-}
-
-impl Place {
-    fn make(folder: &Path) -> io::Result<Self> {
-        for number in 0..FILES {
-            fs::write(folder.join(number.to_string()), "")?;
-        }
-        fs::write(folder.join(ONE_FILE), "")?;
-        let bind = || UdpSocket::bind("127.0.0.1:0");
-        Ok(Self {
-            folder: folder.to_owned(),
-            socket: bind()?,
-            peer: bind()?,
-        })
-    }
-
-    /// The median of the rows: a row that was interrupted does not count.
-    fn time(&self, operation: Operation, effort: Effort) -> io::Result<f64> {
-        let (in_a_row, rows) = operation.amount();
-        let mut times = Vec::new();
-        let one = self.folder.join(ONE_FILE);
-        let files: Vec<PathBuf> = (0..FILES).map(|number| self.folder.join(number.to_string())).collect();
-        let address = self.peer.local_addr()?;
-        for paths in files.chunks(in_a_row.min(FILES)).cycle().take(effort.rows(rows)) {
-            let start = Instant::now();
-            match operation {
-                Operation::Open => (0..in_a_row).try_for_each(|_| open_and_close(&one))?,
-                Operation::FirstOpen => paths.iter().try_for_each(|path| open_and_close(path))?,
-                Operation::Unrelated => (0..in_a_row).for_each(|_| {
-                    black_box(rustix::process::getppid());
-                }),
-                Operation::Connect => (0..in_a_row).try_for_each(|_| self.socket.connect(address))?,
-                Operation::Execute => drop(Command::new("/bin/true").status()?),
-            }
-            times.push(start.elapsed().as_nanos() as f64 / in_a_row as f64);
-        }
-        Ok(median(times))
-    }
-}
-
-fn open_and_close(path: &Path) -> io::Result<()> {
-    // Not open(2), which rustix would call here: the C library calls this one, and the reference counts it.
-    drop(rustix::fs::openat(CWD, path, OFlags::RDONLY, Mode::empty())?);
-    Ok(())
-}
-
-/// The file of [`Operation::Open`], in the worker's folder.
-const ONE_FILE: &str = "one";
-
-/// The value in the middle; 0 of none.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
 /// The process that does the work, in its cgroup. It ends when this is dropped.
 pub(crate) struct Worker {
     process: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     folder: tempfile::TempDir,
+    ports: [u16; 2],
 }
 
 impl Worker {
@@ -173,12 +126,15 @@ impl Worker {
         let (Some(orders), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
             return Err("the worker has no pipes".into());
         };
-        Ok(Self {
+        let mut worker = Self {
             process,
             orders: Some(orders),
             answers: BufReader::new(answers),
             folder,
-        })
+            ports: [0; 2],
+        };
+        worker.ports = worker.answer()?;
+        Ok(worker)
     }
 
     /// Its process id.
@@ -186,19 +142,37 @@ impl Worker {
         self.process.id()
     }
 
-    /// The file that it opens again and again.
-    pub(crate) fn file(&self) -> PathBuf {
-        self.folder.path().join(ONE_FILE)
+    /// What a tool names that lists this operation: the file, the program, or the port.
+    pub(crate) fn object_of(&self, operation: Operation) -> Option<String> {
+        let path = |name| Some(self.folder.path().join(name).to_string_lossy().into_owned());
+        let [udp, tcp] = self.ports;
+        match operation {
+            Operation::Open => path(ONE_FILE),
+            Operation::Execute => path(ONE_PROGRAM),
+            Operation::Connect => Some(udp.to_string()),
+            Operation::ConnectTcp => Some(tcp.to_string()),
+            Operation::FirstOpen | Operation::FirstConnect | Operation::FirstExecute | Operation::Unrelated => None,
+        }
     }
 
     /// Lets it do everything once.
     pub(crate) fn measure(&mut self, effort: Effort) -> Result<Times, Box<dyn Error>> {
+        self.measure_some(effort, &Operation::ALL)
+    }
+
+    /// Lets it do some of it once.
+    pub(crate) fn measure_some(&mut self, effort: Effort, some: &[Operation]) -> Result<Times, Box<dyn Error>> {
         let orders = self.orders.as_mut().ok_or("the worker has ended")?;
-        writeln!(orders, "{effort:?}")?;
+        let wanted = Operation::ALL.map(|operation| if some.contains(&operation) { "1" } else { "0" });
+        writeln!(orders, "{effort:?} {}", wanted.join(" "))?;
+        self.answer()
+    }
+
+    fn answer<T: std::str::FromStr<Err: Error + 'static>, const N: usize>(&mut self) -> Result<[T; N], Box<dyn Error>> {
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        let times: Vec<f64> = answer.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        times
+        let figures: Vec<T> = answer.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        figures
             .try_into()
             .map_err(|_| "the worker failed; its message is above".into())
     }
@@ -215,46 +189,39 @@ impl Drop for Worker {
 }
 
 /// The first argument of a worker.
-const WORKER: &str = "worker";
+pub(crate) const WORKER: &str = "worker";
 
-/// The arguments of a worker, if this process is to be one: its folder and the door to its cgroup.
-pub(crate) fn worker_arguments() -> Option<Vec<OsString>> {
-    let mut arguments = std::env::args_os().skip(1);
-    arguments
-        .next()
-        .filter(|first| first == WORKER)
-        .map(|_| arguments.collect())
+/// Goes into a cgroup through its `cgroup.procs`.
+pub(crate) fn enter(cgroup: &Path) -> io::Result<()> {
+    File::options().write(true).open(cgroup)?.write_all(b"0")
 }
 
-/// Works until the orders end.
-pub(crate) fn serve(arguments: &[OsString]) -> ExitCode {
-    match try_serve(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("worker: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn try_serve(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
+/// Works until the orders end. The arguments: its folder, and the door to its cgroup.
+pub(crate) fn serve(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
     let [folder, cgroup] = arguments else {
         return Err("takes a folder and a cgroup".into());
     };
-    File::options().write(true).open(cgroup)?.write_all(b"0")?;
+    enter(&PathBuf::from(cgroup))?;
     let place = Place::make(Path::new(folder))?;
+    println!("{}", place.ports()?.map(|port| port.to_string()).join(" "));
     for order in io::stdin().lines() {
-        let effort = if order? == format!("{:?}", Effort::Full) {
-            Effort::Full
-        } else {
+        let order = order?;
+        let mut words = order.split_whitespace();
+        let effort = if words.next() == Some("Little") {
             Effort::Little
+        } else {
+            Effort::Full
         };
-        // The new files first: what comes later may open anything.
-        let mut answer = String::new();
-        for operation in Operation::ALL {
-            answer.extend([place.time(operation, effort)?.to_string().as_str(), " "]);
+        let mut answer = Vec::new();
+        for (operation, wanted) in Operation::ALL.into_iter().zip(words) {
+            let time = if wanted == "1" {
+                place.time(operation, effort)?
+            } else {
+                f64::NAN
+            };
+            answer.push(time.to_string());
         }
-        println!("{answer}");
+        println!("{}", answer.join(" "));
     }
     Ok(())
 }
