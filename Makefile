@@ -89,10 +89,18 @@ lint: ## layout, lints, licences, scripts; every warning is an error
 	@tools/bpf-cargo clippy --version || echo "skipped: the compiler of the probes comes without clippy"
 	! tools/bpf-cargo clippy --version >/dev/null 2>&1 || tools/bpf-cargo clippy --release $(CARGO_FLAGS) -- -D warnings
 
+# How long the last part of the benchmark lasts, for example 60m.
+BENCH_SOAK ?= 2m
+
 .PHONY: bench
-bench: setup ## run the benchmarks
-	$(heading) "Benchmarks"
-	cargo bench --workspace $(CARGO_FLAGS)
+bench: ## run the benchmarks (as root, about 10 minutes); BENCH_SOAK=60m soaks for an hour
+	$(heading) "Set up: build and benchmark"
+	@tools/setup bench
+	$(heading) "Benchmark: writing recordings"
+	cargo bench --package baselines --bench flush $(CARGO_FLAGS)
+	$(heading) "Benchmark: what the probes cost"
+	cargo bench --package profiler --bench overhead $(CARGO_FLAGS) -- --soak "$(BENCH_SOAK)"
+	@echo "keep these tables in docs/reference/overhead.md"
 
 .PHONY: clean
 clean: ## remove what was compiled (the tools and kernels of setup stay: rm -r $WARDLINE_CACHE)

@@ -12,7 +12,7 @@ use baselines::recording::{Recording, Summary};
 use profiler::cgroups::Hierarchy;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::figures::procfs::{Held, Stat, field};
+use crate::figures::procfs::{Held, Stat, field, own_memory};
 
 /// A window that is being recorded.
 pub(crate) struct Agent {
@@ -30,9 +30,11 @@ pub(crate) struct Usage {
     pub(crate) probes: f64,
     /// How often they ran.
     pub(crate) runs: u64,
-    /// Memory of its processes now, without the ring buffer, which is a table of the kernel.
+    /// Memory of its processes, see [`own_memory`].
+    pub(crate) own: u64,
+    /// `VmRSS` of its first process, which has the ring buffer in it twice.
     pub(crate) resident: u64,
-    /// The most that the largest of them has had, counted alike, and what the others have now.
+    /// `VmHWM`: the most that this was.
     pub(crate) peak: u64,
     /// The kernel's tables.
     pub(crate) tables: u64,
@@ -65,7 +67,7 @@ impl Agent {
         };
         let start = Instant::now();
         while !fs::read_to_string(&said)?.contains("Ctrl-C ends the window") {
-            if agent.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(60) {
+            if agent.process.try_wait()?.is_some() || start.elapsed() > Duration::from_mins(1) {
                 return Err(format!("profile start does not record: {}", fs::read_to_string(&said)?).into());
             }
             thread::sleep(Duration::from_millis(50));
@@ -89,7 +91,6 @@ impl Agent {
         const TICKS_A_SECOND: f64 = 100.0;
         let mut usage = Usage::default();
         let (mut ticks, mut run_time) = (0, 0);
-        let mut seen_twice = 0;
         for held in held(self.process.id())?.into_values() {
             match held {
                 Held::Program {
@@ -98,27 +99,16 @@ impl Agent {
                     run_time += time;
                     usage.runs += runs;
                 }
-                Held::Map { memory, seen, .. } => {
-                    usage.tables += memory;
-                    seen_twice += seen;
-                }
+                Held::Map { memory, .. } => usage.tables += memory,
             }
         }
         for (process, stat) in family(self.process.id())? {
-            let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-            let memory = |name| field(&status, name).unwrap_or_default() * 1024;
             ticks += stat.ticks;
-            let (now, most) = if process == self.process.id() {
-                (
-                    memory("VmRSS").saturating_sub(seen_twice),
-                    memory("VmHWM").saturating_sub(seen_twice),
-                )
-            } else {
-                (memory("VmRSS"), memory("VmRSS"))
-            };
-            usage.resident += now;
-            usage.peak += most;
+            usage.own += own_memory(&fs::read_to_string(format!("/proc/{process}/smaps"))?);
         }
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let memory = |name| field(&status, name).unwrap_or_default() * 1024;
+        (usage.resident, usage.peak) = (memory("VmRSS"), memory("VmHWM"));
         usage.processor = ticks as f64 / TICKS_A_SECOND;
         usage.probes = run_time as f64 / 1e9;
         usage.recording = size(&self.recording()) + size(&self.folder.path().join("recording.db-wal"));

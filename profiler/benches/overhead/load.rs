@@ -14,7 +14,6 @@ use profiler::cgroups::OwnedCgroup;
 
 use crate::figures::statistics::due;
 use crate::place::{compile_program, execute, open_and_close};
-use crate::work::enter;
 
 /// The first argument of such a process.
 pub(crate) const LOAD: &str = "load";
@@ -49,9 +48,17 @@ impl Load {
             Kind::Paced(rates) => rates.map(|rate| rate.to_string()).to_vec(),
             Kind::Flood => Vec::new(),
         };
-        let process = Command::new(std::env::current_exe()?)
+        for file in files(folder.path()) {
+            fs::write(file, "")?;
+        }
+        compile_program(&program(folder.path()))?;
+        // Like a container's runtime, the shell enters the cgroup, and what it then executes is the workload.
+        let process = Command::new("sh")
+            .args(["-c", "echo 0 >\"$0\" && exec \"$@\""])
+            .arg(cgroup.directory().join("cgroup.procs"))
+            .arg(std::env::current_exe()?)
             .arg(LOAD)
-            .args([folder.path(), &cgroup.directory().join("cgroup.procs")])
+            .arg(folder.path())
             .arg(time.as_secs().to_string())
             .args(rates)
             .stdin(Stdio::null())
@@ -85,21 +92,25 @@ impl Drop for Load {
     }
 }
 
-/// Makes the load. The arguments: a folder, the door to its cgroup, seconds, and four rates unless it is a flood.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    (0..FILES).map(|file| folder.join(file.to_string())).collect()
+}
+
+fn program(folder: &Path) -> PathBuf {
+    folder.join("program")
+}
+
+/// Makes the load. The arguments: a folder, seconds, and four rates unless it is a flood.
 pub(crate) fn serve(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
-    let [folder, cgroup, seconds, rates @ ..] = arguments else {
-        return Err("takes a folder, a cgroup and seconds".into());
+    let [folder, seconds, rates @ ..] = arguments else {
+        return Err("takes a folder and seconds".into());
     };
     let number = |text: &OsString| text.to_string_lossy().parse::<u64>();
     let (folder, time) = (PathBuf::from(folder), Duration::from_secs(number(seconds)?));
-    let files: Vec<PathBuf> = (0..FILES).map(|file| folder.join(file.to_string())).collect();
-    files.iter().try_for_each(|file| fs::write(file, ""))?;
-    let program = folder.join("program");
-    compile_program(&program)?;
-    enter(&PathBuf::from(cgroup))?;
+    let files = files(&folder);
     let rates: Vec<u64> = rates.iter().map(number).collect::<Result<_, _>>()?;
     let done = match Amounts::try_from(rates) {
-        Ok(rates) => pace(rates, time, &files, &program)?,
+        Ok(rates) => pace(rates, time, &files, &program(&folder))?,
         Err(_) => flood(time, &files)?,
     };
     println!("{}", done.map(|amount| amount.to_string()).join(" "));

@@ -111,20 +111,14 @@ impl Place {
         };
         // SAFETY: all zeros are a valid address of no family.
         let mut encoded: libc::sockaddr_in = unsafe { std::mem::zeroed() };
-        encoded.sin_family = libc::AF_INET as libc::sa_family_t;
+        encoded.sin_family = libc::sa_family_t::try_from(libc::AF_INET).map_err(io::Error::other)?;
         encoded.sin_port = address.port().to_be();
         encoded.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
         let sockets: Vec<OwnedFd> = (0..count).map(|_| tcp_socket()).collect::<io::Result<_>>()?;
         let time = timed(|| {
             sockets.iter().try_for_each(|socket| {
                 // SAFETY: the address is as long as is said.
-                check(unsafe {
-                    libc::connect(
-                        socket.as_raw_fd(),
-                        (&raw const encoded).cast(),
-                        size_of_val(&encoded) as libc::socklen_t,
-                    )
-                })
+                check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const encoded).cast(), length(&encoded)) })
             })
         })?;
         for _ in &sockets {
@@ -152,10 +146,16 @@ fn tcp_socket() -> io::Result<OwnedFd> {
             libc::SOL_SOCKET,
             libc::SO_LINGER,
             (&raw const linger).cast(),
-            size_of_val(&linger) as libc::socklen_t,
+            length(&linger),
         )
     })?;
     Ok(socket)
+}
+
+/// Of what the kernel reads.
+fn length<T>(value: &T) -> libc::socklen_t {
+    // Addresses and options are shorter than a page.
+    libc::socklen_t::try_from(size_of_val(value)).unwrap_or(libc::socklen_t::MAX)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -30,6 +30,8 @@ pub(crate) enum Contender {
     EmptyExecution,
     /// One that updates a hash table when an open, a connect or an execution ends: of each operation, the one for it.
     Update,
+    /// The same, and one that does nothing at the beginning: the hooks that ours are at.
+    EmptyAndUpdate,
     /// Our probes, and the worker's cgroup is recorded.
     Recorded,
     /// Our probes, and it is excluded.
@@ -51,12 +53,13 @@ const UPDATES: [(libc::c_long, &[Operation]); 3] = [
 
 impl Contender {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Nobody,
         Self::Empty,
         Self::EmptyPair,
         Self::EmptyExecution,
         Self::Update,
+        Self::EmptyAndUpdate,
         Self::Recorded,
         Self::Excluded,
     ];
@@ -69,6 +72,7 @@ impl Contender {
             Self::EmptyPair => "empty programs at sys_enter and sys_exit",
             Self::EmptyExecution => "empty program at sched_process_exec",
             Self::Update => "hash update per operation at sys_exit",
+            Self::EmptyAndUpdate => "the same, and empty program at sys_enter",
             Self::Recorded => "Wardline",
             Self::Excluded => "Wardline, excluded cgroup",
         }
@@ -87,20 +91,24 @@ impl Contender {
             Self::Empty => with_empty(&[("empty_exit", "sys_exit")], worker),
             Self::EmptyPair => with_empty(&[("empty_enter", "sys_enter"), ("empty_exit", "sys_exit")], worker),
             Self::EmptyExecution => with_empty(&[("empty_exit", "sched_process_exec")], worker),
-            Self::Update => {
-                let mut all = [f64::NAN; Operation::ALL.len()];
-                for (call, operations) in UPDATES {
-                    let times = with_reference(&[("update_exit", "sys_exit")], call, operations, worker)?;
-                    let measured = all.iter_mut().zip(times).filter(|(_, time)| !time.is_nan());
-                    measured.for_each(|(kept, time)| *kept = time);
-                    others::are_gone();
-                }
-                Ok(all)
-            }
+            Self::Update => with_updates(&[("update_exit", "sys_exit")], worker),
+            Self::EmptyAndUpdate => with_updates(&[("empty_enter", "sys_enter"), ("update_exit", "sys_exit")], worker),
             Self::Recorded => with_probes(hierarchy, cgroup, true, worker),
             Self::Excluded => with_probes(hierarchy, cgroup, false, worker),
         }
     }
+}
+
+/// For each system call the program that counts it, with the operations that make it.
+fn with_updates(programs: &[(&str, &str)], worker: &mut Worker) -> Result<Times, Box<dyn Error>> {
+    let mut all = [f64::NAN; Operation::ALL.len()];
+    for (call, operations) in UPDATES {
+        let times = with_reference(programs, call, operations, worker)?;
+        let measured = all.iter_mut().zip(times).filter(|(_, time)| !time.is_nan());
+        measured.for_each(|(kept, time)| *kept = time);
+        others::are_gone();
+    }
+    Ok(all)
 }
 
 fn with_reference(

@@ -137,6 +137,15 @@ impl fmt::Display for Report {
     }
 }
 
+/// A ratio; where nothing was added, there is none.
+fn times(ours: f64, reference: f64) -> String {
+    if reference > 0.0 {
+        format!("{:.1} times", ours / reference)
+    } else {
+        "(too much noise to tell)".to_owned()
+    }
+}
+
 /// What a table cell can hold.
 fn escape(text: &str) -> String {
     text.replace('|', "\\|")
@@ -177,9 +186,11 @@ impl Report {
             Operation::ConnectTcp,
             Operation::Execute,
         ] {
-            let (Some(ours), Some(reference)) = (
-                self.added_by(Contender::Recorded, operation),
-                self.added_by(Contender::Update, operation),
+            let added = |contender| self.added_by(contender, operation);
+            let (Some(ours), Some(update), Some(both)) = (
+                added(Contender::Recorded),
+                added(Contender::Update),
+                added(Contender::EmptyAndUpdate),
             ) else {
                 continue;
             };
@@ -190,9 +201,11 @@ impl Report {
                 .collect();
             writeln!(
                 f,
-                "- {}: Wardline adds {:.2} times what a hash update adds (goal: 1.5); peers that add less: {}",
+                "- {}: Wardline adds {} what a hash update adds, {} what that and an empty program add on the same hooks (goal: 1.5 \
+                 times); peers that add less: {}",
                 operation.heading(),
-                ours / reference,
+                times(ours, update),
+                times(ours, both),
                 if cheaper.is_empty() {
                     "none".to_owned()
                 } else {

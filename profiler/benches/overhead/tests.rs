@@ -32,15 +32,15 @@ mod output {
     fn a_tool_says_why_it_does_not_run() {
         let tcpconnect = "libbpf: prog 'a': failed to create kprobe: No such file\nfailed to attach BPF programs\n";
         assert_eq!(reason(tcpconnect), tcpconnect.lines().next());
-        let bpftrace = "ERROR: couldn't set RLIMIT_MEMLOCK\nAttaching 1 probe...\nERROR: no kprobes here\n";
-        assert_eq!(reason(bpftrace), Some("ERROR: no kprobes here"));
+        let bpftrace = "ERROR: couldn't set RLIMIT_MEMLOCK\nstdin:1:1-25: ERROR: no kprobes here\nkprobe:a { }\n~~~~\n";
+        assert_eq!(reason(bpftrace), Some("stdin:1:1-25: ERROR: no kprobes here"));
         assert_eq!(reason("one\nnothing works\n\n"), Some("nothing works"));
         assert_eq!(reason(""), None);
     }
 }
 
 mod procfs {
-    use crate::figures::procfs::{Held, Stat, field, text};
+    use crate::figures::procfs::{Held, Stat, field, own_memory, text};
 
     #[test]
     fn a_field_is_found_by_its_whole_name() {
@@ -60,9 +60,17 @@ mod procfs {
     }
 
     #[test]
+    fn memory_of_a_process_is_its_share_without_the_tables_of_the_kernel_that_it_sees() {
+        let smaps = "55-56 r-xp 0 00:1 2 /bin/a\nRss: 8 kB\nPss:                  4 kB\nPss_Dirty: 1 kB\n\
+                     7f-80 r--s 0 00:1 3 anon_inode:bpf-map\nRss: 80 kB\nPss: 40 kB\n\
+                     81-82 rw-p 0 00:0 0\nRss: 3 kB\nPss: 3 kB\n";
+        assert_eq!(own_memory(smaps), 7 * 1024);
+        assert_eq!(own_memory(""), 0);
+    }
+
+    #[test]
     fn programs_and_maps_are_told_from_links_and_files() {
         let program = "pos:\t0\nprog_type:\t26\nmemlock:\t4096\nprog_id:\t5\nrun_time_ns:\t1200\nrun_cnt:\t3\n";
-        let ring = "map_type:\t27\nmax_entries:\t4096\nmemlock:\t12624\nmap_id:\t9\n";
         let table = "map_type:\t1\nmax_entries:\t4096\nmemlock:\t500\nmap_id:\t8\n";
         let link = "link_type:\ttracing\nlink_id:\t3\nprog_id:\t5\n";
         let cases = [
@@ -74,22 +82,7 @@ mod procfs {
                     runs: 3,
                 }),
             ),
-            (
-                ring,
-                Some(Held::Map {
-                    id: 9,
-                    memory: 12_624,
-                    seen: 8_192,
-                }),
-            ),
-            (
-                table,
-                Some(Held::Map {
-                    id: 8,
-                    memory: 500,
-                    seen: 0,
-                }),
-            ),
+            (table, Some(Held::Map { id: 8, memory: 500 })),
             (link, None),
             ("pos:\t0\nflags:\t02\n", None),
         ];

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use profiler::cgroups::OwnedCgroup;
@@ -191,17 +191,12 @@ impl Drop for Worker {
 /// The first argument of a worker.
 pub(crate) const WORKER: &str = "worker";
 
-/// Goes into a cgroup through its `cgroup.procs`.
-pub(crate) fn enter(cgroup: &Path) -> io::Result<()> {
-    File::options().write(true).open(cgroup)?.write_all(b"0")
-}
-
 /// Works until the orders end. The arguments: its folder, and the door to its cgroup.
 pub(crate) fn serve(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
     let [folder, cgroup] = arguments else {
         return Err("takes a folder and a cgroup".into());
     };
-    enter(&PathBuf::from(cgroup))?;
+    File::options().write(true).open(cgroup)?.write_all(b"0")?;
     let place = Place::make(Path::new(folder))?;
     println!("{}", place.ports()?.map(|port| port.to_string()).join(" "));
     for order in io::stdin().lines() {

@@ -25,6 +25,10 @@ pub(crate) fn reason(output: &str) -> Option<&str> {
             .lines()
             .filter(|line| !line.contains("RLIMIT_MEMLOCK") && line.contains(' '))
     };
-    let failed = lines().find(|line| line.contains("failed") || line.starts_with("ERROR"));
+    let failed = lines().find(|line| {
+        ["failed", "ERROR: ", "No such file"]
+            .iter()
+            .any(|sign| line.contains(sign))
+    });
     failed.or_else(|| lines().next_back()).map(str::trim)
 }

@@ -35,6 +35,25 @@ impl Stat {
     }
 }
 
+/// Bytes of a process by its `/proc/PID/smaps`: memory that it shares with others counts in parts (`Pss`). The ring buffer,
+/// which it sees in its own memory as well, is a table of the kernel, and counted there.
+pub(crate) fn own_memory(smaps: &str) -> u64 {
+    let mut is_table = false;
+    let mut kib = 0;
+    for line in smaps.lines() {
+        match line.strip_prefix("Pss:") {
+            Some(_) if is_table => {}
+            Some(_) => kib += field(line, "Pss").unwrap_or_default(),
+            // A mapping begins with its addresses; what is told of it, with a name and a colon.
+            None if line.split(' ').next().is_some_and(|word| !word.ends_with(':')) => {
+                is_table = line.ends_with("anon_inode:bpf-map");
+            }
+            None => {}
+        }
+    }
+    kib * 1024
+}
+
 /// A BPF object that a process holds, as `/proc/PID/fdinfo/N` describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
@@ -53,22 +72,16 @@ pub(crate) enum Held {
         id: u64,
         /// The kernel's memory for it, bytes.
         memory: u64,
-        /// Of a ring buffer, the bytes that whoever reads it sees in its own memory as well: all of its data, twice
-        /// (`ringbuf_map_mmap`, kernel/bpf/ringbuf.c). 0 of others.
-        seen: u64,
     },
 }
 
 impl Held {
     /// `None` of any other descriptor.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        const RING_BUFFER: u64 = 27;
         if let Some(id) = field(text, "map_id") {
-            let is_ring = field(text, "map_type")? == RING_BUFFER;
             return Some(Self::Map {
                 id,
                 memory: field(text, "memlock")?,
-                seen: if is_ring { 2 * field(text, "max_entries")? } else { 0 },
             });
         }
         // A link has a prog_id, too, and no run time.
