@@ -36,6 +36,8 @@ struct Outcome {
     samples: Vec<Sample>,
     /// Ring messages at a quarter of the time, and at the end of the load.
     messages: [u64; 2],
+    /// The load's.
+    cgroup: String,
     done: Amounts,
     recorded: Amounts,
     summary: Summary,
@@ -74,6 +76,7 @@ fn record(hierarchy: &Hierarchy, kind: Kind, time: Duration, options: &[&str]) -
         messages: [early.unwrap_or(late), late],
         done,
         recorded: recorded(&agent.recording(), &name, load.folder())?,
+        cgroup: name,
         summary,
     })
 }
@@ -121,14 +124,15 @@ impl Outcome {
         {
             writeln!(text, "| {what} | {done} | {recorded} |")?;
         }
-        let lost: Vec<String> = self
-            .summary
-            .losses
+        // What others on this machine lost is theirs; what belongs to nobody may be the load's.
+        let (others, ours): (Vec<_>, Vec<_>) = self.summary.losses.iter().partition(|loss| {
+            let workload = loss.workload.as_ref().map(ToString::to_string);
+            workload.is_some_and(|workload| !workload.contains(&self.cgroup))
+        });
+        let others: u64 = others.iter().map(|loss| loss.count).sum();
+        let lost: Vec<String> = ours
             .iter()
-            .map(|loss| {
-                let workload = loss.workload.as_ref().map(ToString::to_string).unwrap_or_default();
-                format!("{} {} {workload}", loss.count, loss.reason)
-            })
+            .map(|loss| format!("{} {}", loss.count, loss.reason))
             .collect();
         let lost = if lost.is_empty() {
             "nothing".to_owned()
@@ -137,7 +141,7 @@ impl Outcome {
         };
         writeln!(
             text,
-            "\n- counts exact: {}; lost: {lost}",
+            "\n- counts exact: {}; lost: {lost} (of other workloads on this machine: {others})",
             if done == recorded { "yes" } else { "**no**" }
         )?;
         Ok(text)
