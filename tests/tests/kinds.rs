@@ -94,6 +94,69 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
 }
 
 #[test]
+fn what_is_sent_in_a_way_that_cannot_be_followed_is_counted_and_nothing_is_invented() {
+    let story = Story::of(
+        r#"
+import socket
+def header(address):
+    name = ctypes.create_string_buffer(address)
+    vector = (ctypes.c_uint64 * 2)(ctypes.addressof(text), 1)
+    kept.extend([name, vector])
+    return [ctypes.addressof(name) if address else 0, len(address), ctypes.addressof(vector), 1, 0, 0, 0, 0]
+def send_batch(socket, addresses):
+    words = [word for address in addresses for word in header(address)]
+    assert libc.sendmmsg(socket.fileno(), (ctypes.c_uint64 * len(words))(*words), len(addresses), 0) == len(addresses)
+def v4(host, port):
+    return (2).to_bytes(2, "little") + port.to_bytes(2, "big") + socket.inet_aton(host) + bytes(8)
+text, kept = ctypes.create_string_buffer(b"x"), []
+
+# The ninth message is one too many, and it is the only one with an address.
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+    peer.bind(("127.77.0.3", 7020))
+    datagrams.connect(("127.77.0.3", 7020))
+    send_batch(datagrams, [b""] * 8 + [v4("127.77.0.3", 7021)])
+# TCP, in either of its forms, does not look at an address.
+for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_MPTCP):
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.77.0.3", 7022))
+        server.listen()
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+            client.connect(("127.77.0.3", 7022))
+            if protocol == socket.IPPROTO_TCP:
+                send_batch(client, [v4("127.77.0.3", 7023)])
+# A raw socket over IPv6 takes an address without a family for one of its own.
+with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
+    address = bytes(8) + bytes(15) + b"\x01" + bytes(4)
+    assert libc.sendto(raw.fileno(), b"\x80" + bytes(7), 8, 0, address, 28) == 8
+# A Unix socket does not look at one of another family.
+with socket.socket(socket.AF_UNIX) as client:
+    assert libc.connect(client.fileno(), v4("127.77.0.3", 7024), 16) == -1
+"#,
+    );
+    assert_learned(
+        &story,
+        &[
+            ("python connects to 127.77.0.3:7020 (udp)", 1),
+            ("python sends to 127.77.0.3:7021 (udp)", 0),
+            ("python connects to 127.77.0.3:7022 (tcp)", 2),
+            ("python sends to 127.77.0.3:7023 (tcp)", 0),
+            ("python sends to [::1]:0 (58)", 1),
+            ("python connects to 127.77.0.3:7024 (0)", 0),
+        ],
+    );
+    let losses = story.scratch.status()["losses"].clone();
+    let losses: Vec<(&str, u64)> = losses
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|loss| (loss["reason"].as_str().unwrap(), loss["count"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(losses, [("batch_cut", 1)]);
+}
+
+#[test]
 fn unix_sockets_are_known_by_their_paths_and_refusals_are_not() {
     let story = Story::of(
         r#"

@@ -36,6 +36,12 @@ fn what_the_doctor_says_is_missed_is_missed() {
     assert_eq!(seen(" connects "), 0, "{learned:#?}");
     did("received: a datagram");
     assert_eq!(seen(" (unix)"), 0, "{learned:#?}");
+    let status = scratch.status();
+    let lost = |reason: &str| {
+        let losses = status["losses"].as_array().unwrap();
+        losses.iter().any(|loss| loss["reason"] == reason && loss["count"] == 1)
+    };
+    assert!(lost("unix_datagram"), "{status:#}");
     did("opened: /dev/pts/");
     assert_eq!(seen("opens /dev/pts/"), 0, "{learned:#?}");
     did("opened: /wardline-test-");
@@ -48,7 +54,7 @@ fn what_the_doctor_says_is_missed_is_missed() {
     let report: Value = serde_json::from_str(&doctor.stdout).unwrap();
     let misses = report["misses"].to_string();
     for word in [
-        "datagrams to Unix sockets",
+        "to which Unix socket a datagram goes",
         "mprotect",
         "TIOCGPTPEER",
         "mq_open",
