@@ -83,19 +83,19 @@ impl Oracle {
 fn attach(probes: &mut Ebpf) {
     let btf = Btf::from_sys_fs().unwrap();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    if !release.starts_with("5.10.") {
-        for (program, hook) in [("file_open", "file_open"), ("bprm_check", "bprm_check_security")] {
-            let program: &mut Lsm = probes.program_mut(program).unwrap().try_into().unwrap();
-            program.load(hook, &btf).unwrap();
-            program.attach().unwrap();
-        }
-    } else {
+    if release.starts_with("5.10.") {
         for (program, function) in [
             ("file_open_traced", "security_file_open"),
             ("bprm_check_traced", "security_bprm_check"),
         ] {
             let program: &mut FEntry = probes.program_mut(program).unwrap().try_into().unwrap();
             program.load(function, &btf).unwrap();
+            program.attach().unwrap();
+        }
+    } else {
+        for (program, hook) in [("file_open", "file_open"), ("bprm_check", "bprm_check_security")] {
+            let program: &mut Lsm = probes.program_mut(program).unwrap().try_into().unwrap();
+            program.load(hook, &btf).unwrap();
             program.attach().unwrap();
         }
     }
