@@ -31,6 +31,9 @@ use generations::Generations;
 /// The compiled probes.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WARDLINE_PROBES"));
 
+/// How many threads may be between the first file of an execution and its end, or have failed there.
+const EXECUTING_MAX: u32 = 8_192;
+
 /// The kernel's description of its own types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -289,6 +292,8 @@ impl Probes {
             .map_max_entries("PROCESSES", sizes.processes)
             .map_max_entries("FIRST_IMAGES", sizes.images)
             .map_max_entries("RING", sizes.ring)
+            // System calls do not tell of the files that an execution goes through.
+            .map_max_entries("EXECUTING", if backend.is_at_hooks() { EXECUTING_MAX } else { 1 })
             .load(OBJECT)
             .map_err(|error| ProbeError::refused("the probes", &error))?;
         let counters = Counters::new(generations(&mut ebpf, "KEYS", "FIRST", "counters")?, sizes.keys);
@@ -314,7 +319,10 @@ impl Probes {
             generations: 0,
         };
         probes.load_programs()?;
-        probes.try_attach()?;
+        // Elsewhere what loads can be attached; and before 5.13 a program could not be attached twice.
+        if cfg!(target_arch = "aarch64") && backend.is_at_hooks() {
+            probes.try_attach()?;
+        }
         Ok(probes)
     }
 
