@@ -58,6 +58,14 @@ fn profile_run(script: &str) -> Command {
         "--nocapture",
     ]);
     command.env(SCRIPT, script).stdout(Stdio::null()).stderr(Stdio::null());
+    // Whoever runs the tests may ignore it (nohup), and what is ignored is ignored below, too.
+    let heed_hangups = || {
+        // SAFETY: async-signal-safe, and the default action for a valid signal.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: the closure makes async-signal-safe calls only.
+    unsafe { command.pre_exec(heed_hangups) };
     command
 }
 
