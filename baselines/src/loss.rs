@@ -43,11 +43,14 @@ pub enum Reason {
     BatchCut,
     /// A datagram to a Unix socket that it names itself: which one that is, system calls do not tell.
     UnixDatagram,
+    /// A file was opened by a call that shows no descriptor of it (`mq_open`, `ioctl(TIOCGPTPEER)`, fanotify, `swapon`,
+    /// `acct`), or by the kernel for a core dump.
+    UnseenOpen,
 }
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -66,6 +69,7 @@ impl Reason {
         Self::ArgumentsUnread,
         Self::BatchCut,
         Self::UnixDatagram,
+        Self::UnseenOpen,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -89,6 +93,7 @@ impl Reason {
             Self::ArgumentsUnread => "arguments_unread",
             Self::BatchCut => "batch_cut",
             Self::UnixDatagram => "unix_datagram",
+            Self::UnseenOpen => "unseen_open",
         }
     }
 

@@ -153,8 +153,10 @@ pub mod loss {
     pub const BATCH_CUT: usize = 12;
     /// A datagram to a Unix socket that it names itself.
     pub const UNIX_DATAGRAM: usize = 13;
+    /// A file was opened by a call that is not followed.
+    pub const UNSEEN_OPEN: usize = 14;
     /// How many there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 }
 
 /// What tells one path from every other, without walking it: a name in a directory, as a task with a certain root sees it.
@@ -517,6 +519,12 @@ pub mod class {
     pub const UNSHARE: u8 = 13;
     /// `setns(2)`.
     pub const ENTER_NAMESPACE: u8 = 14;
+    /// Opens a file in a way that does not show in its result: counted as a loss.
+    pub const UNSEEN: u8 = 15;
+    /// `ioctl(2)`, of which one command opens a file.
+    pub const CONTROL: u8 = 16;
+    /// `fanotify_init(2)`: events open files, unless they are to carry ids.
+    pub const FANOTIFY: u8 = 17;
 }
 
 /// How many system call numbers [`Classes`] covers; `SYS_openat2` is 437.
@@ -557,8 +565,8 @@ pub struct Settings {
     pub hooks: u32,
     /// 1: arguments of executions are recorded.
     pub arguments: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// 1: a process that leaves a core dump has opened a file that no other probe sees.
+    pub core_files: u32,
     /// How long a container's startup phase lasts, ns.
     pub startup_ns: u64,
     /// How many keys one cgroup may insert.

@@ -17,6 +17,8 @@ pub struct Offsets {
     pub task_tgid: u32,
     pub task_cred: u32,
     pub task_start: u32,
+    pub task_exit_code: u32,
+    pub task_pid: u32,
     pub rename_old: u32,
     pub mm_exe_file: u32,
     pub mm_arg_start: u32,
@@ -75,6 +77,10 @@ pub struct Offsets {
     pub sock_family: u32,
     pub sock_port: u32,
     pub sock_address: u32,
+    /// The byte that has the four bits of `sk_userlocks` in it.
+    pub sock_user_locks: u32,
+    /// Their place in it.
+    pub sock_user_locks_shift: u32,
     pub sock_address_6: u32,
     pub unix_peer: u32,
     pub unix_path: u32,

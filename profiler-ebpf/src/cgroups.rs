@@ -24,22 +24,24 @@ fn is_same_container(from: u64, to: u64, parent: u64) -> bool {
     from != 0 && is_recorded(from) && (parent == from || setting!(record_unknown) == 0 && is_recorded(to))
 }
 
+/// Whether it was decided to record a cgroup, or not to.
 #[inline(always)]
-fn is_excluded(cgroup: u64) -> bool {
+fn is_decided(cgroup: u64, recorded: bool) -> bool {
     match CGROUPS.get_ptr(cgroup) {
-        // SAFETY: as in `is_recorded`.
-        Some(state) => unsafe { (*state).recorded == 0 },
+        // SAFETY: a word of a map, whose entries' memory is never given back.
+        Some(state) => unsafe { ((*state).recorded != 0) == recorded },
         None => false,
     }
 }
 
 #[inline(always)]
+fn is_excluded(cgroup: u64) -> bool {
+    is_decided(cgroup, false)
+}
+
+#[inline(always)]
 fn is_recorded(cgroup: u64) -> bool {
-    match CGROUPS.get_ptr(cgroup) {
-        // SAFETY: a word of a map, whose entries' memory is never given back.
-        Some(state) => unsafe { (*state).recorded != 0 },
-        None => false,
-    }
+    is_decided(cgroup, true)
 }
 
 /// A cgroup was made: (cgroup, path).

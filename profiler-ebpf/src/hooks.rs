@@ -14,14 +14,14 @@
 
 use aya_ebpf::macros::{fentry, fexit, kprobe, kretprobe, lsm};
 use aya_ebpf::programs::{FEntryContext, FExitContext, LsmContext, ProbeContext, RetProbeContext};
-use profiler_common::{Executing, Offsets, SCRIPTS_MAX, loss, pod};
+use profiler_common::{Executing, Offsets, SCRIPTS_MAX, access, loss, pod};
 
 use crate::count::{lost_in, next_epoch};
 use crate::kernel::{Address, S_IFDIR, S_IFMT, constant, current, current_cgroup, field, ids, task_field};
 use crate::maps::{EXECUTING, OFFSETS};
-use crate::opens::{hook_map, hook_open};
+use crate::opens::hook_file;
 use crate::process::{ANY, image_of, recorded};
-use crate::raises::with_credentials;
+use crate::raises::got_credentials;
 use crate::sockets::{connected, hook_connect, hook_listen, hook_send, hook_unix};
 
 /// `PROT_EXEC` (include/uapi/asm-generic/mman-common.h).
@@ -57,7 +57,7 @@ macro_rules! hook {
 }
 
 hook!(lsm_file_open "file_open", fexit_file_open kprobe_file_open "security_file_open" 1, |argument| {
-    hook_open(argument(0))
+    hook_file(argument(0), 0)
 });
 hook!(lsm_bprm_check "bprm_check_security", fexit_bprm_check kprobe_bprm_check "security_bprm_check" 1, |argument| {
     hook_execution(argument(0))
@@ -81,33 +81,13 @@ hook!(lsm_unix_send "unix_may_send", fexit_unix_send kprobe_unix_send "security_
     }
 });
 
-/// Executable mappings. The hook has one argument more than the function: the protection as it was asked for.
-#[lsm(hook = "mmap_file")]
-pub fn lsm_mmap_file(ctx: LsmContext) -> i32 {
-    maps(ctx.arg(0), ctx.arg(1));
-    0
-}
-
-#[fexit(function = "security_mmap_file")]
-pub fn fexit_mmap_file(ctx: FExitContext) -> i32 {
-    if ctx.arg::<u64>(3) as i32 == 0 {
-        maps(ctx.arg(0), ctx.arg(1));
+// The hook has one argument more than the function; the protection is the one that was asked for in both.
+hook!(lsm_mmap_file "mmap_file", fexit_mmap_file kprobe_mmap_file "security_mmap_file" 3, |argument| {
+    let file = argument(0);
+    if file != 0 && argument(1) & PROT_EXEC != 0 {
+        hook_file(file, access::MAP);
     }
-    0
-}
-
-#[kprobe]
-pub fn kprobe_mmap_file(ctx: ProbeContext) -> u32 {
-    maps(ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
-    0
-}
-
-#[inline(always)]
-fn maps(file: Address, protection: u64) {
-    if file != 0 && protection & PROT_EXEC != 0 {
-        hook_map(file);
-    }
-}
+});
 
 /// One of the files that an execution goes through: the script, each interpreter that is a script, the program.
 #[inline(never)]
@@ -256,13 +236,6 @@ fn gets_credentials(new: Address) {
     if let (Ok(from), Ok(to)) = (field!(old, cred_user_ns => u64), field!(new, cred_user_ns => u64))
         && from != to
     {
-        enters_user_namespace(new);
-    }
-}
-
-#[inline(never)]
-fn enters_user_namespace(credentials: Address) {
-    if let Ok(cgroup) = current_cgroup() {
-        with_credentials(cgroup, ids().0, credentials);
+        got_credentials(new);
     }
 }

@@ -1,14 +1,14 @@
 //! Opens and executable mappings.
 
-use profiler_common::{CgroupState, Key, access, kind, loss, pod};
+use profiler_common::{CgroupState, Key, Process, access, kind, pod};
 
-use crate::count::{self, file, lost_in};
+use crate::count::file;
 use crate::kernel::{
     Address, FMODE_CREATED, FMODE_EXEC, FMODE_NOACCOUNT, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, S_IFDIR, S_IFMT,
-    constant, current_cgroup, field, file_of, ids, locate, now, phase, root,
+    constant, field, file_of, ids, locate, now, phase, root,
 };
 use crate::maps::OFFSETS;
-use crate::process::{executing, find, recorded};
+use crate::process::{executing, find, in_recorded};
 use crate::sockets::{other_end, path_of, sock_of};
 
 /// `MNT_NS_INTERNAL` (fs/mount.h): `ERR_PTR(-EINVAL)`.
@@ -18,12 +18,20 @@ const MNT_NS_INTERNAL: u64 = -22_i64 as u64;
 #[inline(always)]
 pub fn key_for(state: *mut CgroupState, cgroup: u64, kind: u8, access: u8, object: [u64; 8], now: u64) -> Key {
     let process = find(ids().0);
+    let mut key = key_of(state, cgroup, &process, kind, object, now);
+    key.access = access;
+    key
+}
+
+/// A key for what a process does.
+#[inline(always)]
+pub fn key_of(state: *mut CgroupState, cgroup: u64, process: &Process, kind: u8, object: [u64; 8], now: u64) -> Key {
     Key {
         cgroup,
         subject: process.image,
         lineage: 0,
         kind,
-        access,
+        access: 0,
         provenance: process.provenance as u8,
         // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
         phase: phase(unsafe { &*state }, now),
@@ -48,11 +56,7 @@ pub enum Deed {
 /// (`MAX_BPF_STACK`), so what never runs together must not add up.
 #[inline(never)]
 pub fn done(deed: Deed, descriptor: u64) {
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    if count_deed(state, cgroup, deed, descriptor).is_err() {
-        lost_in(state, loss::RACED);
-    }
+    in_recorded(|state, cgroup| count_deed(state, cgroup, deed, descriptor));
 }
 
 #[inline(always)]
@@ -81,30 +85,15 @@ fn count_deed(state: *mut CgroupState, cgroup: u64, deed: Deed, descriptor: u64)
     if path.dentry == 0 {
         return Ok(()); // a Unix socket without a path
     }
-    count_path(state, cgroup, kind, access, &path)
+    count_path(state, cgroup, kind, access, &path, false)
 }
 
-/// At the security hook of opens.
+/// At the security hooks of opens and executable mappings: the access, or 0 for opening.
 #[inline(never)]
-pub fn hook_open(file: Address) {
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    if count_file(state, cgroup, file, 0).is_err() {
-        lost_in(state, loss::RACED);
-    }
+pub fn hook_file(file: Address, access: u8) {
+    in_recorded(|state, cgroup| count_file(state, cgroup, file, access));
 }
 
-/// At the security hook of executable mappings.
-#[inline(never)]
-pub fn hook_map(file: Address) {
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    if count_file(state, cgroup, file, access::MAP).is_err() {
-        lost_in(state, loss::RACED);
-    }
-}
-
-/// Counts what is done with a file: an access, or 0 for opening it.
 #[inline(always)]
 fn count_file(state: *mut CgroupState, cgroup: u64, file: Address, access: u8) -> Result<(), i32> {
     let mode = field!(file, file_mode => u32)?;
@@ -113,15 +102,9 @@ fn count_file(state: *mut CgroupState, cgroup: u64, file: Address, access: u8) -
         return Ok(());
     }
     let access = if access == 0 { access_in(mode) } else { access };
-    let (now, root) = (now(), root()?);
-    let place = locate(&path, &root)?;
-    let mut key = key_for(state, cgroup, kind::OPEN, access, pod::cast(place), now);
     // The kernel opens and maps the program for whoever executes it: to learn that is to learn the execution.
-    if field!(file, file_flags => u32)? & FMODE_EXEC != 0 {
-        key.provenance = executing(key.provenance as u64);
-    }
-    count::file(state, &mut key, &path, now);
-    Ok(())
+    let is_execution = field!(file, file_flags => u32)? & FMODE_EXEC != 0;
+    count_path(state, cgroup, kind::OPEN, access, &path, is_execution)
 }
 
 /// Whether this is the file in a layer that an overlay opens for one of its own (`backing_file_open`, fs/open.c, since 6.5;
@@ -160,12 +143,22 @@ fn flag(mode: u32, bit: u32, access: u8) -> u8 {
     if mode & bit == 0 { 0 } else { access }
 }
 
-/// Counts what is done with what has a path.
+/// Counts what is done with what has a path, perhaps as a part of an execution.
 #[inline(always)]
-pub fn count_path(state: *mut CgroupState, cgroup: u64, kind: u8, access: u8, path: &Path) -> Result<(), i32> {
+pub fn count_path(
+    state: *mut CgroupState,
+    cgroup: u64,
+    kind: u8,
+    access: u8,
+    path: &Path,
+    is_execution: bool,
+) -> Result<(), i32> {
     let now = now();
     let place = locate(path, &root()?)?;
     let mut key = key_for(state, cgroup, kind, access, pod::cast(place), now);
+    if is_execution {
+        key.provenance = executing(key.provenance as u64);
+    }
     file(state, &mut key, path, now);
     Ok(())
 }

@@ -4,8 +4,10 @@ use profiler_common::{
     CgroupState, FileIdentity, ImageKey, ImageValue, Process, Record, loss, pod, provenance, record,
 };
 
-use crate::count::lost;
-use crate::kernel::{Address, Path, cgroup_id, cgroup_of, field, identify, ids, now, root_numbers, root_of, setting};
+use crate::count::{lost, lost_in};
+use crate::kernel::{
+    Address, Path, cgroup_id, cgroup_of, current_cgroup, field, identify, ids, now, root_numbers, root_of, setting,
+};
 use crate::maps::{CGROUPS, IMAGES, PROCESSES, RING};
 use crate::walk;
 
@@ -160,6 +162,26 @@ pub fn state_of(cgroup: u64) -> Option<*mut CgroupState> {
         lost(loss::CGROUP_TABLE_FULL);
     }
     CGROUPS.get_ptr_mut(cgroup)
+}
+
+/// Does something for the current task's cgroup, if what it does is to be recorded. An error is a loss of that cgroup's: what
+/// was to be counted could not be read.
+#[inline(always)]
+pub fn in_recorded(body: impl FnOnce(*mut CgroupState, u64) -> Result<(), i32>) {
+    let Ok(cgroup) = current_cgroup() else { return };
+    let Some(state) = recorded(cgroup) else { return };
+    if body(state, cgroup).is_err() {
+        lost_in(state, loss::RACED);
+    }
+}
+
+/// Counts something that the current task does and that this backend cannot follow.
+#[inline(always)]
+pub fn lost_here(reason: usize) {
+    in_recorded(|state, _| {
+        lost_in(state, reason);
+        Ok(())
+    });
 }
 
 /// The state of the current task's cgroup, if what it does is to be recorded.

@@ -2,30 +2,36 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use profiler_common::{CgroupState, Key, Raise, kind, loss, pod, raise};
+use profiler_common::{CgroupState, Process, Raise, kind, loss, pod, raise};
 
 use crate::count::{lost_in, plain};
-use crate::kernel::{Address, current, current_cgroup, field, ids, now, phase, task_field};
-use crate::process::{executing, find, image_of, recorded};
+use crate::kernel::{Address, current, field, ids, now, task_field};
+use crate::opens::key_of;
+use crate::process::{executing, find, image_of, in_recorded, recorded};
 
-/// Counts what a task may do now.
+/// Counts what a process may do now, which runs this image from now on.
 #[inline(always)]
-fn count(state: *mut CgroupState, mut key: Key, image: u64, credentials: Address, cause: u32, now: u64) {
-    let (Ok(user), Ok(capabilities)) = (
-        field!(credentials, cred_euid => u32),
-        field!(credentials, cred_permitted => u64),
-    ) else {
-        return lost_in(state, loss::RACED);
-    };
-    key.kind = kind::RAISE;
-    key.object = pod::cast(Raise {
+fn count(
+    state: *mut CgroupState,
+    cgroup: u64,
+    process: &Process,
+    (image, cause): (u64, u32),
+    credentials: Address,
+) -> Result<(), i32> {
+    let now = now();
+    let raise = Raise {
         image,
-        capabilities,
-        user,
+        capabilities: field!(credentials, cred_permitted => u64)?,
+        user: field!(credentials, cred_euid => u32)?,
         cause,
         padding: [0; 5],
-    });
-    plain(state, &key, now);
+    };
+    plain(
+        state,
+        &key_of(state, cgroup, process, kind::RAISE, pod::cast(raise), now),
+        now,
+    );
+    Ok(())
 }
 
 /// An execution that succeeded: (task, old thread id, linux_binprm). A program of its own, attached before the one that
@@ -37,11 +43,8 @@ pub fn sched_process_exec_raises(ctx: BtfTracePointContext) -> i32 {
     // (bprm_fill_uid, fs/exec.c; cap_bprm_creds_from_file, security/commoncap.c).
     if let Ok(set) = field!(binprm, binprm_per_clear => u32)
         && set != 0
-        && let Ok(cgroup) = current_cgroup()
-        && let Some(state) = recorded(cgroup)
-        && by_execution(state, cgroup, binprm).is_err()
     {
-        lost_in(state, loss::RACED);
+        in_recorded(|state, cgroup| by_execution(state, cgroup, binprm));
     }
     0
 }
@@ -49,43 +52,46 @@ pub fn sched_process_exec_raises(ctx: BtfTracePointContext) -> i32 {
 /// The current task got privileges with what it executes.
 #[inline(always)]
 fn by_execution(state: *mut CgroupState, cgroup: u64, binprm: Address) -> Result<(), i32> {
-    let (process, now) = (ids().0, now());
+    let process = ids().0;
     let image = image_of(field!(binprm, binprm_file => u64)?, current(), process)?;
-    let before = find(process);
-    let key = Key {
-        cgroup,
-        subject: before.image,
-        provenance: executing(before.provenance),
-        // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
-        phase: phase(unsafe { &*state }, now),
-        ..pod::zeroed()
-    };
+    let mut before = find(process);
+    before.provenance = executing(before.provenance) as u64;
     let credentials = task_field!(current(), task_cred => u64)?;
-    count(state, key, image, credentials, raise::EXECUTION, now);
-    Ok(())
+    count(state, cgroup, &before, (image, raise::EXECUTION), credentials)
 }
 
 /// The current task is in another user namespace, where it may do everything.
-#[inline(never)]
+#[inline(always)]
 pub fn entered_user_namespace() {
-    let Ok(cgroup) = current_cgroup() else { return };
     if let Ok(credentials) = task_field!(current(), task_cred => u64) {
-        with_credentials(cgroup, ids().0, credentials);
+        got_credentials(credentials);
     }
 }
 
-/// A process has these credentials of another user namespace.
+/// The current task has these credentials of another user namespace.
 #[inline(never)]
-pub fn with_credentials(cgroup: u64, process: u32, credentials: Address) {
-    let Some(state) = recorded(cgroup) else { return };
-    let (process, now) = (find(process), now());
-    let key = Key {
+pub fn got_credentials(credentials: Address) {
+    in_recorded(|state, cgroup| with_credentials(state, cgroup, ids().0, credentials));
+}
+
+/// A process, which has just been made in this cgroup, has these credentials of another user namespace.
+#[inline(never)]
+pub fn made_with_credentials(cgroup: u64, process: u32, credentials: Address) {
+    if let Some(state) = recorded(cgroup)
+        && with_credentials(state, cgroup, process, credentials).is_err()
+    {
+        lost_in(state, loss::RACED);
+    }
+}
+
+#[inline(always)]
+fn with_credentials(state: *mut CgroupState, cgroup: u64, process: u32, credentials: Address) -> Result<(), i32> {
+    let process = find(process);
+    count(
+        state,
         cgroup,
-        subject: process.image,
-        provenance: process.provenance as u8,
-        // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
-        phase: phase(unsafe { &*state }, now),
-        ..pod::zeroed()
-    };
-    count(state, key, process.image, credentials, raise::USER_NAMESPACE, now);
+        &process,
+        (process.image, raise::USER_NAMESPACE),
+        credentials,
+    )
 }

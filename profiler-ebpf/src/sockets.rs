@@ -7,7 +7,7 @@ use crate::count::{add, lost_in, plain};
 use crate::kernel::{Address, Path, S_IFMT, constant, current_cgroup, field, file_of, ids, now, read};
 use crate::maps::{CONNECTS, OFFSETS};
 use crate::opens::{count_path, key_for};
-use crate::process::{ANY, recorded};
+use crate::process::{ANY, in_recorded, recorded};
 
 const AF_UNSPEC: u16 = 0;
 const AF_UNIX: u16 = 1;
@@ -24,6 +24,9 @@ const TCP: u16 = 6;
 const MPTCP: u16 = 262;
 /// `MSG_FASTOPEN` (include/linux/socket.h): without it, TCP does not look at a message's address.
 const MSG_FASTOPEN: u32 = 0x2000_0000;
+/// `SOCK_BINDPORT_LOCK` (include/net/sock.h), in `sk_userlocks`: the program has chosen the port (`__inet_bind`,
+/// net/ipv4/af_inet.c).
+const SOCK_BINDPORT_LOCK: u8 = 8;
 /// What a [`Peer`] never has: its address could not be read yet.
 const UNREAD: u16 = u16::MAX;
 
@@ -79,10 +82,7 @@ fn peer_at(space: Space, sock: Address, address: Address, length: i32, sends: bo
         return Ok(None);
     }
     match peer.family {
-        AF_INET if length >= 16 => {
-            let bytes: [u8; 4] = space.read(address + 4)?;
-            (peer.address[0], peer.address[1], peer.address[2], peer.address[3]) = bytes.into();
-        }
+        AF_INET if length >= 16 => set_ipv4(&mut peer, space.read(address + 4)?),
         // SIN6_LEN_RFC2133: the kernel accepts the structure without its scope id.
         AF_INET6 if length >= 24 => peer.address = space.read(address + 8)?,
         AF_UNIX => return Ok(Some(peer)),
@@ -92,6 +92,11 @@ fn peer_at(space: Space, sock: Address, address: Address, length: i32, sends: bo
     // One byte wide up to 5.5, two since.
     peer.protocol = field!(sock, sock_protocol => u16)?;
     Ok(Some(peer))
+}
+
+#[inline(always)]
+fn set_ipv4(peer: &mut Peer, address: [u8; 4]) {
+    (peer.address[0], peer.address[1], peer.address[2], peer.address[3]) = address.into();
 }
 
 #[inline(always)]
@@ -161,6 +166,16 @@ fn passed() -> Option<PendingConnect> {
     pending
 }
 
+/// The address that was passed; read now, where it could not be read before the call. None for what is not recorded.
+#[inline(always)]
+fn peer_of(pending: &PendingConnect, address: Address, length: i32, sends: bool) -> Result<Option<Peer>, i32> {
+    match pending.peer.family {
+        UNREAD if address == 0 => Ok(None),
+        UNREAD => peer_at(Space::User, sock_of(pending.descriptor)?, address, length, sends),
+        _ => Ok(Some(pending.peer)),
+    }
+}
+
 /// After a `connect(2)` with its result; the address in user space, where the entry could not read it. True where it has
 /// connected a Unix socket, which is not counted here. Not inlined, as [`crate::opens::done`].
 #[inline(never)]
@@ -171,11 +186,7 @@ pub fn connected(address: Address, length: i32, result: i64) -> bool {
     }
     let Ok(cgroup) = current_cgroup() else { return false };
     let Some(state) = recorded(cgroup) else { return false };
-    let peer = match pending.peer.family {
-        UNREAD => sock_of(pending.descriptor).and_then(|sock| peer_at(Space::User, sock, address, length, false)),
-        _ => Ok(Some(pending.peer)),
-    };
-    match peer {
+    match peer_of(&pending, address, length, false) {
         Ok(Some(peer)) if peer.family == AF_UNIX => return result == 0,
         Ok(Some(peer)) => count(state, cgroup, kind::CONNECT, peer),
         Ok(None) => {}
@@ -191,19 +202,20 @@ pub fn sent(address: Address, length: i32, result: i64) {
     if !was_sent(result) {
         return;
     }
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    let peer = match pending.peer.family {
-        UNREAD if address == 0 => return,
-        UNREAD => sock_of(pending.descriptor).and_then(|sock| peer_at(Space::User, sock, address, length, true)),
-        _ => Ok(Some(pending.peer)),
-    };
+    in_recorded(|state, cgroup| {
+        count_send(state, cgroup, peer_of(&pending, address, length, true)?);
+        Ok(())
+    });
+}
+
+/// Counts a message to an address that a program passed.
+#[inline(always)]
+fn count_send(state: *mut CgroupState, cgroup: u64, peer: Option<Peer>) {
     match peer {
         // Which socket that is shows at the security hook only.
-        Ok(Some(peer)) if peer.family == AF_UNIX => lost_in(state, loss::UNIX_DATAGRAM),
-        Ok(Some(peer)) => count(state, cgroup, kind::SEND, peer),
-        Ok(None) => {}
-        Err(_) => lost_in(state, loss::RACED),
+        Some(peer) if peer.family == AF_UNIX => lost_in(state, loss::UNIX_DATAGRAM),
+        Some(peer) => count(state, cgroup, kind::SEND, peer),
+        None => {}
     }
 }
 
@@ -236,13 +248,9 @@ pub fn sent_batch(descriptor: u64, messages: Address, sent: i64) {
 /// Counts a message that has been sent to an address in user space; 0 for none.
 #[inline(always)]
 fn count_named(state: *mut CgroupState, cgroup: u64, descriptor: u64, name: Address, length: i32) -> Result<(), i32> {
-    if name == 0 {
-        return Ok(());
-    }
-    match peer_at(Space::User, sock_of(descriptor)?, name, length, true)? {
-        Some(peer) if peer.family == AF_UNIX => lost_in(state, loss::UNIX_DATAGRAM),
-        Some(peer) => count(state, cgroup, kind::SEND, peer),
-        None => {}
+    if name != 0 {
+        let peer = peer_at(Space::User, sock_of(descriptor)?, name, length, true)?;
+        count_send(state, cgroup, peer);
     }
     Ok(())
 }
@@ -258,21 +266,18 @@ pub fn name_in(header: Address) -> Result<(Address, i32), i32> {
 /// Whether a send with these flags on this socket looks at the address that is passed with it.
 #[inline(always)]
 pub fn looks_at_address(descriptor: u64, flags: u32) -> bool {
-    let protocol = sock_of(descriptor).and_then(|sock| field!(sock, sock_protocol => u16));
-    !matches!(protocol, Ok(TCP | MPTCP)) || flags & MSG_FASTOPEN != 0
+    flags & MSG_FASTOPEN != 0 || !sock_of(descriptor).and_then(is_tcp).unwrap_or(false)
+}
+
+#[inline(always)]
+fn is_tcp(sock: Address) -> Result<bool, i32> {
+    Ok(matches!(field!(sock, sock_protocol => u16)?, TCP | MPTCP))
 }
 
 /// After a `listen(2)` that succeeded.
 #[inline(never)]
 pub fn listened(descriptor: u64) {
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    if sock_of(descriptor)
-        .and_then(|sock| count_listen(state, cgroup, sock))
-        .is_err()
-    {
-        lost_in(state, loss::RACED);
-    }
+    in_recorded(|state, cgroup| count_listen(state, cgroup, sock_of(descriptor)?));
 }
 
 #[inline(always)]
@@ -280,17 +285,19 @@ fn count_listen(state: *mut CgroupState, cgroup: u64, sock: Address) -> Result<(
     let mut peer: Peer = pod::zeroed();
     peer.family = field!(sock, sock_family => u16)?;
     match peer.family {
-        AF_INET => {
-            let bytes = field!(sock, sock_address => [u8; 4])?;
-            (peer.address[0], peer.address[1], peer.address[2], peer.address[3]) = bytes.into();
-        }
+        AF_INET => set_ipv4(&mut peer, field!(sock, sock_address => [u8; 4])?),
         AF_INET6 if constant!(OFFSETS, sock_address_6) != Offsets::NONE => {
             peer.address = field!(sock, sock_address_6 => [u8; 16])?;
         }
         _ => return Ok(()),
     }
-    peer.port = field!(sock, sock_port => u16)?;
     peer.protocol = field!(sock, sock_protocol => u16)?;
+    // One that the kernel chose is another one each time: 0, as the program asked for it. MPTCP's locks are those of the
+    // socket inside of it.
+    let locks = field!(sock, sock_user_locks => u8)? >> constant!(OFFSETS, sock_user_locks_shift);
+    if peer.protocol == MPTCP || locks & SOCK_BINDPORT_LOCK != 0 {
+        peer.port = field!(sock, sock_port => u16)?;
+    }
     count(state, cgroup, kind::LISTEN, peer);
     // Whoever takes connections has started.
     // SAFETY: `state` points into the table of cgroups.
@@ -316,15 +323,16 @@ pub fn path_of(sock: Address) -> Result<Path, i32> {
 /// At the security hook of `connect(2)`: the address is the kernel's own copy.
 #[inline(never)]
 pub fn hook_connect(socket: Address, address: Address, length: i32) {
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    let peer = field!(socket, socket_sk => u64).and_then(|sock| peer_at(Space::Kernel, sock, address, length, false));
-    match peer {
+    in_recorded(|state, _| {
+        let sock = field!(socket, socket_sk => u64)?;
         // Unix sockets have hooks of their own.
-        Ok(Some(peer)) if peer.family != AF_UNIX => remember(state, peer, 0),
-        Ok(_) => {}
-        Err(_) => lost_in(state, loss::RACED),
-    }
+        if let Some(peer) = peer_at(Space::Kernel, sock, address, length, false)?
+            && peer.family != AF_UNIX
+        {
+            remember(state, peer, 0);
+        }
+        Ok(())
+    });
 }
 
 /// At the security hook of sends.
@@ -336,39 +344,25 @@ pub fn hook_send(socket: Address, message: Address) {
     if name == 0 {
         return;
     }
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    if count_send(state, cgroup, socket, message, name).is_err() {
-        lost_in(state, loss::RACED);
-    }
-}
-
-#[inline(always)]
-fn count_send(state: *mut CgroupState, cgroup: u64, socket: Address, message: Address, name: u64) -> Result<(), i32> {
-    let sock = field!(socket, socket_sk => u64)?;
-    let is_tcp = matches!(field!(sock, sock_protocol => u16)?, TCP | MPTCP);
-    if is_tcp && field!(message, message_flags => u32)? & MSG_FASTOPEN == 0 {
-        return Ok(());
-    }
-    let length = field!(message, message_name_length => i32)?;
-    match peer_at(Space::Kernel, sock, name, length, true)? {
-        Some(peer) if peer.family != AF_UNIX => count(state, cgroup, kind::SEND, peer),
-        _ => {}
-    }
-    Ok(())
+    in_recorded(|state, cgroup| {
+        let sock = field!(socket, socket_sk => u64)?;
+        if is_tcp(sock)? && field!(message, message_flags => u32)? & MSG_FASTOPEN == 0 {
+            return Ok(());
+        }
+        let length = field!(message, message_name_length => i32)?;
+        if let Some(peer) = peer_at(Space::Kernel, sock, name, length, true)?
+            && peer.family != AF_UNIX
+        {
+            count(state, cgroup, kind::SEND, peer);
+        }
+        Ok(())
+    });
 }
 
 /// At the security hook of `listen(2)`.
 #[inline(never)]
 pub fn hook_listen(socket: Address) {
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    if field!(socket, socket_sk => u64)
-        .and_then(|sock| count_listen(state, cgroup, sock))
-        .is_err()
-    {
-        lost_in(state, loss::RACED);
-    }
+    in_recorded(|state, cgroup| count_listen(state, cgroup, field!(socket, socket_sk => u64)?));
 }
 
 /// At the security hooks of Unix sockets: from one socket to another. A message to the socket that this one is connected
@@ -378,14 +372,11 @@ pub fn hook_unix(from: Address, to: Address, is_message: bool) {
     if is_message && other_end(from) == Ok(to) {
         return;
     }
-    let Ok(cgroup) = current_cgroup() else { return };
-    let Some(state) = recorded(cgroup) else { return };
-    let counted = match path_of(to) {
-        Ok(path) if path.dentry == 0 => Ok(()),
-        Ok(path) => count_path(state, cgroup, kind::CONNECT_UNIX, 0, &path),
-        Err(error) => Err(error),
-    };
-    if counted.is_err() {
-        lost_in(state, loss::RACED);
-    }
+    in_recorded(|state, cgroup| {
+        let path = path_of(to)?;
+        if path.dentry == 0 {
+            return Ok(());
+        }
+        count_path(state, cgroup, kind::CONNECT_UNIX, 0, &path, false)
+    });
 }

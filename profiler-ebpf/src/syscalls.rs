@@ -4,11 +4,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{CLASSES, Offsets, class, loss};
 
-use crate::count::{lost_in, next_epoch};
-use crate::kernel::{Address, constant, current, current_cgroup, task_field};
+use crate::count::next_epoch;
+use crate::kernel::{Address, constant, current, task_field};
 use crate::maps::{COMPAT, NATIVE, OFFSETS};
 use crate::opens::{Deed, done};
-use crate::process::recorded;
+use crate::process::lost_here;
 use crate::raises::entered_user_namespace;
 use crate::sockets::{connected, listened, looks_at_address, name_in, sent, sent_batch, will_pass};
 
@@ -24,6 +24,10 @@ const AT_REMOVEDIR: u64 = 0x200;
 /// `PROT_EXEC` and `MAP_ANONYMOUS` (include/uapi/asm-generic/mman-common.h).
 const PROT_EXEC: u64 = 0x4;
 const MAP_ANONYMOUS: u64 = 0x20;
+/// `TIOCGPTPEER` (include/uapi/asm-generic/ioctls.h): opens the other end of a terminal.
+const TIOCGPTPEER: u32 = 0x5441;
+/// `FAN_REPORT_FID` and `FAN_REPORT_DIR_FID` (include/uapi/linux/fanotify.h): events that open no file.
+const FAN_REPORTS_IDS: u64 = 0x200 | 0x400;
 /// `CLONE_NEWUSER` (include/uapi/linux/sched.h).
 const CLONE_NEWUSER: u64 = 0x1000_0000;
 
@@ -129,6 +133,9 @@ fn left(registers: Registers, class: u8, result: i64) {
             lost_here(loss::FOREIGN_ABI);
         }
         class::URING if result >= 0 => lost_here(loss::IO_URING),
+        class::UNSEEN if result >= 0 => lost_here(loss::UNSEEN_OPEN),
+        class::CONTROL if result >= 0 && registers.second() as u32 == TIOCGPTPEER => lost_here(loss::UNSEEN_OPEN),
+        class::FANOTIFY if result >= 0 && registers.first() & FAN_REPORTS_IDS == 0 => lost_here(loss::UNSEEN_OPEN),
         _ => {}
     }
 }
@@ -211,14 +218,4 @@ fn class_in(classes: *const profiler_common::Classes, number: u64) -> u8 {
 fn is_compat_entry() -> bool {
     let status = constant!(OFFSETS, task_thread_status);
     status != Offsets::NONE && task_field!(current(), task_thread_status => u32).unwrap_or(0) & TS_COMPAT != 0
-}
-
-/// A call that this backend cannot follow.
-#[inline(always)]
-fn lost_here(reason: usize) {
-    if let Ok(cgroup) = current_cgroup()
-        && let Some(state) = recorded(cgroup)
-    {
-        lost_in(state, reason);
-    }
 }

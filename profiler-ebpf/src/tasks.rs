@@ -16,8 +16,11 @@ use crate::kernel::{
     root, root_numbers, root_of, setting, task_field, working_directory,
 };
 use crate::maps::{EXECUTING, FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
-use crate::process::{ANY, NOEXIST, executing, fill, find, image_of, recorded, remember, state_of};
+use crate::process::{ANY, NOEXIST, executing, fill, find, image_of, lost_here, recorded, remember, state_of};
 use crate::{raises, walk};
+
+/// Set in the exit code of a process that left a core dump (wait(2), `__WCOREFLAG`).
+const CORE_DUMPED: u32 = 0x80;
 
 /// An execution that succeeded: (task, old thread id, linux_binprm).
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -292,7 +295,7 @@ fn forked(parent: Address, child: Address) -> Result<(), i32> {
     let credentials = task_field!(child, task_cred => u64)?;
     if field!(credentials, cred_user_ns => u64)? != field!(task_field!(parent, task_cred => u64)?, cred_user_ns => u64)?
     {
-        raises::with_credentials(cgroup, to, credentials);
+        raises::made_with_credentials(cgroup, to, credentials);
     }
     Ok(())
 }
@@ -309,6 +312,13 @@ fn ended(task: Address) -> Result<(), i32> {
     if setting!(hooks) != 0 {
         // Nothing, if its last execution succeeded.
         let _ = EXECUTING.remove(ids().1);
+    }
+    // A core dump is written for the process once, whichever of its threads failed.
+    if setting!(core_files) != 0
+        && task_field!(task, task_exit_code => u32)? & CORE_DUMPED != 0
+        && task_field!(task, task_pid => u32)? == task_field!(task, task_tgid => u32)?
+    {
+        lost_here(loss::UNSEEN_OPEN);
     }
     let signal = task_field!(task, task_signal => u64)?;
     // do_exit() has counted this thread down before it runs this tracepoint: 0 means that it was the last one.

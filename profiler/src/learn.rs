@@ -465,6 +465,7 @@ fn reason_of(index: usize) -> Option<Reason> {
         loss::ARGUMENTS_UNREAD => Reason::ArgumentsUnread,
         loss::BATCH_CUT => Reason::BatchCut,
         loss::UNIX_DATAGRAM => Reason::UnixDatagram,
+        loss::UNSEEN_OPEN => Reason::UnseenOpen,
         loss::CGROUP_RECORD => return None,
         _ => Reason::Decode,
     })

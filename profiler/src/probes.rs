@@ -22,7 +22,7 @@ use profiler_common::pod::Pod;
 use profiler_common::{CgroupState, Offsets, Process, Settings};
 
 use crate::kernel::btf::{Btf, BtfError};
-use crate::kernel::features::Features;
+use crate::kernel::features::{self, Features};
 use crate::kernel::offsets;
 use backend::Backend;
 use counters::Counters;
@@ -277,6 +277,7 @@ impl Probes {
                 .is_ok()
                 .into(),
             hooks: backend.is_at_hooks().into(),
+            core_files: (!backend.is_at_hooks() && features::cores_are_files()).into(),
             ..settings
         });
         // Its bytes take some megabytes, and the loader is about to read them once more.
@@ -319,8 +320,9 @@ impl Probes {
             generations: 0,
         };
         probes.load_programs()?;
-        // Elsewhere what loads can be attached; and before 5.13 a program could not be attached twice.
-        if cfg!(target_arch = "aarch64") && backend.is_at_hooks() {
+        // Some kernels load what they cannot attach. Before 5.13 a program cannot be attached twice
+        // (`bpf_tracing_prog_attach`, kernel/bpf/syscall.c).
+        if backend.is_at_hooks() && features::is_at_least(5, 13) {
             probes.try_attach()?;
         }
         Ok(probes)

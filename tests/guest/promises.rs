@@ -131,6 +131,9 @@ fn everything_is_counted(story: &Story, peer: SocketAddr) {
         ),
         (format!("{python} connects to 127.0.0.1:9 (tcp)"), 1),
         (format!("{python} listens on 127.0.0.1:8099 (tcp)"), 1),
+        // Bound to any port, and not bound at all.
+        (format!("{python} listens on 127.0.0.1:0 (tcp)"), 1),
+        (format!("{python} listens on 0.0.0.0:0 (tcp)"), 1),
         (format!("{python} connects to {here}/work/socket (unix)"), 1),
         (format!("{python} maps {here}/work/program"), 20),
     ];

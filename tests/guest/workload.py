@@ -118,6 +118,11 @@ for _ in range(5):
         peer.sendall(b"GET /page.html HTTP/1.0\r\n\r\n")
         assert b"200 OK" in peer.makefile("rb").read()
 server.shutdown()
+for address in [("127.0.0.1", 0), None]:
+    with socket.socket() as anywhere:
+        if address:
+            anywhere.bind(address)
+        anywhere.listen()
 
 os.close(writing)
 assert ended(jailed) == 0

@@ -211,6 +211,11 @@ with socket.socket(socket.AF_INET6) as server:
             raise AssertionError("two on one port")
     except OSError:
         pass
+for address in [("127.77.0.3", 0), None]:
+    with socket.socket() as server:
+        if address:
+            server.bind(address)
+        server.listen()
 "#,
     );
     story.assert_nothing_is_lost();
@@ -219,6 +224,9 @@ with socket.socket(socket.AF_INET6) as server:
         &[
             ("python listens on 127.77.0.2:7010 (tcp)", 1),
             ("python listens on [::1]:7011 (tcp)", 1),
+            // The kernel chooses another port each time.
+            ("python listens on 127.77.0.3:0 (tcp)", 1),
+            ("python listens on 0.0.0.0:0 (tcp)", 1),
         ],
     );
     for (name, phase) in [("early", Phase::Startup), ("late", Phase::Steady)] {

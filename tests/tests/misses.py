@@ -56,4 +56,6 @@ if child == 0:
     most = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (most, most))
     os.abort()
-assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+status = os.waitpid(child, 0)[1]
+assert os.WIFSIGNALED(status)
+print("dumped:", os.WCOREDUMP(status))

@@ -155,6 +155,14 @@ impl Btf {
     /// # Errors
     /// [`BtfError::NoType`], [`BtfError::NoMember`].
     pub fn offset(&self, structure: &str, path: &str) -> Result<u32, BtfError> {
+        Ok(self.bit_offset(structure, path)? / 8)
+    }
+
+    /// The same in bits, for a field that has only some bits of a byte.
+    ///
+    /// # Errors
+    /// As [`Btf::offset`].
+    pub fn bit_offset(&self, structure: &str, path: &str) -> Result<u32, BtfError> {
         let number = *self.structures.get(structure).ok_or_else(|| BtfError::NoType {
             kind: "struct",
             name: structure.to_owned(),
@@ -172,7 +180,7 @@ impl Btf {
                 .ok_or(BtfError::Format("an offset overflows"))?;
             current = self.resolve(inner);
         }
-        Ok(bits / 8)
+        Ok(bits)
     }
 
     /// The value of an enumerator.

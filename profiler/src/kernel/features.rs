@@ -57,6 +57,25 @@ impl Features {
     }
 }
 
+/// Whether the running kernel is of this version or a later one. Not where its version is unknown.
+pub fn is_at_least(major: u32, minor: u32) -> bool {
+    let release = read(Path::new("/proc/sys/kernel/osrelease"));
+    release.and_then(|release| version_in(&release)) >= Some((major, minor))
+}
+
+/// The first two numbers of a release such as `5.10.0-46-amd64`.
+fn version_in(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Whether core dumps become files, as far as is known: not where the kernel gives them to a program (`|`) or to a socket
+/// (`@`, since 6.16; core(5)).
+pub fn cores_are_files() -> bool {
+    let pattern = read(Path::new("/proc/sys/kernel/core_pattern"));
+    !pattern.is_some_and(|pattern| pattern.starts_with(['|', '@']))
+}
+
 fn read(path: &Path) -> Option<String> {
     fs::read_to_string(path)
         .ok()
@@ -95,6 +114,22 @@ mod tests {
         );
         assert_eq!(chosen("none voluntary (full) lazy", '(', ')').as_deref(), Some("full"));
         assert_eq!(chosen("none", '[', ']'), None);
+    }
+
+    #[test]
+    fn versions_are_read_from_releases() {
+        for (release, version) in [
+            ("5.10.0-46-amd64", Some((5, 10))),
+            ("6.18.15+deb13-amd64", Some((6, 18))),
+            ("6.1-rc3", Some((6, 1))),
+            ("6", None),
+            ("", None),
+            ("next", None),
+        ] {
+            assert_eq!(version_in(release), version, "{release}");
+        }
+        // As the attaching of trampolines asks.
+        assert!(version_in("5.9.16") < Some((5, 13)) && version_in("6.1.0") >= Some((5, 13)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
     let at = |structure: &str, field: &str| btf.offset(structure, field);
     let registers = Registers::find(btf)?;
     let dentry = DentryFields::find(btf)?;
+    let user_locks = btf.bit_offset("sock", "sk_userlocks")?;
     Ok(Offsets {
         task_mm: at("task_struct", "mm")?,
         task_fs: at("task_struct", "fs")?,
@@ -22,6 +23,8 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         task_cred: at("task_struct", "cred")?,
         rename_old: at("renamedata", "old_dentry").unwrap_or(Offsets::NONE),
         task_start: at("task_struct", "start_boottime")?,
+        task_exit_code: at("task_struct", "exit_code")?,
+        task_pid: at("task_struct", "pid")?,
         mm_exe_file: at("mm_struct", "exe_file")?,
         mm_arg_start: at("mm_struct", "arg_start")?,
         mm_arg_end: at("mm_struct", "arg_end")?,
@@ -79,6 +82,8 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         sock_family: at("sock_common", "skc_family")?,
         sock_port: at("sock_common", "skc_num")?,
         sock_address: at("sock_common", "skc_rcv_saddr")?,
+        sock_user_locks: user_locks / 8,
+        sock_user_locks_shift: user_locks % 8,
         sock_address_6: at("sock_common", "skc_v6_rcv_saddr").unwrap_or(Offsets::NONE),
         unix_peer: at("unix_sock", "peer").unwrap_or(Offsets::NONE),
         unix_path: at("unix_sock", "path").unwrap_or(Offsets::NONE),

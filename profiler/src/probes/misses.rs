@@ -13,15 +13,15 @@ const ALL: [&str; 4] = [
 ];
 
 /// What shows in no system call, or not in a way that can be followed.
-const SYSTEM_CALLS: [&str; 11] = [
+const SYSTEM_CALLS: [&str; 9] = [
     "what io_uring opens, connects and sends: each set-up and entry is counted as loss (io_uring); a ring that the kernel \
      polls, made before the window, is not noticed",
     "to which Unix socket a datagram goes by sendto or sendmsg with an address: counted as loss (unix_datagram)",
     "connections, sends and listens of 32-bit programs and of the 32-bit entry (int 0x80): counted as loss (foreign_abi); \
      their opens and mappings are seen",
-    "opens by other calls than open, openat, openat2, creat and open_by_handle_at: ioctl(TIOCGPTPEER), mq_open, fanotify \
-     events (opened for whoever reads them)",
-    "opens that the kernel makes for a program: core dumps, process accounting (acct), swap files (swapon)",
+    "which files are opened by other calls than open, openat, openat2, creat and open_by_handle_at, or by the kernel for a \
+     program: ioctl(TIOCGPTPEER), mq_open, fanotify events, core dumps, process accounting (acct), swap files (swapon); the \
+     calls and the dumps are counted as loss (unseen_open), TIOCGPTPEER of 32-bit programs is not",
     "opens that the kernel makes on an overlay when a file of a lower layer is changed for the first time (written, chmod, \
      chown, link, rename): that file in its layer, and one without a name",
     "what fails only after the hooks that a policy sits on: executing a text without #! (ENOEXEC; shells then run it \
@@ -30,7 +30,6 @@ const SYSTEM_CALLS: [&str; 11] = [
     "renames that io_uring makes: paths below a directory renamed that way keep their old name",
     "user namespaces that setns(2) enters without being told their type; of 32-bit programs every unshare and setns is \
      counted as loss (foreign_abi)",
-    "which port a socket asked for: one that listens without being bound is recorded with the port that the kernel chose",
 ];
 
 /// What is the other way round at the hooks.

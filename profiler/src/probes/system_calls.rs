@@ -40,6 +40,13 @@ pub(super) fn native() -> Classes {
         ],
     );
     set(&mut classes, class::REMOVE, &[libc::SYS_unlinkat]);
+    set(
+        &mut classes,
+        class::UNSEEN,
+        &[libc::SYS_mq_open, libc::SYS_swapon, libc::SYS_acct],
+    );
+    set(&mut classes, class::CONTROL, &[libc::SYS_ioctl]);
+    set(&mut classes, class::FANOTIFY, &[libc::SYS_fanotify_init]);
     classes
 }
 
@@ -63,6 +70,8 @@ pub(super) fn compat() -> Classes {
     set(&mut classes, class::MAP_32, &[192]);
     // io_uring_setup, io_uring_enter
     set(&mut classes, class::URING, &[425, 426]);
+    // acct, swapon, mq_open, fanotify_init
+    set(&mut classes, class::UNSEEN, &[51, 87, 277, 338]);
     classes
 }
 
