@@ -19,6 +19,9 @@ use crate::story::{IMAGE, PYTHON, Story, command, seen};
 /// Everything takes long in an emulated machine on a busy one.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// How often each of eight processes opens the same file.
+const FLOOD: u64 = 2_000;
+
 /// One recording of each backend for all of them: loading the probes takes most of the time.
 #[test]
 #[ignore = "the other tests of this file run it, each on its kernel"]
@@ -30,21 +33,22 @@ fn on_this_kernel() {
         fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default()
     );
     let peer = listen();
-    let program = format!(
-        "PEER = ({:?}, {})\n{}",
-        peer.ip().to_string(),
-        peer.port(),
-        include_str!("workload.py")
-    );
+    let program = |flood: u64| {
+        let (address, port) = (peer.ip().to_string(), peer.port());
+        let workload = include_str!("workload.py");
+        format!("PEER = ({address:?}, {port})\nFLOOD = {flood}\n{workload}")
+    };
+    let flooding = program(FLOOD);
     let backends = env::var("BACKENDS").unwrap();
     let backends: Vec<&str> = backends.split(',').collect();
     // The first one without being asked for.
-    let chosen = record(&program, &[]);
+    let chosen = record(&flooding, &[]);
     assert_eq!(backend_of(&chosen), backends[0]);
     promises_hold(&chosen, peer);
-    the_learned_policy_denies_what_is_new_and_nothing_else(&chosen, &program);
+    // The oracle tells of each call by itself.
+    the_learned_policy_denies_what_is_new_and_nothing_else(&chosen, &program(1));
     for backend in &backends[1..] {
-        let story = record(&program, &["--backend", backend]);
+        let story = record(&flooding, &["--backend", backend]);
         assert_eq!(backend_of(&story), *backend);
         promises_hold(&story, peer);
         assert_eq!(in_short(&story), in_short(&chosen), "{backend} and {}", backends[0]);
@@ -61,7 +65,14 @@ fn promises_hold(story: &Story, peer: SocketAddr) {
 /// What the workload did, as that was recorded with these options.
 fn record(program: &str, options: &[&str]) -> Story {
     let scratch = Scratch::new();
-    let mut profile = profile_run(scratch.recording(), IMAGE, options, command(program));
+    // As often as leaves the workload most of an emulated processor.
+    let often = ["--flush-interval", "50ms"];
+    let mut profile = profile_run(
+        scratch.recording(),
+        IMAGE,
+        &[&often, options].concat(),
+        command(program),
+    );
     furnish(&scratch, &mut profile);
     let done = start(&mut profile).finish_within(PATIENCE);
     assert_eq!(done.code(), 0, "{done}");
@@ -118,6 +129,7 @@ fn everything_is_counted(story: &Story, peer: SocketAddr) {
     let learned = counts(&story.baseline.behaviours);
     let (here, python) = (&story.here, fs::canonicalize(PYTHON).unwrap().display().to_string());
     let expected = [
+        (format!("{python} opens {here}/work/flood (read)"), 8 * FLOOD),
         (format!("{python} opens {here}/work/often (read)"), 200),
         (format!("{python} opens {here}/work/program (read)"), 20),
         (format!("{python} executes {here}/work/program"), 20),
@@ -165,6 +177,8 @@ fn every_path_is_that_of_its_time_and_its_root(story: &Story) {
             ("@/work/gone (write,create)", 1),
             ("@/work/jail/bin/busybox (write,create)", 1),
             ("@/work/jail/file (write,create)", 1),
+            ("@/work/flood (read)", 8 * FLOOD),
+            ("@/work/flood (write,create)", 1),
             ("@/work/often (read)", 200),
             ("@/work/often (write,create)", 1),
             ("@/work/outer (read)", 1),

@@ -1,4 +1,4 @@
-# What the tests in other kernels let a container do. Written with calls.py; PEER is set before, and promises.rs has made
+# What the tests in other kernels let a container do. Written with calls.py; PEER and FLOOD are set before, and promises.rs has made
 # the mounts. Nothing below /proc/PID is opened: no list of exact paths foresees the number.
 import http.server, socket, threading
 
@@ -12,6 +12,17 @@ def copy(source, target):
     os.write(descriptor, read(source))
     os.close(descriptor)
 
+
+# By more processes than there are processors, which the kernel takes turns with, while the counters are read.
+create("flood")
+children = []
+for _ in range(8):
+    children.append(os.fork())
+    if children[-1] == 0:
+        touch("flood", times=FLOOD)
+        os._exit(0)
+for child in children:
+    assert ended(child) == 0
 
 # Often, and at the same time.
 create("often")
