@@ -82,6 +82,31 @@ Examples:
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    /// Make one recording out of several files.
+    #[command(after_help = "\
+Every recording has an id and a revision. Distinct ids add up; of several copies of one recording the highest revision
+replaces the others, also one that was merged before. The order of the files changes nothing.
+
+Files may be being recorded into: what was flushed at that moment is taken. They are not changed.
+
+Examples:
+  profile merge worker-1.db worker-2.db --out recording.db
+  profile merge recording.db worker-1.db --out recording.db --force     Replace worker-1's part by a newer copy
+  generate baselines --recording recording.db --out baselines-out/")]
+    Merge {
+        /// The recordings.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The file to make.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Replace it if it is there.
+        #[arg(long)]
+        force: bool,
+        /// How to print what it is made of.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  profile completions bash > /etc/bash_completion.d/profile")]
     Completions {

@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod look_up;
+pub mod merge;
 pub mod run;
 pub mod start;
 pub mod status;
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use baselines::path::FilePath;
 use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
 use baselines::time::UtcTime;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,6 +49,11 @@ fn print(text: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A recording may come from anywhere: its texts are escaped before they reach a terminal.
+fn printable(text: &str) -> String {
+    FilePath::canonical(text.as_bytes()).to_text()
 }
 
 /// The machine that this runs on.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command};
-use profiler::commands::{completions, doctor, look_up, run, start, status};
+use profiler::commands::{completions, doctor, look_up, merge, run, start, status};
 use profiler::error::Failure;
 
 fn main() -> ExitCode {
@@ -18,6 +18,12 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(options, cli.quiet),
         Command::Start(options) => start::start(options, cli.quiet),
         Command::Status { recording, output } => status::status(recording, *output, cli.quiet),
+        Command::Merge {
+            files,
+            out,
+            force,
+            output,
+        } => merge::merge(files, out, *force, *output, cli.quiet),
         Command::LookUp { parent } => look_up::look_up(*parent),
         Command::Completions { shell } => completions(*shell),
     };

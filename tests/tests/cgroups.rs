@@ -24,7 +24,7 @@ fn containers(recording: &Path, name: &str) -> Vec<ContainerSummary> {
 
 fn revision(recording: &Path) -> u64 {
     let summary = Recording::open(recording).and_then(|recording| recording.summary());
-    summary.map(|summary| summary.revision).unwrap_or_default()
+    summary.map(|summary| summary.sources[0].revision).unwrap_or_default()
 }
 
 /// Does something while a recorder cannot read its ring buffer, which has room for three messages.

@@ -71,7 +71,7 @@ fn kill(scratch: &Scratch, mut recorder: Running, noise: &Noise, image: &str) {
         samples.push((UtcTime::now(), count));
         let has_flushed = |summary: &Summary| {
             let mut containers = summary.containers.iter();
-            summary.revision > 12
+            summary.sources[0].revision > 12
                 && containers.any(|seen| seen.container.image.repository == image && seen.observations > 1000)
         };
         // There is no recording yet at first.

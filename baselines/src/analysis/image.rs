@@ -6,8 +6,9 @@ use super::Error;
 use super::sources::{Seen, Source};
 use super::tally::{Tallies, Tally, Total};
 use crate::behaviour::Behaviour;
-use crate::document::{ApiVersion, Baseline, Behaviours, Container, Kind, Loss, Source as Origin};
+use crate::document::{ApiVersion, Baseline, Behaviours, Container, Kind, Loss, Removed, Source as Origin};
 use crate::loss::Reason;
+use crate::time::UtcTime;
 use crate::workload::Image;
 
 /// What the recordings hold about one image.
@@ -18,6 +19,7 @@ pub(super) struct ImageEvidence {
     containers: Vec<Container>,
     losses: BTreeMap<(Reason, Option<String>), u64>,
     uncounted_losses: BTreeSet<String>,
+    removed: BTreeMap<usize, Removed>,
     learned: HashMap<Behaviour, Total>,
     not_learned: HashMap<Behaviour, Total>,
 }
@@ -59,6 +61,20 @@ impl ImageEvidence {
         self.uncounted_losses.insert(why);
     }
 
+    /// Adds a window of a source that had seen the image and was removed.
+    pub(super) fn was_removed(&mut self, source: usize, from: UtcTime, until: UtcTime) {
+        self.sources.insert(source);
+        let (from, until) = (from.whole_second(), until.whole_second());
+        let removed = self.removed.entry(source).or_insert(Removed {
+            windows: 0,
+            from,
+            until,
+        });
+        removed.windows += 1;
+        removed.from = removed.from.min(from);
+        removed.until = removed.until.max(until);
+    }
+
     /// Whether none of its containers did anything.
     pub(super) fn has_no_behaviour(&self) -> bool {
         self.learned.is_empty() && self.not_learned.is_empty()
@@ -69,12 +85,6 @@ impl ImageEvidence {
     /// # Errors
     /// [`Error::CountTooLarge`] beyond 64 bits.
     pub(super) fn into_baseline(mut self, image: Image, sources: &[Source<'_>]) -> Result<Baseline, Error> {
-        let origin = |source: &Source<'_>| Origin {
-            recording: source.identity.id,
-            revision: source.identity.revision,
-            node: source.identity.host.clone(),
-            backends: source.backends(),
-        };
         self.containers.sort();
         Ok(Baseline {
             api_version: ApiVersion,
@@ -86,8 +96,14 @@ impl ImageEvidence {
             recordings: self
                 .sources
                 .into_iter()
-                .filter_map(|index| sources.get(index))
-                .map(origin)
+                .filter_map(|index| Some((index, sources.get(index)?)))
+                .map(|(index, source)| Origin {
+                    recording: source.identity.id,
+                    revision: source.identity.revision,
+                    node: source.identity.host.clone(),
+                    backends: source.backends(),
+                    removed: self.removed.remove(&index),
+                })
                 .collect(),
             containers: self.containers,
             losses: self

@@ -1,7 +1,8 @@
 //! Recordings in, baselines out.
 //!
-//! Of several recordings with one id only the highest revision counts; different ids add up. The order in which they are
-//! given changes nothing, nor does how a recorder cut its observations into flushes.
+//! Of several copies of one recording only the one that is furthest counts (the highest revision); different ids add up. The
+//! order in which they are given changes nothing, nor how a recorder cut its observations into flushes, nor whether
+//! recordings were merged into one file before.
 
 mod error;
 mod image;
@@ -34,7 +35,8 @@ pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
         .iter()
         .map(|path| Recording::open(path))
         .collect::<Result<_, _>>()?;
-    let sources = sources::newest(&opened)?;
+    let snapshots = sources::snapshots(&opened)?;
+    let sources = sources::newest(&snapshots)?;
     let containers = sources::containers(&sources)?;
     let mut images: BTreeMap<Image, ImageEvidence> = BTreeMap::new();
     for seen in &containers {
@@ -48,6 +50,7 @@ pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
         return Err(error::nothing(&sources, containers.len()));
     }
     add_losses(&sources, &containers, &mut images)?;
+    add_removed(&sources, &mut images);
     let mut baselines: Vec<Baseline> = images
         .into_iter()
         .map(|(image, evidence)| evidence.into_baseline(image, &sources))
@@ -73,9 +76,10 @@ fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
         let Some(source) = sources.get(part.source) else {
             continue;
         };
-        let read = source
-            .snapshot
-            .observed(part.row, |behaviour, counted| tallies.add(behaviour, counted));
+        let read = source.snapshot.observed(part.row, |behaviour, counted| {
+            tallies.add(behaviour, counted);
+            Ok(())
+        });
         read.map_err(|failure| source.snapshot.error(failure))?;
     }
     Ok(tallies)
@@ -98,7 +102,7 @@ fn add_losses(
         for window in &source.windows {
             let rows = source
                 .snapshot
-                .presence(window.number)
+                .presence(&source.identity, window.number)
                 .map_err(|failure| source.snapshot.error(failure))?;
             let seen = rows
                 .into_iter()
@@ -120,7 +124,7 @@ fn add_losses(
         }
         for loss in source
             .snapshot
-            .losses()
+            .losses(&source.identity)
             .map_err(|failure| source.snapshot.error(failure))?
         {
             let (concerned, id) = match loss.container.and_then(owner) {
@@ -135,6 +139,30 @@ fn add_losses(
         }
     }
     Ok(())
+}
+
+/// Tells each image in how many windows it was seen that are no more.
+fn add_removed(sources: &[Source<'_>], images: &mut BTreeMap<Image, ImageEvidence>) {
+    for (index, source) in sources.iter().enumerate() {
+        // Several tags of one digest are one image.
+        let seen: BTreeSet<_> = source
+            .removed
+            .iter()
+            .map(|removed| {
+                (
+                    removed.number,
+                    image_key(&removed.image),
+                    removed.started,
+                    removed.ended,
+                )
+            })
+            .collect();
+        for (_, image, started, ended) in seen {
+            if let Some(evidence) = images.get_mut(&image) {
+                evidence.was_removed(index, started, ended);
+            }
+        }
+    }
 }
 
 /// Why a window can have missed something without counting it.

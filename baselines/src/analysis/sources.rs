@@ -5,27 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::path;
-use crate::recording::{Container, Failure, Identity, Recording, Result, Snapshot, WindowSummary};
+use crate::recording::{self, Container, Failure, Recording, RemovedImage, Result, Snapshot, WindowSummary};
 
 /// One recording, in the state that it had when the analysis began.
 pub(super) struct Source<'a> {
-    pub(super) snapshot: Snapshot<'a>,
-    pub(super) identity: Identity,
+    /// The state of the file that it is in.
+    pub(super) snapshot: &'a Snapshot<'a>,
+    pub(super) identity: recording::Source,
     pub(super) windows: Vec<WindowSummary>,
+    pub(super) removed: Vec<RemovedImage>,
 }
 
-impl<'a> Source<'a> {
-    fn of(recording: &'a Recording) -> Result<Self> {
-        let snapshot = recording.snapshot()?;
-        let read = || Ok((snapshot.identity()?, snapshot.windows()?));
-        let (identity, windows) = read().map_err(|failure: Failure| snapshot.error(failure))?;
-        Ok(Self {
-            snapshot,
-            identity,
-            windows,
-        })
-    }
-
+impl Source<'_> {
     /// The recording's file.
     pub(super) fn path(&self) -> &Path {
         self.snapshot.path()
@@ -43,20 +34,29 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The recordings with the highest revision of each id, sorted by id.
-pub(super) fn newest(recordings: &[Recording]) -> Result<Vec<Source<'_>>> {
-    let mut newest: BTreeMap<_, Source<'_>> = BTreeMap::new();
-    for recording in recordings {
-        let source = Source::of(recording)?;
-        let id = source.identity.id;
-        if newest
-            .get(&id)
-            .is_none_or(|other| other.identity.revision < source.identity.revision)
-        {
-            newest.insert(id, source);
-        }
-    }
-    Ok(newest.into_values().collect())
+/// The states of all files, as the analysis begins.
+pub(super) fn snapshots(recordings: &[Recording]) -> Result<Vec<Snapshot<'_>>> {
+    recordings.iter().map(Recording::snapshot).collect()
+}
+
+/// Of each recording the copy that is furthest, sorted by id.
+pub(super) fn newest<'a>(snapshots: &'a [Snapshot<'a>]) -> Result<Vec<Source<'a>>> {
+    let newest = recording::newest(snapshots)?;
+    let source = |recording::Newest {
+                      snapshot,
+                      source: identity,
+                      ..
+                  }: recording::Newest<'a>| {
+        let read = || Ok((snapshot.windows(&identity)?, snapshot.removed_images(&identity)?));
+        let (windows, removed) = read().map_err(|failure: Failure| snapshot.error(failure))?;
+        Ok(Source {
+            snapshot,
+            identity,
+            windows,
+            removed,
+        })
+    };
+    newest.into_iter().map(source).collect()
 }
 
 /// Where one recording has a container.
@@ -99,7 +99,7 @@ pub(super) fn containers(sources: &[Source<'_>]) -> Result<Vec<Seen>> {
         let node = *nodes.entry(source.node()).or_insert(next);
         for stored in source
             .snapshot
-            .containers()
+            .containers(&source.identity)
             .map_err(|failure| source.snapshot.error(failure))?
         {
             let part = Part {

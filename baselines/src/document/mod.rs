@@ -73,6 +73,21 @@ pub struct Source {
     /// The backends of its windows, sorted. What a backend cannot see is in no list of losses.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "serde_text::escaped")]
     pub backends: Vec<String>,
+    /// What retention took away from it: evidence that there was and that is not in this document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
+}
+
+/// Windows of a recording that had seen the image and that retention took away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Removed {
+    /// How many.
+    pub windows: u64,
+    /// When the first one began.
+    pub from: UtcTime,
+    /// When the last one ended.
+    pub until: UtcTime,
 }
 
 /// One container that ran the image.

@@ -130,12 +130,24 @@ fn baselines() -> impl Strategy<Value = Baseline> {
             count,
             container,
         });
-    let source =
-        (any::<u128>(), any::<u64>(), texts(), vec(texts(), 0..3)).prop_map(|(id, revision, node, backends)| Source {
+    let removed = any::<u64>().prop_map(|windows| Removed {
+        windows,
+        from: seconds(3),
+        until: seconds(4),
+    });
+    let source = (
+        any::<u128>(),
+        any::<u64>(),
+        texts(),
+        vec(texts(), 0..3),
+        option::of(removed),
+    )
+        .prop_map(|(id, revision, node, backends, removed)| Source {
             recording: format!("{id:032x}").parse().unwrap(),
             revision,
             node,
             backends,
+            removed,
         });
     (
         image,
@@ -196,6 +208,11 @@ fn example() -> Baseline {
             revision: 17,
             node: "worker-1".to_owned(),
             backends: vec!["tracepoint".to_owned()],
+            removed: Some(Removed {
+                windows: 2,
+                from: "2026-11-01T00:00:00Z".parse().unwrap(),
+                until: "2026-11-03T00:00:00Z".parse().unwrap(),
+            }),
         }],
         containers: vec![Container {
             workload: "host/unit/web.service/main".parse().unwrap(),
@@ -272,42 +289,42 @@ fn errors_name_the_place_and_what_was_expected() {
         (
             "reason: map_full",
             "reason: bad_luck",
-            "20:11: losses[0].reason: `bad_luck` is no reason for a loss that",
+            "24:11: losses[0].reason: `bad_luck` is no reason for a loss that",
         ),
         (
             "access: read,create",
             "access: fly",
-            "46:13: behaviours.open[0].access: `fly` is not one of read, write",
+            "50:13: behaviours.open[0].access: `fly` is not one of read, write",
         ),
         (
             r"/srv/new\n",
             r"/srv/\q",
-            r"45:11: behaviours.open[0].path: unknown escape `\qli`: write",
+            r"49:11: behaviours.open[0].path: unknown escape `\qli`: write",
         ),
         (
             "path: /srv/new",
             "path: 12 #",
-            "45:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
+            "49:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
         ),
         (
             "port: 443",
             "port: 65536",
-            "64:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
+            "68:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
         ),
         (
             "count: 12",
             "count: -1",
-            "68:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
+            "72:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
         ),
         (
             "count: 12",
             "cuont: 12",
-            "68:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
+            "72:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
         ),
         (
             "2026-11-21T09:29:58Z",
             "yesterday",
-            "14:14: containers[0].firstSeen: `yesterday` is no RFC 3339 time",
+            "18:14: containers[0].firstSeen: `yesterday` is no RFC 3339 time",
         ),
         (
             "image:",

@@ -95,6 +95,7 @@ pub(super) fn from_end_reason(reason: &EndReason) -> (&'static str, Option<Strin
         EndReason::CommandExited { code } => ("command_exited", Some(code.to_string())),
         EndReason::Failed(message) => ("failed", Some(message.clone())),
         EndReason::Crashed => ("crashed", None),
+        EndReason::Copied => ("copied", None),
     }
 }
 
@@ -108,6 +109,7 @@ pub(super) fn to_end_reason(word: &str, detail: Option<String>) -> Option<EndRea
         },
         ("failed", Some(message)) => EndReason::Failed(message),
         ("crashed", None) => EndReason::Crashed,
+        ("copied", None) => EndReason::Copied,
         _ => return None,
     })
 }

@@ -36,6 +36,13 @@ pub enum Error {
         /// What it is instead.
         what: String,
     },
+    /// There is a file already where a new one was to be made.
+    #[error("{} is there already", path.display())]
+    #[diagnostic(help("name another file, or replace it with --force"))]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was written by a later version.
     #[error("{} has schema version {found}, this program knows versions up to {known}", path.display())]
     #[diagnostic(help("use the version of Wardline that wrote it, or a later one; nothing in the file was changed"))]
@@ -60,7 +67,7 @@ pub enum Error {
     },
     /// Another process writes it.
     #[error("{} is being recorded into by {}", path.display(), writer.map_or_else(|| "another process".to_owned(), |id| format!("process {id}")))]
-    #[diagnostic(help("end it first (Ctrl-C, or SIGTERM to its process), or record into another file"))]
+    #[diagnostic(help("end it first (Ctrl-C, or SIGTERM to its process), or name another file"))]
     InUse {
         /// The file.
         path: PathBuf,

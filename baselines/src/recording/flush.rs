@@ -1,13 +1,14 @@
 //! Writing one flush.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::columns::CgroupId;
 use super::error::Failure;
 use super::interned::Interned;
-use super::{Container, Flush, Latency, Loss, Observation, WindowId};
+use super::{Container, Counted, Flush, Latency, Loss, Observation, WindowId};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -32,7 +33,7 @@ pub(super) fn write(
     transaction
         .prepare_cached("UPDATE learning_window SET new_behaviours = new_behaviours + ?2 WHERE learning_window = ?1")?
         .execute(params![window.0, new_behaviours])?;
-    containers.were_seen_in(window)?;
+    write_presence(transaction, window, containers.rows.into_values())?;
     write_losses(transaction, window, &flush.losses)?;
     write_latencies(transaction, window, &flush.latencies)
 }
@@ -69,38 +70,7 @@ struct Containers<'a> {
 
 impl Containers<'_> {
     fn upsert(&mut self, container: &Container) -> Result<()> {
-        let row = self
-            .transaction
-            .prepare_cached(
-                "INSERT INTO container (boot, cgroup, namespace, kind, name, container_name, id, repository, tag, \
-                 digest, cgroup_path, started, alive_until, partial) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
-                 ON CONFLICT (boot, cgroup) DO UPDATE SET namespace = excluded.namespace, kind = excluded.kind, \
-                 name = excluded.name, container_name = excluded.container_name, id = excluded.id, \
-                 repository = excluded.repository, tag = excluded.tag, digest = excluded.digest, \
-                 cgroup_path = excluded.cgroup_path, started = min(started, excluded.started), \
-                 alive_until = max(alive_until, excluded.alive_until), partial = min(partial, excluded.partial) \
-                 RETURNING container",
-            )?
-            .query_row(
-                params![
-                    self.boot,
-                    CgroupId(container.cgroup_id),
-                    container.workload.namespace,
-                    container.workload.kind,
-                    container.workload.name,
-                    container.workload.container,
-                    container.id,
-                    container.image.repository,
-                    container.image.tag,
-                    container.image.digest,
-                    container.cgroup_path,
-                    container.started,
-                    container.alive_until,
-                    container.partial,
-                ],
-                |row| row.get(0),
-            )?;
+        let row = upsert_container(self.transaction, self.boot, container)?;
         self.rows.insert(container.cgroup_id, row);
         Ok(())
     }
@@ -118,16 +88,78 @@ impl Containers<'_> {
         self.rows.insert(cgroup_id, row);
         Ok(row)
     }
+}
 
-    fn were_seen_in(&self, window: WindowId) -> Result<()> {
-        let mut statement = self
-            .transaction
-            .prepare_cached("INSERT OR IGNORE INTO presence (learning_window, container) VALUES (?1, ?2)")?;
-        for row in self.rows.values() {
-            statement.execute(params![window.0, row])?;
-        }
-        Ok(())
+/// The row of a container, with what is known best about it.
+pub(super) fn upsert_container(transaction: &Transaction<'_>, boot: i64, container: &Container) -> Result<i64> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO container (boot, cgroup, namespace, kind, name, container_name, id, repository, tag, digest, \
+         cgroup_path, started, alive_until, partial) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+         ON CONFLICT (boot, cgroup) DO UPDATE SET namespace = excluded.namespace, kind = excluded.kind, \
+         name = excluded.name, container_name = excluded.container_name, id = excluded.id, \
+         repository = excluded.repository, tag = excluded.tag, digest = excluded.digest, \
+         cgroup_path = excluded.cgroup_path, started = min(started, excluded.started), \
+         alive_until = max(alive_until, excluded.alive_until), partial = min(partial, excluded.partial) \
+         RETURNING container",
+    )?;
+    let values = params![
+        boot,
+        CgroupId(container.cgroup_id),
+        container.workload.namespace,
+        container.workload.kind,
+        container.workload.name,
+        container.workload.container,
+        container.id,
+        container.image.repository,
+        container.image.tag,
+        container.image.digest,
+        container.cgroup_path,
+        container.started,
+        container.alive_until,
+        container.partial,
+    ];
+    Ok(statement.query_row(values, |row| row.get(0))?)
+}
+
+/// A window saw these containers.
+pub(super) fn write_presence(
+    transaction: &Transaction<'_>,
+    window: WindowId,
+    containers: impl IntoIterator<Item = i64>,
+) -> Result<()> {
+    let mut statement =
+        transaction.prepare_cached("INSERT OR IGNORE INTO presence (learning_window, container) VALUES (?1, ?2)")?;
+    for container in containers {
+        statement.execute(params![window.0, container])?;
     }
+    Ok(())
+}
+
+/// Counts a behaviour of a container in one minute.
+pub(super) fn add_observation(
+    transaction: &Transaction<'_>,
+    container: i64,
+    behaviour: i64,
+    counted: &Counted,
+) -> Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO observation (container, behaviour, minute, phase, provenance, count, first_seen, last_seen) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT (container, behaviour, minute, phase, provenance) DO UPDATE SET count = count + excluded.count, \
+         first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)",
+    )?;
+    statement.execute(params![
+        container,
+        behaviour,
+        counted.minute,
+        counted.phase,
+        counted.provenance,
+        signed(counted.count)?,
+        counted.first_seen,
+        counted.last_seen,
+    ])?;
+    Ok(())
 }
 
 /// Returns how many behaviours are new to the recording.
@@ -137,32 +169,28 @@ fn write_observations(
     containers: &mut Containers<'_>,
     observations: &[Observation],
 ) -> Result<i64> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO observation (container, behaviour, minute, phase, provenance, count, first_seen, last_seen) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-         ON CONFLICT (container, behaviour, minute, phase, provenance) DO UPDATE SET count = count + excluded.count, \
-         first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)",
-    )?;
     let mut new_behaviours = 0;
     for observation in observations.iter().filter(|observation| observation.count > 0) {
         let container = containers.row(observation.cgroup_id)?;
         let behaviour = interned.intern(transaction, &observation.behaviour)?;
         new_behaviours += i64::from(behaviour.is_new);
-        statement.execute(params![
-            container,
-            behaviour.row,
-            observation.minute,
-            observation.phase,
-            observation.provenance,
-            signed(observation.count)?,
-            observation.first_seen,
-            observation.last_seen,
-        ])?;
+        add_observation(transaction, container, behaviour.row, &counted(observation))?;
     }
     Ok(new_behaviours)
 }
 
-fn write_losses(transaction: &Transaction<'_>, window: WindowId, losses: &[Loss]) -> Result<()> {
+fn counted(observation: &Observation) -> Counted {
+    Counted {
+        minute: observation.minute,
+        phase: observation.phase,
+        provenance: observation.provenance,
+        count: observation.count,
+        first_seen: observation.first_seen,
+        last_seen: observation.last_seen,
+    }
+}
+
+pub(super) fn write_losses(transaction: &Transaction<'_>, window: WindowId, losses: &[Loss]) -> Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO loss (learning_window, cgroup, reason, count, first_seen, last_seen) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -185,7 +213,7 @@ fn write_losses(transaction: &Transaction<'_>, window: WindowId, losses: &[Loss]
     Ok(())
 }
 
-fn write_latencies(transaction: &Transaction<'_>, window: WindowId, latencies: &[Latency]) -> Result<()> {
+pub(super) fn write_latencies(transaction: &Transaction<'_>, window: WindowId, latencies: &[Latency]) -> Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT OR REPLACE INTO latency (learning_window, name, count, p50, p90, p99, max) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -206,6 +234,11 @@ fn write_latencies(transaction: &Transaction<'_>, window: WindowId, latencies: &
 }
 
 /// Stored integers are signed: a count that does not fit is an error, never another number.
-fn signed(count: u64) -> Result<i64> {
+pub(super) fn signed(count: u64) -> Result<i64> {
     i64::try_from(count).map_err(|_| Failure::CountTooLarge)
+}
+
+/// Nanoseconds; the most that there are for a time that is longer.
+pub(super) fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }

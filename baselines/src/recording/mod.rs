@@ -5,8 +5,8 @@
 //! else. Anybody may read meanwhile, see [`Recording::open`].
 //!
 //! The file grows with novelty: a behaviour is stored once, and a row says how often one container showed it in one
-//! minute of UTC. Every change makes the [revision](Summary::revision) higher, so that of several copies of a recording
-//! the newest can be told.
+//! minute of UTC. Every change makes the [revision](SourceSummary::revision) higher, so that of several copies of a recording
+//! the newest can be told. [`merge()`] makes one file of several: it holds the newest copy of each recording in them.
 //!
 //! ```
 //! use std::time::Duration;
@@ -45,9 +45,12 @@ mod file;
 mod flush;
 mod id;
 mod interned;
+mod merge;
 mod model;
+mod new_file;
 mod read;
 mod schema;
+mod summarise;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -61,9 +64,11 @@ use rusqlite::{Connection, OpenFlags};
 pub(crate) use error::Failure;
 pub use error::{Error, Result};
 pub use id::{RecordingId, RecordingIdError};
+pub use merge::{Merged, MergedSource, merge};
+pub(crate) use merge::{Newest, newest};
 pub use model::{Container, EndReason, Flush, Latency, Loss, Node, Observation, WindowId, WindowStart};
-pub(crate) use read::{Counted, Identity, Snapshot};
-pub use summary::{ContainerSummary, LossSummary, Summary, WindowSummary};
+pub(crate) use read::{Counted, RemovedImage, Snapshot, Source};
+pub use summary::{ContainerSummary, LossSummary, RemovedWindows, SourceSummary, Summary, WindowSummary};
 pub use writer::Writer;
 
 use schema::Content;
@@ -98,7 +103,9 @@ impl Recording {
                 what: "it is empty".to_owned(),
             });
         };
-        schema::check(&recording.connection, version).map_err(|failure| failure.at("check", path))?;
+        schema::check(&recording.connection, version)
+            .and_then(|()| Ok(schema::show_as_newest(&recording.connection, version)?))
+            .map_err(|failure| failure.at("check", path))?;
         Ok(recording)
     }
 

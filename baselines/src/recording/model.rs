@@ -60,6 +60,8 @@ pub enum EndReason {
     /// The recorder was killed or the machine stopped: found when the recording was opened again, so the end is the
     /// time of the last flush.
     Crashed,
+    /// It went on when this copy of it was made, so the end is the time of the last flush in the copy.
+    Copied,
 }
 
 /// A container (or unit, or cgroup) that was seen. Its identity is the node's boot and the cgroup's id.

@@ -1,5 +1,6 @@
-//! Reading. The only place that knows the schema's names but for `flush.rs` and `writer.rs`, which write them.
+//! Reading, row by row. What the rows mean together: `summarise.rs`, and the analysis.
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,23 +10,51 @@ use super::columns::{CgroupId, Count, to_end_reason};
 use super::encoding::decode;
 use super::error::{Error, Failure, Result};
 use super::file::WriterLock;
-use super::{
-    Container, ContainerSummary, EndReason, Latency, LossSummary, Recording, RecordingId, Summary, WindowSummary,
-};
+use super::{Container, EndReason, Latency, Recording, RecordingId, RemovedWindows, WindowSummary};
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::loss::Reason;
 use crate::time::{Minute, UtcTime};
 use crate::workload::{Image, Workload};
 
-type Read<T> = std::result::Result<T, Failure>;
+pub(super) type Read<T> = std::result::Result<T, Failure>;
 
-/// Whose recording this is, and which state of it.
+/// One of the recordings in a file, and which state of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub(crate) struct Source {
+    pub(super) row: i64,
     pub(crate) id: RecordingId,
     pub(crate) revision: u64,
+    pub(super) created: UtcTime,
     pub(crate) host: String,
     pub(crate) machine_id: Option<String>,
+    pub(super) is_own: bool,
+    pub(crate) removed: Option<RemovedWindows>,
+    /// How many windows were going on when this copy was made.
+    unfinished: u64,
+}
+
+impl Source {
+    /// What decides between copies of one recording: the highest takes all.
+    ///
+    /// Equal ranks mean equal content, so that it does not matter which one is taken: a revision is what one recorder wrote;
+    /// retention takes away a beginning of it, which the number of windows tells; and whether the last window has crashed is
+    /// only known once its recorder is gone.
+    pub(crate) fn rank(&self) -> (u64, u64, Reverse<u64>) {
+        let removed = self.removed.as_ref().map_or(0, |removed| removed.windows);
+        (self.revision, removed, Reverse(self.unfinished))
+    }
+}
+
+/// An image that a window had seen which retention took away.
+#[derive(Clone, Debug)]
+pub(crate) struct RemovedImage {
+    /// The window's number.
+    pub(crate) number: u64,
+    /// When the window began.
+    pub(crate) started: UtcTime,
+    /// When it ended.
+    pub(crate) ended: UtcTime,
+    pub(crate) image: Image,
 }
 
 /// A container and where to find it again.
@@ -39,11 +68,15 @@ pub(crate) struct StoredContainer {
 /// What one window lost.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredLoss {
+    /// The window's number.
     pub(crate) window: u64,
     /// The row of the container, where the cgroup has one.
     pub(crate) container: Option<i64>,
+    pub(super) cgroup_id: u64,
     pub(crate) reason: Reason,
     pub(crate) count: u64,
+    pub(super) first_seen: UtcTime,
+    pub(super) last_seen: UtcTime,
 }
 
 /// How often a container showed a behaviour in one minute.
@@ -62,28 +95,28 @@ pub(crate) struct Counted {
 pub(crate) struct Snapshot<'a> {
     recording: &'a Recording,
     /// Rolled back when dropped: it only reads.
-    connection: Transaction<'a>,
+    pub(super) connection: Transaction<'a>,
+    /// No recorder was there when this state was taken, so that a window that is open has crashed.
+    is_abandoned: bool,
 }
 
 impl Recording {
-    /// What `profile status` shows.
-    ///
-    /// # Errors
-    /// What the database says, or [`Error::Damaged`] for values that no recorder writes.
-    pub fn summary(&self) -> Result<Summary> {
-        let snapshot = self.snapshot()?;
-        snapshot.summary().map_err(|failure| snapshot.error(failure))
-    }
-
     /// The recording as it is now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>> {
-        match self.connection.unchecked_transaction() {
-            Ok(connection) => Ok(Snapshot {
-                recording: self,
-                connection,
-            }),
-            Err(error) => Err(Error::from_sqlite(error, "read", &self.path)),
-        }
+        // Looked at before and after: a recorder that came or went meanwhile has not crashed.
+        let was_taken = WriterLock::is_taken(&self.path)?;
+        let begin = || {
+            let connection = self.connection.unchecked_transaction()?;
+            // The state is that of the first reading.
+            connection.query_row("SELECT count(*) FROM source", [], |_| Ok(()))?;
+            Ok(connection)
+        };
+        let connection = begin().map_err(|error| Error::from_sqlite(error, "read", &self.path))?;
+        Ok(Snapshot {
+            recording: self,
+            connection,
+            is_abandoned: !was_taken && !WriterLock::is_taken(&self.path)?,
+        })
     }
 }
 
@@ -98,87 +131,100 @@ impl Snapshot<'_> {
         &self.recording.path
     }
 
-    fn summary(&self) -> Read<Summary> {
-        let Identity { id, revision, host, .. } = self.identity()?;
-        let created = self
-            .connection
-            .query_row("SELECT created FROM recording", [], |row| row.get(0))?;
-        let Count(behaviours) = self
-            .connection
-            .query_row("SELECT count(*) FROM behaviour", [], |row| row.get(0))?;
-        Ok(Summary {
-            id,
-            revision,
-            created,
-            host,
-            behaviours,
-            windows: self.windows()?,
-            containers: self.container_summaries()?,
-            losses: self.loss_summaries()?,
-        })
-    }
-
-    /// Whose recording this is.
-    pub(crate) fn identity(&self) -> Read<Identity> {
-        self.connection
-            .query_row("SELECT id, revision, host, machine_id FROM recording", [], |row| {
-                Ok(Identity {
-                    id: RecordingId(row.get(0)?),
-                    revision: row.get::<_, Count>(1)?.0,
-                    host: row.get(2)?,
-                    machine_id: row.get(3)?,
-                })
-            })
-            .optional()?
-            .ok_or_else(|| Failure::Damaged("it does not say whose it is".to_owned()))
-    }
-
-    /// The windows, oldest first.
-    pub(crate) fn windows(&self) -> Read<Vec<WindowSummary>> {
-        let abandoned = !WriterLock::is_taken(&self.recording.path).map_err(Failure::Other)?;
+    /// The recordings in the file, sorted by id.
+    pub(crate) fn sources(&self) -> Read<Vec<Source>> {
         let mut statement = self.connection.prepare(
-            "SELECT w.learning_window, w.started, w.last_flush, w.ended, w.end_reason, w.end_detail, w.selector, \
+            "SELECT source, id, revision, created, host, machine_id, own IS NOT NULL, \
+             (SELECT count(*) FROM learning_window JOIN boot USING (boot) WHERE boot.source = source.source \
+             AND (end_reason = 'copied' OR (ended IS NULL AND NOT ?1))) FROM source ORDER BY id",
+        )?;
+        let sources = statement.query_map([self.is_abandoned], |row| {
+            Ok(Source {
+                row: row.get(0)?,
+                id: RecordingId(row.get(1)?),
+                revision: row.get::<_, Count>(2)?.0,
+                created: row.get(3)?,
+                host: row.get(4)?,
+                machine_id: row.get(5)?,
+                is_own: row.get(6)?,
+                removed: None,
+                unfinished: row.get::<_, Count>(7)?.0,
+            })
+        })?;
+        let mut sources: Vec<Source> = sources.collect::<rusqlite::Result<_>>()?;
+        for source in &mut sources {
+            source.removed = self.removed(source.row)?;
+        }
+        Ok(sources)
+    }
+
+    fn removed(&self, source: i64) -> Read<Option<RemovedWindows>> {
+        let removed = self.connection.query_row(
+            "SELECT count(*), coalesce(min(started), 0), coalesce(max(ended), 0), coalesce(sum(observations), 0), \
+             coalesce(sum(losses), 0) FROM removed_window WHERE source = ?1",
+            [source],
+            |row| {
+                Ok(RemovedWindows {
+                    windows: row.get::<_, Count>(0)?.0,
+                    from: row.get(1)?,
+                    until: row.get(2)?,
+                    observations: row.get::<_, Count>(3)?.0,
+                    losses: row.get::<_, Count>(4)?.0,
+                })
+            },
+        )?;
+        Ok((removed.windows > 0).then_some(removed))
+    }
+
+    /// The windows of a source, oldest first.
+    pub(crate) fn windows(&self, source: &Source) -> Read<Vec<WindowSummary>> {
+        let mut statement = self.connection.prepare(
+            "SELECT w.learning_window, w.number, w.started, w.last_flush, w.ended, w.end_reason, w.end_detail, w.selector, \
              w.backend, boot.kernel, w.tool_version, w.flush_interval, w.lossy_from_start, \
              (SELECT count(*) FROM presence p WHERE p.learning_window = w.learning_window), \
              w.new_behaviours, w.observations, \
-             (SELECT coalesce(sum(count), 0) FROM loss l WHERE l.learning_window = w.learning_window) \
-             FROM learning_window w JOIN boot USING (boot) ORDER BY w.learning_window",
+             (SELECT coalesce(sum(count), 0) FROM loss l WHERE l.learning_window = w.learning_window), \
+             w.redacted_observations, w.redacted_containers \
+             FROM learning_window w JOIN boot USING (boot) WHERE boot.source = ?1 ORDER BY w.number",
         )?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query([source.row])?;
         let mut windows = Vec::new();
         while let Some(row) = rows.next()? {
-            let number = row.get::<_, Count>(0)?.0;
-            let last_flush = row.get(2)?;
+            let last_flush = row.get(3)?;
             let ended = match ended(row)? {
-                None if abandoned => Some((last_flush, EndReason::Crashed)),
+                None if self.is_abandoned => Some((last_flush, EndReason::Crashed)),
                 ended => ended,
             };
+            let count = |column| row.get::<_, Count>(column).map(|count| count.0);
             windows.push(WindowSummary {
-                number,
-                started: row.get(1)?,
+                recording: source.id,
+                number: count(1)?,
+                started: row.get(2)?,
                 ended,
                 last_flush,
-                selector: row.get(6)?,
-                backend: row.get(7)?,
-                kernel: row.get(8)?,
-                tool_version: row.get(9)?,
-                flush_interval: Duration::from_nanos(row.get::<_, Count>(10)?.0),
-                lossy_from_start: row.get(11)?,
-                containers: row.get::<_, Count>(12)?.0,
-                new_behaviours: row.get::<_, Count>(13)?.0,
-                observations: row.get::<_, Count>(14)?.0,
-                losses: row.get::<_, Count>(15)?.0,
-                latencies: self.latencies(number)?,
+                selector: row.get(7)?,
+                backend: row.get(8)?,
+                kernel: row.get(9)?,
+                tool_version: row.get(10)?,
+                flush_interval: Duration::from_nanos(count(11)?),
+                lossy_from_start: row.get(12)?,
+                containers: count(13)?,
+                new_behaviours: count(14)?,
+                observations: count(15)?,
+                losses: count(16)?,
+                redacted_observations: count(17)?,
+                redacted_containers: count(18)?,
+                latencies: self.latencies(row.get(0)?)?,
             });
         }
         Ok(windows)
     }
 
-    fn latencies(&self, window: u64) -> Read<Vec<Latency>> {
+    fn latencies(&self, window: i64) -> Read<Vec<Latency>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT name, count, p50, p90, p99, max FROM latency WHERE learning_window = ?1 ORDER BY name",
         )?;
-        let latencies = statement.query_map([window.cast_signed()], |row| {
+        let latencies = statement.query_map([window], |row| {
             let number = |column| row.get::<_, Count>(column).map(|count| count.0);
             Ok(Latency {
                 name: row.get(0)?,
@@ -192,12 +238,53 @@ impl Snapshot<'_> {
         Ok(latencies.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The containers, and where to find them again.
-    pub(crate) fn containers(&self) -> Read<Vec<StoredContainer>> {
+    /// The boots of a source that something was recorded in: their ids, and the kernels' releases.
+    pub(super) fn boots(&self, source: &Source) -> Read<Vec<(String, String)>> {
+        let mut statement = self.connection.prepare(
+            "SELECT boot_id, kernel FROM boot WHERE source = ?1 AND (boot IN (SELECT boot FROM learning_window) \
+             OR boot IN (SELECT boot FROM container)) ORDER BY boot_id",
+        )?;
+        let boots = statement.query_map([source.row], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(boots.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The numbers of a source's windows, and the ids of their boots.
+    pub(super) fn boots_of_windows(&self, source: &Source) -> Read<Vec<(u64, String)>> {
+        let mut statement = self.connection.prepare(
+            "SELECT number, boot_id FROM learning_window JOIN boot USING (boot) WHERE boot.source = ?1 ORDER BY number",
+        )?;
+        let boots = statement.query_map([source.row], |row| Ok((row.get::<_, Count>(0)?.0, row.get(1)?)))?;
+        Ok(boots.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The images that removed windows of a source had seen.
+    pub(crate) fn removed_images(&self, source: &Source) -> Read<Vec<RemovedImage>> {
+        let mut statement = self.connection.prepare(
+            "SELECT number, started, ended, repository, tag, digest FROM removed_window \
+             JOIN removed_image USING (source, number) WHERE source = ?1 ORDER BY number, repository, tag, digest",
+        )?;
+        let images = statement.query_map([source.row], |row| {
+            Ok(RemovedImage {
+                number: row.get::<_, Count>(0)?.0,
+                started: row.get(1)?,
+                ended: row.get(2)?,
+                image: Image {
+                    repository: row.get(3)?,
+                    tag: row.get(4)?,
+                    digest: row.get(5)?,
+                },
+            })
+        })?;
+        Ok(images.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The containers of a source, and where to find them again.
+    pub(crate) fn containers(&self, source: &Source) -> Read<Vec<StoredContainer>> {
         let mut statement = self.connection.prepare(&format!(
-            "SELECT {CONTAINER}, container, boot_id FROM container JOIN boot USING (boot)"
+            "SELECT {CONTAINER}, container, boot_id FROM container JOIN boot USING (boot) WHERE boot.source = ?1 \
+             ORDER BY boot_id, cgroup"
         ))?;
-        let containers = statement.query_map([], |row| {
+        let containers = statement.query_map([source.row], |row| {
             Ok(StoredContainer {
                 container: container(row)?,
                 row: row.get(13)?,
@@ -207,72 +294,35 @@ impl Snapshot<'_> {
         Ok(containers.collect::<rusqlite::Result<_>>()?)
     }
 
-    fn container_summaries(&self) -> Read<Vec<ContainerSummary>> {
-        let mut statement = self.connection.prepare(&format!(
-            "SELECT {CONTAINER}, coalesce(seen.behaviours, 0), coalesce(seen.observations, 0) FROM container LEFT JOIN \
-             (SELECT container, count(DISTINCT behaviour) AS behaviours, sum(count) AS observations \
-             FROM observation GROUP BY container) seen USING (container) \
-             ORDER BY namespace, kind, name, container_name, started, container",
-        ))?;
-        let containers = statement.query_map([], |row| {
-            Ok(ContainerSummary {
-                container: container(row)?,
-                behaviours: row.get::<_, Count>(13)?.0,
-                observations: row.get::<_, Count>(14)?.0,
-            })
-        })?;
-        Ok(containers.collect::<rusqlite::Result<_>>()?)
-    }
-
     /// The rows of the containers that a window saw.
-    pub(crate) fn presence(&self, window: u64) -> Read<Vec<i64>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT container FROM presence WHERE learning_window = ?1")?;
-        let rows = statement.query_map([window.cast_signed()], |row| row.get(0))?;
+    pub(crate) fn presence(&self, source: &Source, window: u64) -> Read<Vec<i64>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT container FROM boot JOIN learning_window USING (boot) JOIN presence USING (learning_window) \
+             WHERE boot.source = ?1 AND number = ?2",
+        )?;
+        let rows = statement.query_map([source.row, window.cast_signed()], |row| row.get(0))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// What each window lost.
-    pub(crate) fn losses(&self) -> Read<Vec<StoredLoss>> {
+    /// What each window of a source lost.
+    pub(crate) fn losses(&self, source: &Source) -> Read<Vec<StoredLoss>> {
         let mut statement = self.connection.prepare(
-            "SELECT learning_window, container, reason, loss.count FROM loss JOIN learning_window USING (learning_window) \
-             LEFT JOIN container USING (boot, cgroup)",
+            "SELECT number, container, loss.cgroup, reason, loss.count, first_seen, last_seen \
+             FROM loss JOIN learning_window USING (learning_window) JOIN boot USING (boot) \
+             LEFT JOIN container ON container.boot = boot.boot AND container.cgroup = loss.cgroup \
+             WHERE boot.source = ?1 ORDER BY number, loss.cgroup, reason",
         )?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query([source.row])?;
         let mut losses = Vec::new();
         while let Some(row) = rows.next()? {
             losses.push(StoredLoss {
                 window: row.get::<_, Count>(0)?.0,
                 container: row.get(1)?,
-                reason: reason(&row.get::<_, String>(2)?)?,
-                count: row.get::<_, Count>(3)?.0,
-            });
-        }
-        Ok(losses)
-    }
-
-    fn loss_summaries(&self) -> Read<Vec<LossSummary>> {
-        let mut statement = self.connection.prepare(
-            "SELECT cgroup, reason, sum(loss.count), min(first_seen), max(last_seen), namespace, kind, name, \
-             container_name FROM loss JOIN learning_window USING (learning_window) \
-             LEFT JOIN container USING (boot, cgroup) GROUP BY boot, cgroup, reason ORDER BY boot, cgroup, reason",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut losses = Vec::new();
-        while let Some(row) = rows.next()? {
-            let CgroupId(cgroup_id) = row.get(0)?;
-            losses.push(LossSummary {
-                cgroup_id: (cgroup_id != 0).then_some(cgroup_id),
-                reason: reason(&row.get::<_, String>(1)?)?,
-                count: row.get::<_, Count>(2)?.0,
-                first_seen: row.get(3)?,
-                last_seen: row.get(4)?,
-                workload: if row.get::<_, Option<String>>(5)?.is_some() {
-                    Some(workload(row, 5)?)
-                } else {
-                    None
-                },
+                cgroup_id: row.get::<_, CgroupId>(2)?.0,
+                reason: reason(&row.get::<_, String>(3)?)?,
+                count: row.get::<_, Count>(4)?.0,
+                first_seen: row.get(5)?,
+                last_seen: row.get(6)?,
             });
         }
         Ok(losses)
@@ -280,7 +330,7 @@ impl Snapshot<'_> {
 
     /// Everything that a container did, behaviour by behaviour and minute by minute: the order of the table's key, so that
     /// nothing has to be sorted.
-    pub(crate) fn observed(&self, container: i64, mut each: impl FnMut(&Behaviour, Counted)) -> Read<()> {
+    pub(crate) fn observed(&self, container: i64, mut each: impl FnMut(&Behaviour, Counted) -> Read<()>) -> Read<()> {
         let mut statement = self.connection.prepare_cached(
             "SELECT behaviour, minute, phase, provenance, count, first_seen, last_seen FROM observation \
              WHERE container = ?1 ORDER BY behaviour, minute",
@@ -301,7 +351,7 @@ impl Snapshot<'_> {
                 first_seen: row.get(5)?,
                 last_seen: row.get(6)?,
             };
-            each(behaviour, counted);
+            each(behaviour, counted)?;
         }
         Ok(())
     }
@@ -318,10 +368,10 @@ impl Snapshot<'_> {
 }
 
 /// The columns that [`container`] reads.
-const CONTAINER: &str = "cgroup, namespace, kind, name, container_name, id, repository, tag, digest, cgroup_path, \
-                         started, alive_until, partial";
+pub(super) const CONTAINER: &str = "cgroup, namespace, kind, name, container_name, id, repository, tag, digest, cgroup_path, \
+                                    started, alive_until, partial";
 
-fn container(row: &Row<'_>) -> rusqlite::Result<Container> {
+pub(super) fn container(row: &Row<'_>) -> rusqlite::Result<Container> {
     Ok(Container {
         cgroup_id: row.get::<_, CgroupId>(0)?.0,
         workload: workload(row, 1)?,
@@ -338,7 +388,7 @@ fn container(row: &Row<'_>) -> rusqlite::Result<Container> {
     })
 }
 
-fn workload(row: &Row<'_>, from: usize) -> rusqlite::Result<Workload> {
+pub(super) fn workload(row: &Row<'_>, from: usize) -> rusqlite::Result<Workload> {
     Ok(Workload {
         namespace: row.get(from)?,
         kind: row.get(from + 1)?,
@@ -349,14 +399,14 @@ fn workload(row: &Row<'_>, from: usize) -> rusqlite::Result<Workload> {
 
 /// When and why a window ended, from the columns `ended`, `end_reason` and `end_detail`.
 fn ended(row: &Row<'_>) -> Read<Option<(UtcTime, EndReason)>> {
-    let Some(at) = row.get(3)? else { return Ok(None) };
-    let word: String = row.get(4)?;
-    let reason = to_end_reason(&word, row.get(5)?)
+    let Some(at) = row.get(4)? else { return Ok(None) };
+    let word: String = row.get(5)?;
+    let reason = to_end_reason(&word, row.get(6)?)
         .ok_or_else(|| Failure::Damaged(format!("a window ended for the unknown reason `{word}`")))?;
     Ok(Some((at, reason)))
 }
 
-fn reason(word: &str) -> Read<Reason> {
+pub(super) fn reason(word: &str) -> Read<Reason> {
     Reason::from_word(word)
         .ok_or_else(|| Failure::Damaged(format!("something was lost for the unknown reason `{word}`")))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::error::{Error, Failure, Result};
 
@@ -10,7 +10,9 @@ use super::error::{Error, Failure, Result};
 const APPLICATION_ID: i64 = 0x5741_5244;
 
 /// Step n makes version n + 1 out of version n. Released steps never change.
-const STEPS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
+const STEPS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
+/// Version 3 is the first that holds several recordings.
+const FIRST_WITH_SOURCES: usize = 3;
 
 /// What is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,11 @@ pub(super) fn migrate(connection: &mut Connection, from: Content) -> rusqlite::R
         Content::Nothing => 0,
         Content::Version(version) => version,
     };
+    if done == STEPS.len() {
+        return Ok(());
+    }
+    // A step may make a table anew that others refer to (https://sqlite.org/lang_altertable.html, section 7).
+    connection.pragma_update(None, "foreign_keys", false)?;
     for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
@@ -69,7 +76,32 @@ pub(super) fn migrate(connection: &mut Connection, from: Content) -> rusqlite::R
         transaction.pragma_update(None, "user_version", version)?;
         transaction.commit()?;
     }
-    Ok(())
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// Lets a connection that only reads see an older version as the newest one.
+pub(super) fn show_as_newest(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+    if version >= FIRST_WITH_SOURCES {
+        return Ok(());
+    }
+    // Views of this connection alone: nothing is written, not even beside the file.
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.execute_batch(include_str!("v2-as-v3.sql"))
+}
+
+/// Checks that every row refers to one that is there, which the database does for writers only.
+pub(super) fn check_references(connection: &Connection) -> std::result::Result<(), Failure> {
+    let broken = connection
+        .query_row("PRAGMA main.foreign_key_check", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(2)?))
+        })
+        .optional()?;
+    match broken {
+        None => Ok(()),
+        Some((table, parent)) => Err(Failure::Damaged(format!(
+            "a row of its table {table} refers to a missing {parent}"
+        ))),
+    }
 }
 
 /// Checks that the file is whole and has exactly the tables of its version: a file may come from anywhere, and a view

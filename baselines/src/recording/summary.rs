@@ -10,6 +10,21 @@ use crate::workload::Workload;
 /// Everything about a recording but the behaviours themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
+    /// The recordings in the file, sorted by id: one, unless it was merged.
+    pub sources: Vec<SourceSummary>,
+    /// How many different behaviours it holds.
+    pub behaviours: u64,
+    /// Its windows, by recording, oldest first.
+    pub windows: Vec<WindowSummary>,
+    /// Its containers, by workload, oldest first.
+    pub containers: Vec<ContainerSummary>,
+    /// What was lost, over all windows, by cgroup and reason.
+    pub losses: Vec<LossSummary>,
+}
+
+/// One recording in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSummary {
     /// The recording's name.
     pub id: RecordingId,
     /// It grows with every change; a higher revision of the same id replaces.
@@ -18,20 +33,33 @@ pub struct Summary {
     pub created: UtcTime,
     /// The node's host name.
     pub host: String,
-    /// How many different behaviours it holds.
-    pub behaviours: u64,
-    /// Its windows, oldest first.
-    pub windows: Vec<WindowSummary>,
-    /// Its containers, by workload, oldest first.
-    pub containers: Vec<ContainerSummary>,
-    /// What was lost, over all windows, by cgroup and reason.
-    pub losses: Vec<LossSummary>,
+    /// Whether it goes on in this file; otherwise this is a copy.
+    pub is_own: bool,
+    /// What retention took away, if anything.
+    pub removed: Option<RemovedWindows>,
+}
+
+/// Windows that were recorded and are no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedWindows {
+    /// How many.
+    pub windows: u64,
+    /// When the first one began.
+    pub from: UtcTime,
+    /// When the last one ended.
+    pub until: UtcTime,
+    /// How many observations they had counted.
+    pub observations: u64,
+    /// How many observations they had lost.
+    pub losses: u64,
 }
 
 /// One learning window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowSummary {
-    /// Counts from 1.
+    /// The recording that it belongs to.
+    pub recording: RecordingId,
+    /// Counts the recording's windows from 1, those that were removed among them.
     pub number: u64,
     /// When it began.
     pub started: UtcTime,
@@ -60,6 +88,10 @@ pub struct WindowSummary {
     pub observations: u64,
     /// How many observations are known to be lost.
     pub losses: u64,
+    /// How many of the observations have a part hidden.
+    pub redacted_observations: u64,
+    /// How many containers have a name hidden.
+    pub redacted_containers: u64,
     /// How quick the recorder was, by name.
     pub latencies: Vec<Latency>,
 }
@@ -69,6 +101,8 @@ pub struct WindowSummary {
 pub struct ContainerSummary {
     /// What is known about it.
     pub container: Container,
+    /// The node's host name.
+    pub host: String,
     /// How many different behaviours it showed.
     pub behaviours: u64,
     /// How many observations were counted.

@@ -54,17 +54,20 @@ impl Writer {
     pub fn start_window(&mut self, start: &WindowStart) -> Result<WindowId> {
         let boot = self.boot;
         self.change("start a window in", |transaction, _| {
-            let flush_interval = i64::try_from(start.flush_interval.as_nanos()).unwrap_or(i64::MAX);
             transaction.execute(
-                "INSERT INTO learning_window (boot, started, last_flush, selector, backend, tool_version, \
-                 flush_interval, lossy_from_start) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO learning_window (boot, number, started, last_flush, selector, backend, tool_version, \
+                 flush_interval, lossy_from_start) VALUES (?1, 1 + max( \
+                 (SELECT coalesce(max(number), 0) FROM learning_window JOIN boot USING (boot) \
+                 JOIN source USING (source) WHERE own = 1), \
+                 (SELECT coalesce(max(number), 0) FROM removed_window JOIN source USING (source) WHERE own = 1)), \
+                 ?2, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     boot,
                     start.started,
                     start.selector,
                     start.backend,
                     start.tool_version,
-                    flush_interval,
+                    flush::nanos(start.flush_interval),
                     start.lossy_from_start,
                 ],
             )?;
@@ -149,68 +152,79 @@ fn prepare(connection: &mut Connection, content: Content, node: &Node) -> std::r
     connection.pragma_update(None, "synchronous", "normal")?;
     schema::migrate(connection, content)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    adopt(&transaction, node)?;
+    let source = adopt(&transaction, node)?;
     let boot = transaction.query_row(
-        "INSERT INTO boot (boot_id, kernel) VALUES (?1, ?2) \
-         ON CONFLICT (boot_id) DO UPDATE SET kernel = excluded.kernel RETURNING boot",
-        params![node.boot_id, node.kernel],
+        "INSERT INTO boot (source, boot_id, kernel) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (source, boot_id) DO UPDATE SET kernel = excluded.kernel RETURNING boot",
+        params![source, node.boot_id, node.kernel],
         |row| row.get(0),
     )?;
-    close_crashed(&transaction)?;
+    close_crashed(&transaction, source)?;
     transaction.commit()?;
     Ok(boot)
 }
 
-/// Makes a new recording this node's, and sees to it that an old one is: copies of one recording that went on on several
-/// nodes would replace each other in an analysis.
-fn adopt(transaction: &Transaction<'_>, node: &Node) -> std::result::Result<(), Failure> {
-    let recorded: Option<(String, Option<String>)> = transaction
-        .query_row("SELECT host, machine_id FROM recording", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+/// The row of the recording that goes on in this file; where there is none, this node begins one.
+fn adopt(transaction: &Transaction<'_>, node: &Node) -> std::result::Result<i64, Failure> {
+    let own: Option<(i64, String, Option<String>)> = transaction
+        .query_row("SELECT source, host, machine_id FROM source WHERE own = 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let Some((host, machine_id)) = recorded else {
-        transaction.execute(
-            "INSERT INTO recording (only, id, revision, created, host, machine_id) \
-             VALUES (1, randomblob(16), 0, ?1, ?2, ?3)",
-            params![UtcTime::now(), node.host, node.machine_id],
-        )?;
-        return Ok(());
+    let Some((source, host, machine_id)) = own else {
+        return Ok(transaction
+            .prepare(
+                "INSERT INTO source (id, revision, created, host, machine_id, own) \
+                 VALUES (randomblob(16), 0, ?1, ?2, ?3, 1)",
+            )?
+            .insert(params![UtcTime::now(), node.host, node.machine_id])?);
     };
+    require_same_node(transaction, source, &host, machine_id.as_ref(), node)?;
+    Ok(source)
+}
+
+/// Copies of one recording that went on on several nodes would replace each other in an analysis.
+fn require_same_node(
+    transaction: &Transaction<'_>,
+    source: i64,
+    host: &str,
+    machine_id: Option<&String>,
+    node: &Node,
+) -> std::result::Result<(), Failure> {
     let same_boot = transaction
-        .prepare("SELECT 1 FROM boot WHERE boot_id = ?1")?
-        .exists([&node.boot_id])?;
-    let same_machine = match (&machine_id, &node.machine_id) {
+        .prepare("SELECT 1 FROM boot WHERE source = ?1 AND boot_id = ?2")?
+        .exists(params![source, node.boot_id])?;
+    let same_machine = match (machine_id, &node.machine_id) {
         (Some(recorded), Some(here)) => recorded == here,
         _ => host == node.host,
     };
-    if !same_boot && !same_machine {
-        let describe = |host: &str, id: Option<&String>| match id {
-            Some(id) => format!("{host} (machine id {id})"),
-            None => host.to_owned(),
-        };
-        let recorded = describe(&host, machine_id.as_ref());
-        return Err(Failure::OtherNode {
-            recorded,
-            here: describe(&node.host, node.machine_id.as_ref()),
-        });
+    if same_boot || same_machine {
+        return Ok(());
     }
-    Ok(())
+    let describe = |host: &str, id: Option<&String>| match id {
+        Some(id) => format!("{host} (machine id {id})"),
+        None => host.to_owned(),
+    };
+    Err(Failure::OtherNode {
+        recorded: describe(host, machine_id),
+        here: describe(&node.host, node.machine_id.as_ref()),
+    })
 }
 
 /// There is no other writer, so that an open window's recorder is gone. What it flushed last is all there is.
-fn close_crashed(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+fn close_crashed(transaction: &Transaction<'_>, source: i64) -> rusqlite::Result<()> {
     let (word, _) = from_end_reason(&EndReason::Crashed);
     let closed = transaction.execute(
-        "UPDATE learning_window SET ended = last_flush, end_reason = ?1 WHERE ended IS NULL",
-        [word],
+        "UPDATE learning_window SET ended = last_flush, end_reason = ?1 \
+         WHERE ended IS NULL AND boot IN (SELECT boot FROM boot WHERE source = ?2)",
+        params![word, source],
     )?;
     if closed > 0 { next_revision(transaction) } else { Ok(()) }
 }
 
 fn next_revision(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("UPDATE recording SET revision = revision + 1")?
+        .prepare_cached("UPDATE source SET revision = revision + 1 WHERE own = 1")?
         .execute([])
         .map(drop)
 }

@@ -1,14 +1,15 @@
 //! `profile status`: what was learned, and what was lost.
 
+mod document;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use baselines::path::FilePath;
-use baselines::recording::{EndReason, Recording, Summary, WindowSummary};
-use serde::Serialize;
+use baselines::recording::{EndReason, Recording, SourceSummary, Summary, WindowSummary};
 
-use super::print;
+use self::document::Status;
+use super::{print, printable};
 use crate::cli::Output;
 use crate::error::Failure;
 use crate::table::Table;
@@ -31,14 +32,8 @@ pub fn status(path: &Path, output: Output, quiet: bool) -> Result<ExitCode, Fail
 }
 
 fn table(path: &Path, summary: &Summary) -> String {
-    let head = format!(
-        "Recording {} on {}: {} behaviours, revision {}, id {}\n\n",
-        path.display(),
-        printable(&summary.host),
-        summary.behaviours,
-        summary.revision,
-        summary.id
-    );
+    let head = heading(path, summary);
+    let is_merged = summary.sources.len() > 1;
     let mut windows = Table::new([
         "WINDOW",
         "STARTED",
@@ -52,7 +47,7 @@ fn table(path: &Path, summary: &Summary) -> String {
     ]);
     for window in &summary.windows {
         windows.row([
-            window.number.to_string(),
+            name_of(window, is_merged),
             window.started.to_string(),
             ending(window),
             printable(&window.selector),
@@ -74,8 +69,13 @@ fn table(path: &Path, summary: &Summary) -> String {
     ]);
     for seen in &summary.containers {
         let container = &seen.container;
+        let node = if is_merged {
+            printable(&seen.host) + ": "
+        } else {
+            String::new()
+        };
         containers.row([
-            container.workload.to_string(),
+            node + &container.workload.to_string(),
             printable(&container.image.to_string()),
             seen.behaviours.to_string(),
             seen.observations.to_string(),
@@ -85,11 +85,73 @@ fn table(path: &Path, summary: &Summary) -> String {
         ]);
     }
     format!(
-        "{head}{windows}{}\n{containers}{}{}",
+        "{head}{windows}{}{}{}\n{containers}{}{}",
         uncounted(summary),
+        redacted(summary),
+        removed(summary),
         losses(summary),
         latencies(summary)
     )
+}
+
+fn heading(path: &Path, summary: &Summary) -> String {
+    let (path, behaviours) = (path.display(), summary.behaviours);
+    if let [source] = summary.sources.as_slice() {
+        let copy = if source.is_own { "" } else { ", a copy" };
+        return format!(
+            "Recording {path} on {}: {behaviours} behaviours, revision {}, id {}{copy}\n\n",
+            printable(&source.host),
+            source.revision,
+            source.id
+        );
+    }
+    let mut table = Table::new(["RECORDING", "NODE", "REVISION", "CREATED", "GOES ON HERE"]);
+    for source in &summary.sources {
+        table.row([
+            source.id.to_string(),
+            printable(&source.host),
+            source.revision.to_string(),
+            source.created.to_string(),
+            if source.is_own { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    let count = summary.sources.len();
+    format!("Recording {path}: {behaviours} behaviours, {count} recordings\n\n{table}\n")
+}
+
+/// A window's number, and in a file with several recordings whose it is.
+fn name_of(window: &WindowSummary, is_merged: bool) -> String {
+    if is_merged {
+        format!("{:.8}/{}", window.recording.to_string(), window.number)
+    } else {
+        window.number.to_string()
+    }
+}
+
+/// Windows in which something was hidden.
+fn redacted(summary: &Summary) -> String {
+    let windows = summary.windows.iter().filter_map(|window| {
+        let (events, containers) = (window.redacted_observations, window.redacted_containers);
+        (events > 0 || containers > 0).then(|| {
+            format!(
+                "Window {} has parts hidden (--redact) in {events} events and the names of {containers} containers\n",
+                name_of(window, summary.sources.len() > 1)
+            )
+        })
+    });
+    windows.collect()
+}
+
+/// What retention took away.
+fn removed(summary: &Summary) -> String {
+    let line = |source: &SourceSummary| {
+        let removed = source.removed.as_ref()?;
+        Some(format!(
+            "Removed by retention from {}: {} windows from {} until {} with {} events and {} lost\n",
+            source.id, removed.windows, removed.from, removed.until, removed.observations, removed.losses
+        ))
+    };
+    summary.sources.iter().filter_map(line).collect()
 }
 
 /// Windows that can have missed something that is in no number here.
@@ -98,7 +160,7 @@ fn uncounted(summary: &Summary) -> String {
         let why = window.lossy_from_start.as_ref()?;
         Some(format!(
             "Window {} is lossy from the start, uncounted: {}\n",
-            window.number,
+            name_of(window, summary.sources.len() > 1),
             printable(why)
         ))
     });
@@ -129,7 +191,7 @@ fn latencies(summary: &Summary) -> String {
         for latency in &window.latencies {
             let time = |nanos: u64| format!("{:.1?}", Duration::from_nanos(nanos));
             table.row([
-                window.number.to_string(),
+                name_of(window, summary.sources.len() > 1),
                 printable(&latency.name),
                 latency.count.to_string(),
                 time(latency.p50),
@@ -156,151 +218,6 @@ fn words(reason: &EndReason) -> String {
         EndReason::CommandExited { code } => format!("command exited with {code}"),
         EndReason::Failed(why) => format!("failed: {why}"),
         EndReason::Crashed => "crashed".to_owned(),
-    }
-}
-
-/// A recording may come from anywhere: its texts are escaped before they reach a terminal.
-fn printable(text: &str) -> String {
-    FilePath::canonical(text.as_bytes()).to_text()
-}
-
-/// The same for programs.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    recording: String,
-    revision: u64,
-    node: String,
-    behaviours: u64,
-    windows: Vec<Window>,
-    containers: Vec<Container>,
-    losses: Vec<Loss>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Window {
-    number: u64,
-    started: String,
-    ended: Option<String>,
-    end_reason: Option<String>,
-    selector: String,
-    backend: String,
-    kernel: String,
-    tool_version: String,
-    lossy_from_start: Option<String>,
-    containers: u64,
-    new_behaviours: u64,
-    events: u64,
-    lost: u64,
-    latencies: Vec<Latency>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Latency {
-    name: String,
-    count: u64,
-    p50_nanoseconds: u64,
-    p90_nanoseconds: u64,
-    p99_nanoseconds: u64,
-    max_nanoseconds: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Container {
-    workload: String,
-    image: String,
-    id: String,
-    cgroup: String,
-    partial: bool,
-    first_seen: String,
-    last_seen: String,
-    behaviours: u64,
-    events: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Loss {
-    reason: &'static str,
-    count: u64,
-    workload: Option<String>,
-    cgroup_id: Option<u64>,
-    first_seen: String,
-    last_seen: String,
-}
-
-impl From<&Summary> for Status {
-    fn from(summary: &Summary) -> Self {
-        Self {
-            recording: summary.id.to_string(),
-            revision: summary.revision,
-            node: summary.host.clone(),
-            behaviours: summary.behaviours,
-            windows: summary.windows.iter().map(Window::from).collect(),
-            containers: summary.containers.iter().map(Container::from).collect(),
-            losses: summary.losses.iter().map(Loss::from).collect(),
-        }
-    }
-}
-
-impl From<&WindowSummary> for Window {
-    fn from(window: &WindowSummary) -> Self {
-        let latencies = window.latencies.iter().map(|latency| Latency {
-            name: latency.name.clone(),
-            count: latency.count,
-            p50_nanoseconds: latency.p50,
-            p90_nanoseconds: latency.p90,
-            p99_nanoseconds: latency.p99,
-            max_nanoseconds: latency.max,
-        });
-        Self {
-            number: window.number,
-            started: window.started.to_string(),
-            ended: window.ended.as_ref().map(|(at, _)| at.to_string()),
-            end_reason: window.ended.as_ref().map(|(_, reason)| words(reason)),
-            selector: window.selector.clone(),
-            backend: window.backend.clone(),
-            kernel: window.kernel.clone(),
-            tool_version: window.tool_version.clone(),
-            lossy_from_start: window.lossy_from_start.clone(),
-            containers: window.containers,
-            new_behaviours: window.new_behaviours,
-            events: window.observations,
-            lost: window.losses,
-            latencies: latencies.collect(),
-        }
-    }
-}
-
-impl From<&baselines::recording::ContainerSummary> for Container {
-    fn from(seen: &baselines::recording::ContainerSummary) -> Self {
-        let container = &seen.container;
-        Self {
-            workload: container.workload.to_string(),
-            image: container.image.to_string(),
-            id: container.id.clone(),
-            cgroup: FilePath::canonical(container.cgroup_path.as_slice()).to_text(),
-            partial: container.partial,
-            first_seen: container.started.to_string(),
-            last_seen: container.alive_until.to_string(),
-            behaviours: seen.behaviours,
-            events: seen.observations,
-        }
-    }
-}
-
-impl From<&baselines::recording::LossSummary> for Loss {
-    fn from(loss: &baselines::recording::LossSummary) -> Self {
-        Self {
-            reason: loss.reason.word(),
-            count: loss.count,
-            workload: loss.workload.as_ref().map(ToString::to_string),
-            cgroup_id: loss.cgroup_id,
-            first_seen: loss.first_seen.to_string(),
-            last_seen: loss.last_seen.to_string(),
-        }
+        EndReason::Copied => "went on when it was copied".to_owned(),
     }
 }

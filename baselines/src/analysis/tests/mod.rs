@@ -259,7 +259,7 @@ fn windows_that_can_have_missed_something_say_so() {
     let open = only(baselines(std::slice::from_ref(&path)).unwrap());
     drop(writer);
     let crashed = only(baselines(std::slice::from_ref(&path)).unwrap());
-    let recording = Recording::open(&path).unwrap().summary().unwrap().id;
+    let recording = Recording::open(&path).unwrap().summary().unwrap().sources[0].id;
     let prefix = format!("window 1 of recording {recording}: kprobes may be skipped");
     assert_eq!(open.uncounted_losses, std::slice::from_ref(&prefix));
     let killed = "; the recorder was killed; up to 2 s from 1970-01-01T00:01:00Z are missing, or more if it could not write \
@@ -280,7 +280,7 @@ fn a_window_that_failed_is_a_loss_for_the_images_that_it_saw() {
         writer.flush(id, &flush(vec![seen], vec![observation])).unwrap();
         writer.end_window(id, &ended, seconds(70)).unwrap();
     }
-    let recording = writer.recording().summary().unwrap().id;
+    let recording = writer.recording().summary().unwrap().sources[0].id;
     let baselines = baselines(&[path]).unwrap();
     let missed = format!(
         "window 1 of recording {recording}: recording failed (the disk is full); what happened from 1970-01-01T00:01:00Z \

@@ -47,9 +47,12 @@ fn what_was_flushed_can_be_read_while_the_writer_is_at_work() {
 
     let summary = summary(&path);
     assert_eq!(summary, writer.recording().summary().unwrap());
+    let [source] = summary.sources.as_slice() else {
+        panic!("{:?}", summary.sources)
+    };
     assert_eq!(
-        (summary.host.as_str(), summary.behaviours, summary.revision),
-        ("n1", 2, 3)
+        (source.host.as_str(), summary.behaviours, source.revision, source.is_own),
+        ("n1", 2, 3, true)
     );
     let [shown] = summary.windows.as_slice() else {
         panic!("{:?}", summary.windows)

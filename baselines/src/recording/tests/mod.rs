@@ -2,6 +2,8 @@
 
 mod files;
 mod flushes;
+mod merges;
+mod released;
 mod retries;
 mod windows;
 
@@ -36,6 +38,11 @@ fn flush(observations: Vec<Observation>) -> Flush {
 
 fn summary(path: &Path) -> Summary {
     Recording::open(path).unwrap().summary().unwrap()
+}
+
+/// The state of a recording that is alone in its file.
+fn revision(path: &Path) -> u64 {
+    summary(path).sources[0].revision
 }
 
 /// Looks into the file with a connection of its own, as a user with `sqlite3` would.

@@ -78,7 +78,7 @@ fn a_window_whose_recorder_is_gone_has_crashed_at_its_last_flush() {
     let writer = Recording::open_or_create(&path, &node("n1")).unwrap();
     let after = writer.recording().summary().unwrap();
     assert_eq!(after.windows[0].ended, crashed);
-    assert_eq!(after.revision, seen.revision + 1);
+    assert_eq!(after.sources[0].revision, seen.sources[0].revision + 1);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn every_change_is_a_revision_and_a_refused_one_is_none() {
     let path = folder.recording();
     let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
     let created = summary(&path);
-    assert_eq!(created.revision, 0);
+    assert_eq!(created.sources[0].revision, 0);
     let id = writer.start_window(&window(seconds(0))).unwrap();
     let unknown = flush(vec![
         observation(1, "/a", seconds(0)),
@@ -99,8 +99,12 @@ fn every_change_is_a_revision_and_a_refused_one_is_none() {
     ));
     let summary_after = summary(&path);
     assert_eq!(
-        (summary_after.revision, summary_after.id, summary_after.behaviours),
-        (1, created.id, 0)
+        (
+            summary_after.sources[0].revision,
+            summary_after.sources[0].id,
+            summary_after.behaviours
+        ),
+        (1, created.sources[0].id, 0)
     );
     // What was interned by the refused flush must not be taken for known.
     writer
@@ -112,7 +116,7 @@ fn every_change_is_a_revision_and_a_refused_one_is_none() {
             ]),
         )
         .unwrap();
-    assert_eq!((summary(&path).revision, summary(&path).behaviours), (2, 2));
+    assert_eq!((revision(&path), summary(&path).behaviours), (2, 2));
 }
 
 #[test]

@@ -1,0 +1,361 @@
+//! One file out of several.
+//!
+//! A file is a set of recordings, its sources, each in one state. Merging takes the union of the sets, and of several copies
+//! of one recording the one that is furthest ([`Source::rank`]). A union of maxima: the order of files, how they are put
+//! together in steps, and doing it twice change nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Transaction, params};
+
+use super::columns::{Count, from_end_reason};
+use super::error::{Error, Failure, Result};
+use super::flush::{self, nanos, signed};
+use super::interned::Interned;
+use super::new_file::NewFile;
+use super::read::{Read, Snapshot, Source, StoredContainer};
+use super::schema::{self, Content};
+use super::{EndReason, Loss, Recording, RecordingId, WindowId, WindowSummary};
+use crate::workload::Image;
+
+/// What a merged file is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Its recordings, sorted by id.
+    pub sources: Vec<MergedSource>,
+    /// How many different behaviours it holds.
+    pub behaviours: u64,
+    /// Its size, in bytes.
+    pub bytes: u64,
+}
+
+/// One recording in a merged file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergedSource {
+    /// The recording's name.
+    pub id: RecordingId,
+    /// Its revision.
+    pub revision: u64,
+    /// The node's host name.
+    pub host: String,
+    /// The file that this copy came from.
+    pub from: PathBuf,
+    /// How many windows it has.
+    pub windows: u64,
+    /// How many containers it has.
+    pub containers: u64,
+    /// How many rows of observations it has: one for each behaviour of a container in a minute.
+    pub rows: u64,
+    /// The copies of it that were left out, by file and revision.
+    pub replaced: Vec<(PathBuf, u64)>,
+}
+
+/// The copy of a recording that counts.
+pub(crate) struct Newest<'a> {
+    pub(crate) snapshot: &'a Snapshot<'a>,
+    pub(crate) source: Source,
+    /// The other copies, by file and revision.
+    replaced: Vec<(PathBuf, u64)>,
+}
+
+/// Of each recording in these files the copy that is furthest, sorted by id.
+pub(crate) fn newest<'a>(snapshots: &'a [Snapshot<'a>]) -> Result<Vec<Newest<'a>>> {
+    let mut newest: BTreeMap<RecordingId, Newest<'a>> = BTreeMap::new();
+    for snapshot in snapshots {
+        for source in snapshot.sources().map_err(|failure| snapshot.error(failure))? {
+            let here = |source: &Source| (snapshot.path().to_owned(), source.revision);
+            match newest.get_mut(&source.id) {
+                None => {
+                    let replaced = Vec::new();
+                    newest.insert(
+                        source.id,
+                        Newest {
+                            snapshot,
+                            source,
+                            replaced,
+                        },
+                    );
+                }
+                Some(known) if known.source.rank() < source.rank() => {
+                    known
+                        .replaced
+                        .push((known.snapshot.path().to_owned(), known.source.revision));
+                    (known.snapshot, known.source) = (snapshot, source);
+                }
+                Some(known) => known.replaced.push(here(&source)),
+            }
+        }
+    }
+    Ok(newest.into_values().collect())
+}
+
+/// Merges the recordings in `files` into a new file at `out`, which must not be there unless it `replaces` that. The files
+/// may be being recorded into: of each the state at the beginning is taken. `progress` is told how many rows of how many
+/// have been written.
+///
+/// Nobody records into what was merged: a recorder that opens the new file begins a recording of its own beside it.
+///
+/// # Errors
+/// As [`Recording::open`] for any of the files, [`Error::Exists`], [`Error::InUse`] where what is to be
+/// replaced is being recorded into, [`Error::Full`]. Nothing is left behind then.
+pub fn merge(files: &[PathBuf], out: &Path, replaces: bool, mut progress: impl FnMut(u64, u64)) -> Result<Merged> {
+    let recordings: Vec<Recording> = files.iter().map(|path| Recording::open(path)).collect::<Result<_>>()?;
+    let snapshots: Vec<Snapshot<'_>> = recordings.iter().map(Recording::snapshot).collect::<Result<_>>()?;
+    for snapshot in &snapshots {
+        schema::check_references(&snapshot.connection).map_err(|failure| snapshot.error(failure))?;
+    }
+    let newest = newest(&snapshots)?;
+    let mut total = 0_u64;
+    for Newest { snapshot, source, .. } in &newest {
+        let rows = snapshot.rows(source).map_err(|failure| snapshot.error(failure))?;
+        total = total.saturating_add(rows);
+    }
+    let file = NewFile::create(out, replaces)?;
+    let written = |failure: Failure| failure.at("write", file.target());
+    let mut connection = file.connect()?.connection;
+    schema::migrate(&mut connection, Content::Nothing).map_err(|error| written(error.into()))?;
+    let transaction = connection.transaction().map_err(|error| written(error.into()))?;
+    let mut done = 0;
+    let mut copier = Copier {
+        transaction: &transaction,
+        interned: Interned::default(),
+        written: &written,
+        each_row: &mut || {
+            done += 1;
+            progress(done, total);
+        },
+    };
+    let results = newest.into_iter().map(|newest| {
+        let snapshot = newest.snapshot;
+        copier.copy(newest).map_err(|failure| snapshot.error(failure))
+    });
+    let sources = results.collect::<Result<_>>()?;
+    let count = "SELECT count(*) FROM behaviour";
+    let behaviours = transaction
+        .query_row(count, [], |row| Ok(row.get::<_, Count>(0)?.0))
+        .and_then(|behaviours| transaction.commit().map(|()| behaviours))
+        .map_err(|error| written(error.into()))?;
+    connection.close().map_err(|(_, error)| written(error.into()))?;
+    Ok(Merged {
+        sources,
+        behaviours,
+        bytes: file.finish()?,
+    })
+}
+
+impl Snapshot<'_> {
+    /// How many rows of observations a source has.
+    fn rows(&self, source: &Source) -> Read<u64> {
+        let Count(rows) = self.connection.query_row(
+            "SELECT count(*) FROM boot JOIN container USING (boot) JOIN observation USING (container) \
+             WHERE boot.source = ?1",
+            [source.row],
+            |row| row.get(0),
+        )?;
+        Ok(rows)
+    }
+}
+
+/// Copies sources into a new database. What it fails with is about the file that is read, unless it says that it is about
+/// the one that is `written`.
+struct Copier<'a> {
+    transaction: &'a Transaction<'a>,
+    interned: Interned,
+    written: &'a dyn Fn(Failure) -> Error,
+    each_row: &'a mut dyn FnMut(),
+}
+
+impl Copier<'_> {
+    fn copy(&mut self, newest: Newest<'_>) -> Read<MergedSource> {
+        let Newest {
+            snapshot,
+            source,
+            replaced,
+        } = newest;
+        let row = self.source(&source)?;
+        let boots = self.boots(snapshot, &source, row)?;
+        let containers = snapshot.containers(&source)?;
+        let (rows_of_containers, rows) = self.containers(snapshot, &containers, &boots)?;
+        let windows = snapshot.windows(&source)?;
+        let mut losses = snapshot.losses(&source)?.into_iter().peekable();
+        let boots_of_windows: HashMap<u64, String> = snapshot.boots_of_windows(&source)?.into_iter().collect();
+        for window in &windows {
+            let boot = boots_of_windows
+                .get(&window.number)
+                .and_then(|boot| boots.get(boot))
+                .ok_or_else(|| Failure::Damaged(format!("window {} is of no boot", window.number)))?;
+            let id = self.window(*boot, window)?;
+            for container in snapshot.presence(&source, window.number)? {
+                let container = rows_of_containers.get(&container).copied();
+                self.write(|transaction| flush::write_presence(transaction, id, container))?;
+            }
+            let mut lost = Vec::new();
+            while let Some(loss) = losses.next_if(|loss| loss.window == window.number) {
+                lost.push(Loss {
+                    cgroup_id: Some(loss.cgroup_id).filter(|id| *id != 0),
+                    reason: loss.reason,
+                    count: loss.count,
+                    first_seen: loss.first_seen,
+                    last_seen: loss.last_seen,
+                });
+            }
+            self.write(|transaction| {
+                flush::write_losses(transaction, id, &lost)?;
+                flush::write_latencies(transaction, id, &window.latencies)
+            })?;
+        }
+        self.removed(snapshot, &source, row)?;
+        Ok(MergedSource {
+            id: source.id,
+            revision: source.revision,
+            host: source.host,
+            from: snapshot.path().to_owned(),
+            windows: windows.len() as u64,
+            containers: containers.len() as u64,
+            rows,
+            replaced,
+        })
+    }
+
+    /// Something that is written.
+    fn write<T>(&self, write: impl FnOnce(&Transaction<'_>) -> Read<T>) -> Read<T> {
+        write(self.transaction).map_err(|failure| Failure::Other((self.written)(failure)))
+    }
+
+    fn source(&self, source: &Source) -> Read<i64> {
+        self.write(|transaction| {
+            let sql = "INSERT INTO source (id, revision, created, host, machine_id) VALUES (?1, ?2, ?3, ?4, ?5)";
+            Ok(transaction.prepare_cached(sql)?.insert(params![
+                source.id.0,
+                signed(source.revision)?,
+                source.created,
+                source.host,
+                source.machine_id
+            ])?)
+        })
+    }
+
+    /// The rows of the source's boots, by their ids.
+    fn boots(&self, snapshot: &Snapshot<'_>, source: &Source, row: i64) -> Read<HashMap<String, i64>> {
+        let insert = "INSERT INTO boot (source, boot_id, kernel) VALUES (?1, ?2, ?3)";
+        let copy = |(boot_id, kernel): (String, String)| {
+            let boot = self.write(|transaction| {
+                let mut statement = transaction.prepare_cached(insert)?;
+                Ok(statement.insert(params![row, boot_id, kernel])?)
+            })?;
+            Ok((boot_id, boot))
+        };
+        snapshot.boots(source)?.into_iter().map(copy).collect()
+    }
+
+    /// Copies containers with what they did. Returns their new rows by the old ones, and how many rows of observations they
+    /// have.
+    fn containers(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        containers: &[StoredContainer],
+        boots: &HashMap<String, i64>,
+    ) -> Read<(HashMap<i64, i64>, u64)> {
+        let (mut rows, mut observations) = (HashMap::new(), 0);
+        for StoredContainer {
+            row,
+            boot_id,
+            container,
+        } in containers
+        {
+            let boot = boots
+                .get(boot_id)
+                .ok_or_else(|| Failure::Damaged(format!("container {row} is of no boot")))?;
+            let copy = self.write(|transaction| flush::upsert_container(transaction, *boot, container))?;
+            rows.insert(*row, copy);
+            observations += self.observations(snapshot, *row, copy)?;
+        }
+        Ok((rows, observations))
+    }
+
+    fn observations(&mut self, snapshot: &Snapshot<'_>, from: i64, to: i64) -> Read<u64> {
+        let Self {
+            transaction,
+            interned,
+            written,
+            each_row,
+        } = self;
+        let mut rows = 0;
+        snapshot.observed(from, |behaviour, counted| {
+            rows += 1;
+            each_row();
+            let mut write = || {
+                let behaviour = interned.intern(transaction, behaviour)?.row;
+                flush::add_observation(transaction, to, behaviour, &counted)
+            };
+            write().map_err(|failure| Failure::Other(written(failure)))
+        })?;
+        Ok(rows)
+    }
+
+    fn window(&self, boot: i64, window: &WindowSummary) -> Read<WindowId> {
+        // Nobody records into a copy.
+        let (ended, reason) = match &window.ended {
+            None => (window.last_flush, &EndReason::Copied),
+            Some((at, reason)) => (*at, reason),
+        };
+        let (word, detail) = from_end_reason(reason);
+        self.write(|transaction| {
+            let sql = "INSERT INTO learning_window (boot, number, started, last_flush, ended, end_reason, end_detail, \
+                       selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours, \
+                       redacted_observations, redacted_containers) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+            let row = transaction.prepare_cached(sql)?.insert(params![
+                boot,
+                signed(window.number)?,
+                window.started,
+                window.last_flush,
+                ended,
+                word,
+                detail,
+                window.selector,
+                window.backend,
+                window.tool_version,
+                nanos(window.flush_interval),
+                window.lossy_from_start,
+                signed(window.observations)?,
+                signed(window.new_behaviours)?,
+                signed(window.redacted_observations)?,
+                signed(window.redacted_containers)?,
+            ])?;
+            Ok(WindowId(row))
+        })
+    }
+
+    fn removed(&self, snapshot: &Snapshot<'_>, source: &Source, row: i64) -> Read<()> {
+        let mut statement = snapshot.connection.prepare(
+            "SELECT number, started, ended, observations, losses FROM removed_window WHERE source = ?1 ORDER BY number",
+        )?;
+        let mut rows = statement.query([source.row])?;
+        while let Some(window) = rows.next()? {
+            let [number, started, ended, observations, losses] =
+                [0, 1, 2, 3, 4].map(|column| window.get::<_, i64>(column));
+            let values = params![row, number?, started?, ended?, observations?, losses?];
+            self.write(|transaction| {
+                let sql = "INSERT INTO removed_window (source, number, started, ended, observations, losses) \
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                Ok(transaction.prepare_cached(sql)?.execute(values)?)
+            })?;
+        }
+        for removed in snapshot.removed_images(source)? {
+            self.write(|transaction| {
+                let sql = "INSERT INTO removed_image (source, number, repository, tag, digest) \
+                           VALUES (?1, ?2, ?3, ?4, ?5)";
+                let Image {
+                    repository,
+                    tag,
+                    digest,
+                } = &removed.image;
+                let values = params![row, signed(removed.number)?, repository, tag, digest];
+                Ok(transaction.prepare_cached(sql)?.execute(values)?)
+            })?;
+        }
+        Ok(())
+    }
+}
