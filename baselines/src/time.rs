@@ -50,6 +50,13 @@ impl UtcTime {
         Self::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// The moment this long before; the epoch if that is earlier.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        let nanos = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(nanos).max(0))
+    }
+
     /// The minute that this moment is in.
     pub const fn minute(self) -> Minute {
         Minute(self.0 / NANOS_PER_MINUTE)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::error::{Error, Failure, Result};
 
@@ -58,25 +58,31 @@ pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Content> 
     }
 }
 
-/// Brings a file to the newest version, each step as a whole or not at all.
+/// Brings a file to the newest version, as a whole or not at all.
 pub(super) fn migrate(connection: &mut Connection, from: Content) -> rusqlite::Result<()> {
-    let done = match from {
-        Content::Nothing => 0,
-        Content::Version(version) => version,
-    };
-    if done == STEPS.len() {
+    if from == Content::Version(STEPS.len()) {
         return Ok(());
     }
     // A step may make a table anew that others refer to (https://sqlite.org/lang_altertable.html, section 7).
     connection.pragma_update(None, "foreign_keys", false)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    upgrade(&transaction, from)?;
+    transaction.commit()?;
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// The same within a transaction, of a connection that does not enforce foreign keys.
+pub(super) fn upgrade(transaction: &Transaction<'_>, from: Content) -> rusqlite::Result<()> {
+    let done = match from {
+        Content::Nothing => 0,
+        Content::Version(version) => version,
+    };
     for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
     }
-    connection.pragma_update(None, "foreign_keys", true)
+    Ok(())
 }
 
 /// Lets a connection that only reads see an older version as the newest one.

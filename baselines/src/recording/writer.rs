@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::columns::from_end_reason;
-use super::error::{Failure, Result};
+use super::error::{Error, Failure};
 use super::file::{self, WriterLock};
 use super::flush;
 use super::interned::Interned;
@@ -25,7 +25,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path, node: &Node) -> Result<Self> {
+    pub(super) fn open(path: &Path, node: &Node) -> Result<Self, Error> {
         let path = file::prepare(path)?;
         let lock = WriterLock::take(&path)?;
         file::create_if_missing(&path)?;
@@ -51,7 +51,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`super::Error::Full`], or what the database says.
-    pub fn start_window(&mut self, start: &WindowStart) -> Result<WindowId> {
+    pub fn start_window(&mut self, start: &WindowStart) -> Result<WindowId, Error> {
         let boot = self.boot;
         self.change("start a window in", |transaction, _| {
             transaction.execute(
@@ -80,7 +80,7 @@ impl Writer {
     /// # Errors
     /// [`super::Error::Full`], [`super::Error::WindowNotOpen`], [`super::Error::UnknownContainer`] for an observation
     /// whose container was never flushed, [`super::Error::CountTooLarge`], or what the database says.
-    pub fn flush(&mut self, window: WindowId, flush: &Flush) -> Result<()> {
+    pub fn flush(&mut self, window: WindowId, flush: &Flush) -> Result<(), Error> {
         let boot = self.boot;
         self.change("flush to", |transaction, interned| {
             flush::write(transaction, interned, boot, window, flush)
@@ -91,7 +91,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`super::Error::Full`], [`super::Error::WindowNotOpen`] for one that has ended, or what the database says.
-    pub fn end_window(&mut self, window: WindowId, reason: &EndReason, at: UtcTime) -> Result<()> {
+    pub fn end_window(&mut self, window: WindowId, reason: &EndReason, at: UtcTime) -> Result<(), Error> {
         self.change("end a window in", |transaction, _| {
             let (word, detail) = from_end_reason(reason);
             let changed = transaction.execute(
@@ -111,8 +111,8 @@ impl Writer {
     fn change<T>(
         &mut self,
         doing: &'static str,
-        change: impl FnOnce(&Transaction<'_>, &mut Interned) -> std::result::Result<T, Failure>,
-    ) -> Result<T> {
+        change: impl FnOnce(&Transaction<'_>, &mut Interned) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
         let interned = &mut self.interned;
         let connection = &mut self.recording.connection;
         let commit = || {
@@ -133,15 +133,19 @@ impl Writer {
 impl Drop for Writer {
     /// Leaves one file that can be read anywhere: in WAL mode even a reader has to make two more beside it.
     fn drop(&mut self) {
-        let connection = &self.recording.connection;
-        // While there is a reader it cannot be done, and the next writer will do it: not worth waiting for.
-        let _ = connection.busy_timeout(Duration::ZERO);
-        let _ = connection.pragma_update(None, "journal_mode", "delete");
+        leave_one_file(&self.recording.connection);
     }
 }
 
+/// Makes the log a part of the file.
+pub(super) fn leave_one_file(connection: &Connection) {
+    // While there is a reader it cannot be done, and the next writer will do it: not worth waiting for.
+    let _ = connection.busy_timeout(Duration::ZERO);
+    let _ = connection.pragma_update(None, "journal_mode", "delete");
+}
+
 /// Makes the file ready for a writer on this node, and returns the row of its boot.
-fn prepare(connection: &mut Connection, content: Content, node: &Node) -> std::result::Result<i64, Failure> {
+fn prepare(connection: &mut Connection, content: Content, node: &Node) -> Result<i64, Failure> {
     if let Content::Version(version) = content {
         schema::check(connection, version)?;
     }
@@ -165,13 +169,10 @@ fn prepare(connection: &mut Connection, content: Content, node: &Node) -> std::r
 }
 
 /// The row of the recording that goes on in this file; where there is none, this node begins one.
-fn adopt(transaction: &Transaction<'_>, node: &Node) -> std::result::Result<i64, Failure> {
-    let own: Option<(i64, String, Option<String>)> = transaction
-        .query_row("SELECT source, host, machine_id FROM source WHERE own = 1", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
-    let Some((source, host, machine_id)) = own else {
+///
+/// Copies of one recording that went on on several nodes would replace each other in an analysis.
+fn adopt(transaction: &Transaction<'_>, node: &Node) -> Result<i64, Failure> {
+    let Some(own) = Own::find(transaction)? else {
         return Ok(transaction
             .prepare(
                 "INSERT INTO source (id, revision, created, host, machine_id, own) \
@@ -179,36 +180,58 @@ fn adopt(transaction: &Transaction<'_>, node: &Node) -> std::result::Result<i64,
             )?
             .insert(params![UtcTime::now(), node.host, node.machine_id])?);
     };
-    require_same_node(transaction, source, &host, machine_id.as_ref(), node)?;
-    Ok(source)
-}
-
-/// Copies of one recording that went on on several nodes would replace each other in an analysis.
-fn require_same_node(
-    transaction: &Transaction<'_>,
-    source: i64,
-    host: &str,
-    machine_id: Option<&String>,
-    node: &Node,
-) -> std::result::Result<(), Failure> {
-    let same_boot = transaction
-        .prepare("SELECT 1 FROM boot WHERE source = ?1 AND boot_id = ?2")?
-        .exists(params![source, node.boot_id])?;
-    let same_machine = match (machine_id, &node.machine_id) {
-        (Some(recorded), Some(here)) => recorded == here,
-        _ => host == node.host,
-    };
-    if same_boot || same_machine {
-        return Ok(());
+    if own.is_on(transaction, node)? {
+        return Ok(own.source);
     }
     let describe = |host: &str, id: Option<&String>| match id {
         Some(id) => format!("{host} (machine id {id})"),
         None => host.to_owned(),
     };
     Err(Failure::OtherNode {
-        recorded: describe(host, machine_id),
+        recorded: describe(&own.host, own.machine_id.as_ref()),
         here: describe(&node.host, node.machine_id.as_ref()),
     })
+}
+
+/// The row of the recording that goes on in this file, if it does so on this node.
+pub(super) fn goes_on_here(transaction: &Transaction<'_>, node: &Node) -> Result<Option<i64>, Failure> {
+    match Own::find(transaction)? {
+        Some(own) if own.is_on(transaction, node)? => Ok(Some(own.source)),
+        _ => Ok(None),
+    }
+}
+
+/// The recording that goes on in a file, and where.
+struct Own {
+    source: i64,
+    host: String,
+    machine_id: Option<String>,
+}
+
+impl Own {
+    fn find(transaction: &Transaction<'_>) -> rusqlite::Result<Option<Self>> {
+        let own = |row: &Row<'_>| {
+            Ok(Self {
+                source: row.get(0)?,
+                host: row.get(1)?,
+                machine_id: row.get(2)?,
+            })
+        };
+        transaction
+            .query_row("SELECT source, host, machine_id FROM source WHERE own = 1", [], own)
+            .optional()
+    }
+
+    fn is_on(&self, transaction: &Transaction<'_>, node: &Node) -> rusqlite::Result<bool> {
+        let same_boot = transaction
+            .prepare("SELECT 1 FROM boot WHERE source = ?1 AND boot_id = ?2")?
+            .exists(params![self.source, node.boot_id])?;
+        let same_machine = match (&self.machine_id, &node.machine_id) {
+            (Some(recorded), Some(here)) => recorded == here,
+            _ => self.host == node.host,
+        };
+        Ok(same_boot || same_machine)
+    }
 }
 
 /// There is no other writer, so that an open window's recorder is gone. What it flushed last is all there is.
@@ -222,7 +245,8 @@ fn close_crashed(transaction: &Transaction<'_>, source: i64) -> rusqlite::Result
     if closed > 0 { next_revision(transaction) } else { Ok(()) }
 }
 
-fn next_revision(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+/// Something changed.
+pub(super) fn next_revision(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("UPDATE source SET revision = revision + 1 WHERE own = 1")?
         .execute([])

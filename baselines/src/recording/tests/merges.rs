@@ -57,6 +57,8 @@ struct Told {
     lost: u64,
     crashes: bool,
     reboots: bool,
+    /// The recorder removes all windows but this one.
+    prunes: bool,
 }
 
 fn windows() -> impl Strategy<Value = Vec<Told>> {
@@ -65,12 +67,14 @@ fn windows() -> impl Strategy<Value = Vec<Told>> {
         0..3_u64,
         any::<bool>(),
         any::<bool>(),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(|(seen, lost, crashes, reboots)| Told {
+        .prop_map(|(seen, lost, crashes, reboots, prunes)| Told {
             seen,
             lost,
             crashes,
             reboots,
+            prunes,
         });
     vec(told, 1..4)
 }
@@ -79,6 +83,7 @@ fn windows() -> impl Strategy<Value = Vec<Told>> {
 fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<PathBuf> {
     let path = folder.0.path().join(format!("{name}.db"));
     let mut boots = 1;
+    let elsewhere = node("elsewhere");
     let copy = |(index, told): (usize, &Told)| {
         boots += u32::from(told.reboots);
         let node = Node {
@@ -130,11 +135,32 @@ fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<Path
                 .unwrap();
         }
         drop(writer);
+        if told.prunes {
+            prune_before(&path, &node, start);
+        }
         let copy = folder.0.path().join(format!("{name}-{index}.db"));
-        fs::copy(&path, &copy).unwrap();
-        copy
+        let pruned = folder.0.path().join(format!("{name}-{index}-pruned.db"));
+        for copy in [&copy, &pruned] {
+            fs::copy(&path, copy).unwrap();
+        }
+        // Somebody elsewhere removes windows of a copy.
+        prune_before(
+            &pruned,
+            &elsewhere,
+            start.saturating_sub(u64::from(told.reboots) * 1000),
+        );
+        [copy, pruned]
     };
-    windows.iter().enumerate().map(copy).collect()
+    windows.iter().enumerate().flat_map(copy).collect()
+}
+
+/// Removes the windows that ended before this second.
+fn prune_before(path: &Path, node: &Node, second: u64) {
+    let retention = Retention {
+        keep: Some(Duration::ZERO),
+        size_max: None,
+    };
+    prune(path, node, retention, seconds(second), false).unwrap();
 }
 
 /// Three recordings, two of them of one node, and three choices of files: copies of any state of any of them.
@@ -198,6 +224,7 @@ fn calm(paths: &[u8]) -> Told {
         lost: 0,
         crashes: false,
         reboots: false,
+        prunes: false,
     }
 }
 
@@ -209,18 +236,18 @@ fn a_newer_copy_replaces_exactly_its_part_of_a_merged_file() {
     let older = merged(&[one[0].clone(), other[0].clone()], folder.0.path().join("older.db"));
     let out = folder.recording();
     let mut told = Vec::new();
-    let report = merge(&[older.clone(), one[1].clone()], &out, false, |done, total| {
+    let report = merge(&[older.clone(), one[2].clone()], &out, false, |done, total| {
         told.push((done, total));
     })
     .unwrap();
     assert_eq!(told, [(1, 3), (2, 3), (3, 3)]);
     let source = |path: &Path| summary(path).sources.remove(0);
-    let (newer, kept) = (source(&one[1]), source(&other[0]));
+    let (newer, kept) = (source(&one[2]), source(&other[0]));
     let mut expected = [
         (
             newer.id,
             newer.revision,
-            one[1].clone(),
+            one[2].clone(),
             vec![(older.clone(), source(&one[0]).revision)],
         ),
         (kept.id, kept.revision, older, vec![]),
@@ -236,7 +263,7 @@ fn a_newer_copy_replaces_exactly_its_part_of_a_merged_file() {
         (report.behaviours, report.bytes),
         (3, fs::metadata(&out).unwrap().len())
     );
-    let alone = merged(&[one[1].clone(), other[0].clone()], folder.0.path().join("alone.db"));
+    let alone = merged(&[one[2].clone(), other[0].clone()], folder.0.path().join("alone.db"));
     assert_eq!(content(&out), content(&alone));
 }
 

@@ -3,6 +3,7 @@
 mod files;
 mod flushes;
 mod merges;
+mod prunes;
 mod released;
 mod retries;
 mod windows;
