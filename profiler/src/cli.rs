@@ -107,6 +107,55 @@ Examples:
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    /// Remove old windows from a recording, and give the space back.
+    #[command(after_help = "\
+Whole windows go, oldest first, with what was counted in them; the recording remembers which, and the baselines of images
+that they had seen say so. A recording that is being written is refused: end the window first.
+
+Examples:
+  profile prune --keep 30d --dry-run
+  profile prune --recording /srv/learn.db --keep 90d --max-size 500MiB")]
+    Prune(Prune),
+    /// Copy a recording to another file, also while it is being written.
+    #[command(after_help = "\
+The copy has everything that was flushed when the copying began. It is private to its owner, like every recording.
+
+Examples:
+  profile backup --out /backup/recording.db
+  profile backup --out /backup/recording.db --force     Replace the last one")]
+    Backup {
+        /// The recording.
+        #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
+        recording: PathBuf,
+        /// The file to make.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Replace it if it is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a backup in the place of a recording that is lost.
+    #[command(after_help = "\
+Unlike `cp`, this checks the backup, refuses to replace what is being written, and leaves either the old file or the whole
+new one. What is recorded from then on is a recording of its own in the same file, so that it adds to copies which were
+collected from the lost one after the backup was made.
+
+Examples:
+  profile restore /backup/recording.db
+  profile restore /backup/recording.db --recording /srv/learn.db --force")]
+    Restore {
+        /// The backup.
+        backup: PathBuf,
+        /// Where the recording goes.
+        #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
+        recording: PathBuf,
+        /// Replace what is there.
+        #[arg(long)]
+        force: bool,
+        /// How to print what was restored.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  profile completions bash > /etc/bash_completion.d/profile")]
     Completions {
@@ -168,6 +217,27 @@ pub struct Start {
     /// Where and how to record.
     #[command(flatten)]
     pub recording: Recording,
+}
+
+/// `profile prune`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("retention").required(true).multiple(true).args(["keep", "max_size"])))]
+pub struct Prune {
+    /// The recording.
+    #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
+    pub recording: PathBuf,
+    /// Remove windows that ended longer ago than this: 12h, 30d.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub keep: Option<Duration>,
+    /// Remove windows until the file takes at most this much: 500MiB, 2GiB.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+    /// Only say what would go.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print it.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// Options of everything that records.
@@ -279,6 +349,29 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A size as people write it, in bytes: a number and one of KiB, MiB, GiB, TiB.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size: write a number and KiB, MiB, GiB or TiB, such as 500MiB");
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let bytes: u64 = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(bytes) {
+        Some(0) => Err("it must be more than nothing".to_owned()),
+        // The most that a file can have.
+        Some(total) if i64::try_from(total).is_ok() => Ok(total),
+        _ => Err("it is too much".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,6 +432,46 @@ mod tests {
             let sizes = sizes(arguments);
             assert_eq!((sizes.keys, sizes.ring), (keys, ring), "{arguments:?}");
             assert_eq!(sizes.keys_per_cgroup, u64::from(keys).div_ceil(2));
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let cases = [
+            ("64KiB", 65_536),
+            ("500MiB", 524_288_000),
+            ("2GiB", 2_147_483_648),
+            ("1TiB", 1_099_511_627_776),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "500",
+            "MiB",
+            "-1MiB",
+            "1.5GiB",
+            "5 MiB",
+            "0KiB",
+            "5MB",
+            "9999999TiB",
+            "99999999TiB",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_to_keep_must_be_said() {
+        let parse = |arguments: &[&str]| Cli::try_parse_from(["profile", "prune"].iter().chain(arguments));
+        assert!(parse(&[]).is_err() && parse(&["--dry-run"]).is_err());
+        for arguments in [
+            &["--keep", "30d"][..],
+            &["--max-size", "1GiB"],
+            &["--keep", "30d", "--max-size", "1GiB"],
+        ] {
+            assert!(parse(arguments).is_ok(), "{arguments:?}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! What each command of `profile` does, and what they share.
 
+pub mod backup;
 pub mod doctor;
 pub mod look_up;
 pub mod merge;
+pub mod prune;
 pub mod run;
 pub mod start;
 pub mod status;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command};
-use profiler::commands::{completions, doctor, look_up, merge, run, start, status};
+use profiler::commands::{backup, completions, doctor, look_up, merge, prune, run, start, status};
 use profiler::error::Failure;
 
 fn main() -> ExitCode {
@@ -24,6 +24,14 @@ fn main() -> ExitCode {
             force,
             output,
         } => merge::merge(files, out, *force, *output, cli.quiet),
+        Command::Prune(options) => prune::prune(options, cli.quiet),
+        Command::Backup { recording, out, force } => backup::backup(recording, out, *force, cli.quiet),
+        Command::Restore {
+            backup,
+            recording,
+            force,
+            output,
+        } => merge::restore(backup, recording, *force, *output, cli.quiet),
         Command::LookUp { parent } => look_up::look_up(*parent),
         Command::Completions { shell } => completions(*shell),
     };

@@ -144,6 +144,16 @@ pub fn merge(files: &[PathBuf], out: &Path, replaces: bool, mut progress: impl F
     })
 }
 
+/// Puts a copy of a recording, such as a [`super::backup()`], in the place of one that is lost. This is [`merge`] of one
+/// file: what is recorded there from now on is a recording of its own. Were it the old one, another copy of that with more
+/// revisions, collected before the loss, would replace it.
+///
+/// # Errors
+/// As [`merge`].
+pub fn restore(copy: &Path, target: &Path, replaces: bool, progress: impl FnMut(u64, u64)) -> Result<Merged> {
+    merge(&[copy.to_owned()], target, replaces, progress)
+}
+
 impl Snapshot<'_> {
     /// How many rows of observations a source has.
     fn rows(&self, source: &Source) -> Read<u64> {

@@ -38,6 +38,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backup;
 mod columns;
 mod encoding;
 mod error;
@@ -62,10 +63,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use backup::backup;
 pub(crate) use error::Failure;
 pub use error::{Error, Result};
 pub use id::{RecordingId, RecordingIdError};
-pub use merge::{Merged, MergedSource, merge};
+pub use merge::{Merged, MergedSource, merge, restore};
 pub(crate) use merge::{Newest, newest};
 pub use model::{Container, EndReason, Flush, Latency, Loss, Node, Observation, WindowId, WindowStart};
 pub use prune::{Pruned, PrunedWindow, Retention, prune};

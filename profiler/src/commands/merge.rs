@@ -1,4 +1,4 @@
-//! `profile merge`: one recording out of several files.
+//! `profile merge`: one recording out of several files; and `profile restore`, which is that with one file.
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -19,10 +19,23 @@ use crate::table::{Table, serialise};
 /// [`Failure::Recording`], [`Failure::Output`].
 pub fn merge(files: &[PathBuf], out: &Path, force: bool, output: Output, quiet: bool) -> Result<ExitCode, Failure> {
     let merged = with_progress(quiet, |progress| recording::merge(files, out, force, progress))?;
+    show("Merged into", out, &merged, output, quiet)
+}
+
+/// `profile restore`: the same with one file.
+///
+/// # Errors
+/// [`Failure::Recording`], [`Failure::Output`].
+pub fn restore(backup: &Path, target: &Path, force: bool, output: Output, quiet: bool) -> Result<ExitCode, Failure> {
+    let merged = with_progress(quiet, |progress| recording::restore(backup, target, force, progress))?;
+    show("Restored", target, &merged, output, quiet)
+}
+
+fn show(done: &str, out: &Path, merged: &Merged, output: Output, quiet: bool) -> Result<ExitCode, Failure> {
     if !quiet {
         let text = match output {
-            Output::Table => table(out, &merged),
-            Output::Json | Output::Yaml => serialise(&Document::of(out, &merged), output)?,
+            Output::Table => table(done, out, merged),
+            Output::Json | Output::Yaml => serialise(&Document::of(out, merged), output)?,
         };
         print(text.as_bytes())?;
     }
@@ -30,7 +43,7 @@ pub fn merge(files: &[PathBuf], out: &Path, force: bool, output: Output, quiet: 
 }
 
 /// Something that tells how many rows of how many are done. On a terminal somebody sees it.
-pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
+fn with_progress<T>(quiet: bool, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
     if quiet || !io::stderr().is_terminal() {
         return work(&mut |_, _| {});
     }
@@ -49,7 +62,7 @@ pub(super) fn with_progress<T>(quiet: bool, work: impl FnOnce(&mut dyn FnMut(u64
     done
 }
 
-fn table(out: &Path, merged: &Merged) -> String {
+fn table(done: &str, out: &Path, merged: &Merged) -> String {
     let mut table = Table::new([
         "RECORDING",
         "NODE",
@@ -78,7 +91,7 @@ fn table(out: &Path, merged: &Merged) -> String {
         ]);
     }
     format!(
-        "Merged into {}: {} recordings, {} behaviours, {} bytes\n\n{table}",
+        "{done} {}: {} recordings, {} behaviours, {} bytes\n\n{table}",
         out.display(),
         merged.sources.len(),
         merged.behaviours,

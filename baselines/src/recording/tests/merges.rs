@@ -13,7 +13,7 @@ use crate::loss::Reason;
 use crate::testing::{node, observation, window};
 
 /// Everything in a file, by what it means and not by its rows.
-fn content(path: &Path) -> String {
+pub(super) fn content(path: &Path) -> String {
     let sql = "SELECT group_concat(line, char(10)) FROM (
         SELECT concat_ws(' ', 'source', hex(id), revision, created, host, machine_id, own) AS line FROM source
         UNION ALL SELECT concat_ws(' ', 'boot', hex(id), boot_id, kernel) FROM boot JOIN source USING (source)

@@ -1,5 +1,6 @@
 //! What recordings promise.
 
+mod backups;
 mod files;
 mod flushes;
 mod merges;
