@@ -46,11 +46,19 @@ pub enum Reason {
     /// A file was opened by a call that shows no descriptor of it (`mq_open`, `ioctl(TIOCGPTPEER)`, fanotify, `swapon`,
     /// `acct`), or by the kernel for a core dump.
     UnseenOpen,
+    /// An import: the source left events out, because there were more than it may write.
+    SourceRateLimit,
+    /// An import: the source stopped reporting the executions of a cgroup for a while. Counts how often, not how many.
+    SourceThrottled,
+    /// An import: lines that are no events, or a source that could not be read to its end.
+    SourceUnreadable,
+    /// An import: events in a time that had been imported before, and that were not among those.
+    SourceOverlap,
 }
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -70,6 +78,10 @@ impl Reason {
         Self::BatchCut,
         Self::UnixDatagram,
         Self::UnseenOpen,
+        Self::SourceRateLimit,
+        Self::SourceThrottled,
+        Self::SourceUnreadable,
+        Self::SourceOverlap,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -94,6 +106,10 @@ impl Reason {
             Self::BatchCut => "batch_cut",
             Self::UnixDatagram => "unix_datagram",
             Self::UnseenOpen => "unseen_open",
+            Self::SourceRateLimit => "source_rate_limit",
+            Self::SourceThrottled => "source_throttled",
+            Self::SourceUnreadable => "source_unreadable",
+            Self::SourceOverlap => "source_overlap",
         }
     }
 

@@ -156,6 +156,9 @@ Examples:
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    /// Make a recording of what another program has seen.
+    #[command(subcommand)]
+    Import(Import),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  profile completions bash > /etc/bash_completion.d/profile")]
     Completions {
@@ -168,6 +171,45 @@ Examples:
         /// Who asks.
         parent: u32,
     },
+}
+
+/// `profile import`.
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Tetragon's events, as its agent exports them: JSON, one a line.
+    #[command(after_help = "\
+Examples:
+  profile import tetragon /var/run/cilium/tetragon/          The agent's export, with its rotated files
+  profile import tetragon --recording web.db export.log.gz   One file, compressed or not
+  kubectl logs -n kube-system -l app.kubernetes.io/name=tetragon -c export-stdout --tail=-1 |
+    profile import tetragon --recording recordings/ -        One recording a node, in a folder that is there
+  profile policy-for-learning --tetragon 1.7                 First: what makes the agent post what is needed
+
+The same events are counted once, however often they are imported into a recording.")]
+    Tetragon(ImportTetragon),
+}
+
+/// `profile import tetragon`.
+#[derive(Debug, Args)]
+pub struct ImportTetragon {
+    /// Files, folders of them (.log, .json, .jsonl, each also with .gz), or - for standard input.
+    #[arg(required = true, value_name = "FILE|DIRECTORY|-")]
+    pub sources: Vec<PathBuf>,
+    /// The recording to write into; it is made if it is not there. A folder gets one recording for each node.
+    #[arg(long, value_name = "FILE|DIRECTORY", default_value = RECORDING, env = "WARDLINE_RECORDING")]
+    pub recording: PathBuf,
+    /// Only events of this node.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Record the arguments of executions, too, of each the first 512 bytes. They may hold secrets.
+    #[arg(long)]
+    pub record_args: bool,
+    /// How long a container starts up: what it does later is counted as steady.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub startup: Duration,
+    /// How to print what was imported.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// How to print a list.

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod doctor;
+pub mod import;
 pub mod look_up;
 pub mod merge;
 pub mod prune;

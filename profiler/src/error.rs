@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::cgroups::CgroupError;
 use crate::command::CommandError;
+use crate::import::error::ImportError;
 use crate::privileges::LimitError;
 use crate::probes::ProbeError;
 
@@ -53,6 +54,10 @@ pub enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Command(#[from] CommandError),
+    /// A source of an import.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Import(#[from] ImportError),
     /// The system did not do what it always does.
     #[error("{0}")]
     #[diagnostic(help(

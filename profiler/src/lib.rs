@@ -10,6 +10,7 @@
 //! | [`recorder`] | What does that make of a recording? |
 //! | [`learn`] | How does a window go from its start to its end? |
 //! | [`command`] | How does `profile run` run its command? |
+//! | [`import`] | What have other programs seen? |
 //! | [`commands`], [`cli`] | What does the program `profile` do? |
 
 pub mod cgroups;
@@ -20,6 +21,7 @@ pub mod commands;
 pub mod containers;
 pub mod error;
 pub mod image;
+pub mod import;
 pub mod kernel;
 pub mod learn;
 pub mod look_up;

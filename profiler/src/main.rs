@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use miette::Diagnostic as _;
-use profiler::cli::{Cli, Command};
-use profiler::commands::{backup, completions, doctor, look_up, merge, prune, run, start, status};
+use profiler::cli::{Cli, Command, Import};
+use profiler::commands::{backup, completions, doctor, import, look_up, merge, prune, run, start, status};
 use profiler::error::Failure;
 
 fn main() -> ExitCode {
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             force,
             output,
         } => merge::restore(backup, recording, *force, *output, cli.quiet),
+        Command::Import(Import::Tetragon(options)) => import::tetragon(options, cli.quiet),
         Command::LookUp { parent } => look_up::look_up(*parent),
         Command::Completions { shell } => completions(*shell),
     };

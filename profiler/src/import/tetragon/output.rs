@@ -1,0 +1,187 @@
+//! One node's recording, as an import writes it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use baselines::recording::{self, EndReason, Flush, Recording, WindowId, WindowStart, Writer};
+use baselines::time::UtcTime;
+
+use super::node::Node;
+use super::summary::Imported;
+use super::windows::{BACKEND, Covered};
+use crate::error::Failure;
+use crate::import::error::ImportError;
+
+/// What nobody who reads an export can know.
+const LOSSY: &str = "Tetragon's events do not say what its agent lost in the kernel and in its queues, and what its filters left \
+    out; its metrics do (tetragon_bpf_missed_events_total, tetragon_observer_ringbuf_events_lost_total and others)";
+
+/// Where recordings go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One recording, of one node.
+    File(PathBuf),
+    /// A folder, with one recording for each node.
+    Folder(PathBuf),
+}
+
+/// A recording, and the window of this import in it.
+#[derive(Debug)]
+pub struct Output {
+    node: String,
+    path: PathBuf,
+    selector: String,
+    open: Option<(Writer, WindowId)>,
+    written_to: UtcTime,
+    imported: Imported,
+}
+
+impl Output {
+    /// The recording of this node, and what it holds already. It is made when there is something to write.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is another node's.
+    pub fn new(target: &Target, node: &str, selector: &str) -> Result<(Self, Covered), Failure> {
+        let path = match target {
+            Target::File(path) => path.clone(),
+            Target::Folder(folder) => folder.join(file_name(node)),
+        };
+        let covered = Covered::of(&path, node)?.ok_or_else(|| ImportError::OtherNode {
+            recording: path.clone(),
+            node: node.to_owned(),
+        })?;
+        let output = Self {
+            node: node.to_owned(),
+            selector: selector.to_owned(),
+            open: None,
+            written_to: UtcTime::default(),
+            imported: Imported {
+                node: node.to_owned(),
+                recording: path.clone(),
+                first: None,
+                last: None,
+                events: 0,
+                containers: 0,
+                containers_without_init_tree: 0,
+                losses: std::collections::BTreeMap::new(),
+            },
+            path,
+        };
+        Ok((output, covered))
+    }
+
+    /// Writes what was counted since the last time, if anything was.
+    ///
+    /// # Errors
+    /// What the recording says; what was counted and not written is gone then.
+    pub fn write(&mut self, node: &mut Node) -> Result<(), Failure> {
+        let Some((first, last)) = node.tally.span() else {
+            return Ok(());
+        };
+        let (observations, losses) = node.tally.take();
+        if observations.is_empty() && losses.is_empty() {
+            return Ok(());
+        }
+        for loss in &losses {
+            self.imported.lose(loss.reason, loss.count);
+        }
+        self.imported.events += observations.iter().map(|it| it.count).sum::<u64>();
+        let flush = Flush {
+            at: last,
+            containers: node.places.take_changed(),
+            observations,
+            losses,
+            latencies: Vec::new(),
+        };
+        let (writer, window) = if let Some(open) = &mut self.open {
+            open
+        } else {
+            node.written_from = Some(first);
+            let started = self.start(first)?;
+            self.open.insert(started)
+        };
+        writer.flush(*window, &flush)?;
+        self.written_to = last;
+        Ok(())
+    }
+
+    /// Ends the window where something is written already.
+    ///
+    /// # Errors
+    /// What the recording says.
+    pub fn abandon(self, why: &str) -> Result<(), Failure> {
+        if let Some((mut writer, window)) = self.open {
+            writer.end_window(window, &EndReason::Failed(why.to_owned()), self.written_to)?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, first: UtcTime) -> Result<(Writer, WindowId), Failure> {
+        let node = recording::Node {
+            host: self.node.clone(),
+            // Tetragon does not say which boot it is. Containers are told by their ids, which differ from boot to boot.
+            boot_id: format!("tetragon:{}", self.node),
+            kernel: "unknown".to_owned(),
+            machine_id: None,
+        };
+        let mut writer = Recording::open_or_create(&self.path, &node)?;
+        let window = writer.start_window(&WindowStart {
+            started: first,
+            selector: self.selector.clone(),
+            backend: BACKEND.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            flush_interval: Duration::ZERO,
+            lossy_from_start: Some(LOSSY.to_owned()),
+        })?;
+        Ok((writer, window))
+    }
+
+    /// Writes the rest, and ends the window.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn finish(mut self, mut node: Node) -> Result<Imported, Failure> {
+        let lost: Vec<_> = node.covered.lost().collect();
+        for (reason, count, at) in lost {
+            node.tally.lose(None, reason, count, at);
+        }
+        self.write(&mut node)?;
+        let mut imported = self.imported;
+        imported.containers = node.places.count();
+        imported.containers_without_init_tree = node.places.without_init_tree();
+        if let (Some((mut writer, window)), Some((_, last))) = (self.open, node.tally.span()) {
+            writer.end_window(window, &EndReason::Completed, last)?;
+            (imported.first, imported.last) = Imported::span(node.tally.span());
+        }
+        Ok(imported)
+    }
+}
+
+/// A name that is a file's, whatever a node is called, and different for different nodes.
+fn file_name(node: &str) -> String {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-' | '_');
+    let plain: String = node.chars().filter(|it| is_plain(*it)).take(200).collect();
+    if plain == node && !node.starts_with('.') {
+        return format!("{node}.db");
+    }
+    let hash = super::places::hash(node);
+    format!("{}-{hash:016x}.db", plain.trim_start_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_node_can_choose_another_file() {
+        assert_eq!(file_name("worker-1.example"), "worker-1.example.db");
+        for name in ["../etc", "a/b", ".hidden", "a\0b", &"x".repeat(500)] {
+            let file = file_name(name);
+            assert!(
+                !file.contains(['/', '\0']) && !file.starts_with('.') && file.len() < 255,
+                "{file}"
+            );
+            assert_ne!(file, file_name(&format!("{name}/")));
+        }
+    }
+}
