@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::learning_policy::Tetragon;
 use crate::probes::Sizes;
 
 /// Where recordings are kept, unless told otherwise.
@@ -159,6 +160,19 @@ Examples:
     /// Make a recording of what another program has seen.
     #[command(subcommand)]
     Import(Import),
+    /// Print the TracingPolicy that makes Tetragon's agent post what `profile import tetragon` needs.
+    #[command(after_help = "\
+Examples:
+  profile policy-for-learning --tetragon 1.6 --namespace production | kubectl apply -f -
+  profile policy-for-learning > /etc/tetragon/tetragon.tp.d/wardline-learn.yaml")]
+    PolicyForLearning {
+        /// The release that the policy is for.
+        #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
+        tetragon: Tetragon,
+        /// Only pods of this namespace [default: everything on each node].
+        #[arg(long, short, value_name = "NAME", value_parser = crate::learning_policy::namespace)]
+        namespace: Option<String>,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  profile completions bash > /etc/bash_completion.d/profile")]
     Completions {

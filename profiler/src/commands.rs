@@ -25,6 +25,7 @@ use rustix::thread::CapabilitySet;
 use crate::cgroups::Hierarchy;
 use crate::error::Failure;
 use crate::learn::{Progress, Session, settings};
+use crate::learning_policy::Tetragon;
 use crate::privileges::MemoryLimit;
 use crate::probes::backend::Backend;
 use crate::probes::{ProbeError, Probes, Sizes};
@@ -42,6 +43,15 @@ pub fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut cli::Cli::for_people(), "profile", &mut script);
     print(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the policy that an import needs.
+///
+/// # Errors
+/// [`Failure::Output`].
+pub fn policy_for_learning(tetragon: Tetragon, namespace: Option<&str>) -> Result<ExitCode, Failure> {
+    print(crate::learning_policy::policy(tetragon, namespace).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

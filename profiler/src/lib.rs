@@ -11,6 +11,7 @@
 //! | [`learn`] | How does a window go from its start to its end? |
 //! | [`command`] | How does `profile run` run its command? |
 //! | [`import`] | What have other programs seen? |
+//! | [`learning_policy`] | What must they be told to look at? |
 //! | [`commands`], [`cli`] | What does the program `profile` do? |
 
 pub mod cgroups;
@@ -24,6 +25,7 @@ pub mod image;
 pub mod import;
 pub mod kernel;
 pub mod learn;
+pub mod learning_policy;
 pub mod look_up;
 pub mod privileges;
 pub mod probes;
