@@ -77,6 +77,7 @@ lint: ## layout, lints, licences, scripts; every warning is an error
 	$(heading) "Lint: layout"
 	cargo fmt --all --check
 	cargo fmt --manifest-path profiler-ebpf/Cargo.toml --check
+	! gofmt -l tests | grep .
 	$(heading) "Lint: scripts"
 	shellcheck --external-sources --source-path=SCRIPTDIR:SCRIPTDIR/.. $(scripts)
 	shellcheck --shell=dash tools/vm.d/*

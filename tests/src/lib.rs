@@ -18,6 +18,7 @@
     reason = "tests may stop at the first surprise, and so may what they stand on"
 )]
 
+mod apiserver;
 mod cgroup;
 mod mounts;
 mod process;
@@ -26,7 +27,9 @@ mod scratch;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+pub use apiserver::ApiServer;
 pub use cgroup::{Cgroup, cgroup_of_run, enter, unified, unique};
 pub use mounts::{Mount, in_own_mounts};
 pub use process::{Finished, Running, finish, finish_within, start};
@@ -91,6 +94,16 @@ pub fn require_root() {
         user, 0,
         "the end-to-end tests load probes into the kernel and make cgroups: run them as root"
     );
+}
+
+/// Asks until there is an answer, for at most a minute.
+pub fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let mut answer = None;
+    cgroup::wait_until(Duration::from_mins(1), || {
+        answer = ask();
+        answer.is_some()
+    });
+    answer
 }
 
 fn program(name: &str) -> Command {

@@ -13,22 +13,6 @@ fi
 "$root/tools/kernels" $KERNELS
 
 # tetragon-check reads policies exactly as Tetragon's agent does, for it is made of the agent's own code.
-build_tetragon_check() {
-  local source=$root/tests/tetragon-check program=$cache/tools/bin/tetragon-check now wanted
-  if ! have go; then
-    say "setup: no Go here, so generated policies will not be checked with Tetragon's own parser"
-    return
-  fi
-  now=$(go env GOVERSION) wanted=$(awk '$1 == "go" { print $2 }' "$source/go.mod")
-  if ! not_older "$wanted" "${now#go}"; then
-    say "setup: Go ${now#go} is too old ($wanted is needed) to check generated policies with Tetragon's own parser"
-    return
-  fi
-  now=$(cd "$source" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
-  [ -x "$program" ] && [ "$(cat "$program.source" 2>/dev/null)" = "$now" ] && return
-  say "setup: building tetragon-check, which reads policies as Tetragon does"
-  (cd "$source" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -o "$program.new" .)
-  mv "$program.new" "$program"
-  printf '%s\n' "$now" >"$program.source"
-}
-[ ! -e "$root/tests/tetragon-check/main.go" ] || build_tetragon_check
+build_go tetragon-check "$cache/tools/bin/tetragon-check" \
+  'setup: building tetragon-check, which reads policies as Tetragon does'
+"$root/tools/apiserver" >/dev/null
