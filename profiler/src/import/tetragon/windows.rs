@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use baselines::loss::Reason;
-use baselines::recording::{Error, Recording, Summary};
+use baselines::recording::{Error, Recording, Summary, WindowSummary};
 use baselines::time::UtcTime;
 
 /// The backend of windows that were imported.
@@ -36,13 +36,24 @@ impl Covered {
         match Recording::open(recording).and_then(|recording| recording.summary()) {
             Err(Error::Missing { .. }) => Ok(Some(Self::default())),
             Err(error) => Err(error),
-            Ok(summary) if summary.host != node => Ok(None),
-            Ok(summary) => Ok(Some(Self::in_summary(&summary))),
+            Ok(summary)
+                if summary
+                    .sources
+                    .iter()
+                    .any(|source| source.is_own && source.host != node) =>
+            {
+                Ok(None)
+            }
+            Ok(summary) => Ok(Some(Self::in_summary(&summary, node))),
         }
     }
 
-    fn in_summary(summary: &Summary) -> Self {
+    /// Copies of other recordings of the node count as well.
+    fn in_summary(summary: &Summary, node: &str) -> Self {
+        let of_node: Vec<_> = summary.sources.iter().filter(|source| source.host == node).collect();
+        let is_of_node = |window: &&WindowSummary| of_node.iter().any(|source| source.id == window.recording);
         let imported = summary.windows.iter().filter(|window| window.backend == BACKEND);
+        let imported = imported.filter(is_of_node);
         let spans = imported.map(|window| Span {
             first: window.started,
             last: window.ended.as_ref().map_or(window.last_flush, |(at, _)| *at),
