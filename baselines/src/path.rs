@@ -33,6 +33,9 @@ pub enum Origin {
     Deleted,
     /// An anonymous file (`memfd_create(2)`). It has no path that a policy could compare; the bytes are `memfd:NAME`.
     Memfd,
+    /// A file that never had a path and is no memfd: a pipe, a pidfd, a namespace, reached through `/proc` or made by a system
+    /// call. The bytes are its name, if it has one.
+    Anonymous,
     /// The walk ended above or beside the task's root: a file opened before `chroot(2)`, or on a detached mount. The
     /// bytes start at the root of that file's mount.
     Unreachable,
@@ -46,10 +49,11 @@ pub enum Origin {
 
 impl Origin {
     /// Every origin, in the order of baseline documents.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Canonical,
         Self::Deleted,
         Self::Memfd,
+        Self::Anonymous,
         Self::Unreachable,
         Self::AsCalled,
         Self::Cut,
@@ -62,6 +66,7 @@ impl Origin {
             Self::Canonical => "canonical",
             Self::Deleted => "deleted",
             Self::Memfd => "memfd",
+            Self::Anonymous => "anonymous",
             Self::Unreachable => "unreachable",
             Self::AsCalled => "as_called",
             Self::Cut => "cut",

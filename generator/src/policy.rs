@@ -254,7 +254,7 @@ fn executed<'a>(execs: &'a [Exec], how: &str) -> Paths<'a> {
 
 /// The learned executions that the link-count guard would report.
 fn nameless(execs: &[Exec]) -> Vec<String> {
-    let has_no_name = |path: &&FilePath| matches!(path.origin(), Origin::Memfd | Origin::Deleted);
+    let has_no_name = |path: &&FilePath| matches!(path.origin(), Origin::Memfd | Origin::Anonymous | Origin::Deleted);
     let executions: BTreeSet<String> = execs
         .iter()
         .flat_map(|exec| [Some(&exec.binary), exec.script.as_ref()].map(|path| (exec, path)))

@@ -86,8 +86,9 @@ impl Event<'_> {
     /// The bytes that Tetragon compares. It reads no path for `/` and for anonymous files.
     fn compared_path(&self) -> &[u8] {
         match self.path {
-            Some(path) if path.origin() != Origin::Memfd && path.as_bytes() != b"/" => path.as_bytes(),
-            _ => &[],
+            Some(path) if matches!(path.origin(), Origin::Memfd | Origin::Anonymous) || path.as_bytes() == b"/" => &[],
+            Some(path) => path.as_bytes(),
+            None => &[],
         }
     }
 
@@ -96,7 +97,7 @@ impl Event<'_> {
         u32::from(
             !self
                 .path
-                .is_some_and(|path| matches!(path.origin(), Origin::Memfd | Origin::Deleted)),
+                .is_some_and(|path| matches!(path.origin(), Origin::Memfd | Origin::Anonymous | Origin::Deleted)),
         )
     }
 }

@@ -19,6 +19,8 @@ pub struct Offsets {
     pub task_start: u32,
     pub task_exit_code: u32,
     pub task_pid: u32,
+    pub task_nsproxy: u32,
+    pub nsproxy_mounts: u32,
     pub rename_old: u32,
     pub mm_exe_file: u32,
     pub mm_arg_start: u32,

@@ -144,6 +144,33 @@ pub fn move_to(process: &mut Process, cgroup: u64, parent: u64) -> bool {
     process.cgroup = cgroup;
     if !stays {
         process.provenance = enter(cgroup);
+    } else if from != cgroup {
+        inherit(from, cgroup);
+    }
+    true
+}
+
+/// A part of a container starts up when the container does, and has done so when that has. Always true, and not inlined, as
+/// [`move_to`].
+#[inline(never)]
+fn inherit(from: u64, to: u64) -> bool {
+    if let (Some(from), Some(to)) = (CGROUPS.get_ptr(from), CGROUPS.get_ptr_mut(to)) {
+        // SAFETY: words of a map, whose entries' memory is never given back. Two processes that move at the same time write
+        // the same.
+        unsafe {
+            if core::ptr::read_volatile(&raw const (*to).started) == 0 {
+                core::ptr::write_volatile(
+                    &raw mut (*to).started,
+                    core::ptr::read_volatile(&raw const (*from).started),
+                );
+            }
+            if core::ptr::read_volatile(&raw const (*to).listens) == 0 {
+                core::ptr::write_volatile(
+                    &raw mut (*to).listens,
+                    core::ptr::read_volatile(&raw const (*from).listens),
+                );
+            }
+        }
     }
     true
 }

@@ -169,6 +169,15 @@ pub fn root_numbers(file: &FileIdentity) -> Result<(u64, u64), i32> {
     Ok((field!(inode, inode_ino => u64)?, field!(mount, mount_id => u32)? as u64))
 }
 
+/// Whether a file is in no mount that the current task could find it in: it has no path there. So is a runtime's own program
+/// that it executes from a copy which nobody else can write to (runc's `ensure_cloned_binary`).
+#[inline(always)]
+pub fn is_out_of_reach(path: &Path) -> Result<bool, i32> {
+    let mount = path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64);
+    let namespaces = task_field!(current(), task_nsproxy => u64)?;
+    Ok(field!(mount, mount_namespace => u64)? != task_field!(namespaces, nsproxy_mounts => u64)?)
+}
+
 /// Fills in who a file is, seen from a root directory. Takes a pointer, because a BPF stack has 512 bytes.
 #[inline(always)]
 pub fn identify(path: &Path, root: &Path, identity: &mut FileIdentity) -> Result<(), i32> {

@@ -5,7 +5,7 @@ use profiler_common::{CgroupState, Key, Process, access, kind, pod};
 use crate::count::file;
 use crate::kernel::{
     Address, FMODE_CREATED, FMODE_EXEC, FMODE_NOACCOUNT, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, S_IFDIR, S_IFMT,
-    constant, field, file_of, ids, locate, now, phase, root,
+    constant, field, file_of, ids, is_out_of_reach, locate, now, phase, root,
 };
 use crate::maps::OFFSETS;
 use crate::process::{executing, find, in_recorded};
@@ -157,7 +157,7 @@ pub fn count_path(
     let place = locate(path, &root()?)?;
     let mut key = key_for(state, cgroup, kind, access, pod::cast(place), now);
     if is_execution {
-        key.provenance = executing(key.provenance as u64);
+        key.provenance = executing(key.provenance as u64, is_out_of_reach(path)?);
     }
     file(state, &mut key, path, now);
     Ok(())

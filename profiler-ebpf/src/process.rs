@@ -115,11 +115,12 @@ pub fn remember(process: u32, known: &Process, flags: u64) {
 
 /// What becomes of a provenance with an execution. The first program that the runtime's process executes in the container is
 /// the container's entry point: [`provenance::RUNTIME`] becomes [`provenance::WORKLOAD`], [`provenance::ENTERING`] becomes
-/// [`provenance::ENTERED`], and the others stay. Without a branch: the verifier would go through what follows once for each.
+/// [`provenance::ENTERED`], and the others stay. So they do where the program is out of the task's reach: then the runtime
+/// executes itself. Without a branch: the verifier would go through what follows once for each.
 #[inline(always)]
-pub fn executing(provenance: u64) -> u8 {
+pub fn executing(provenance: u64, is_out_of_reach: bool) -> u8 {
     const { assert!(provenance::RUNTIME == provenance::WORKLOAD | 2 && provenance::ENTERING == provenance::ENTERED | 2) };
-    provenance as u8 & !2
+    provenance as u8 & !(2 ^ (is_out_of_reach as u8) << 1)
 }
 
 /// How a task tree that enters a cgroup now came there. The first one is the container's own, once its runtime has

@@ -5,7 +5,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{CgroupState, Process, Raise, kind, loss, pod, raise};
 
 use crate::count::{lost_in, plain};
-use crate::kernel::{Address, current, field, ids, now, task_field};
+use crate::kernel::{Address, Path, current, field, ids, is_out_of_reach, now, task_field};
 use crate::opens::key_of;
 use crate::process::{executing, find, image_of, in_recorded, recorded};
 
@@ -53,9 +53,11 @@ pub fn sched_process_exec_raises(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn by_execution(state: *mut CgroupState, cgroup: u64, binprm: Address) -> Result<(), i32> {
     let process = ids().0;
-    let image = image_of(field!(binprm, binprm_file => u64)?, current(), process)?;
+    let file = field!(binprm, binprm_file => u64)?;
+    let image = image_of(file, current(), process)?;
     let mut before = find(process);
-    before.provenance = executing(before.provenance) as u64;
+    let is_out_of_reach = is_out_of_reach(&field!(file, file_path => Path)?)?;
+    before.provenance = executing(before.provenance, is_out_of_reach) as u64;
     let credentials = task_field!(current(), task_cred => u64)?;
     count(state, cgroup, &before, (image, raise::EXECUTION), credentials)
 }

@@ -24,6 +24,8 @@ const AT_REMOVEDIR: u64 = 0x200;
 /// `PROT_EXEC` and `MAP_ANONYMOUS` (include/uapi/asm-generic/mman-common.h).
 const PROT_EXEC: u64 = 0x4;
 const MAP_ANONYMOUS: u64 = 0x20;
+/// `sizeof(struct sockaddr_storage)` (include/uapi/linux/socket.h).
+const ADDRESS_BYTES_MAX: u32 = 128;
 /// `TIOCGPTPEER` (include/uapi/asm-generic/ioctls.h): opens the other end of a terminal.
 const TIOCGPTPEER: u32 = 0x5441;
 /// `FAN_REPORT_FID` and `FAN_REPORT_DIR_FID` (include/uapi/linux/fanotify.h): events that open no file.
@@ -68,8 +70,11 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn entered(registers: Registers, class: u8) {
     match class {
-        class::CONNECT => will_pass(registers.first(), registers.second(), registers.third() as i32, false),
-        class::SEND_TO => will_send(
+        // With a longer or a negative length the call fails before anybody is asked (move_addr_to_kernel, net/socket.c).
+        class::CONNECT if registers.third() as u32 <= ADDRESS_BYTES_MAX => {
+            will_pass(registers.first(), registers.second(), registers.third() as i32, false);
+        }
+        class::SEND_TO if registers.sixth() as u32 <= ADDRESS_BYTES_MAX => will_send(
             registers.first(),
             (registers.fifth(), registers.sixth() as i32),
             registers.fourth() as u32,

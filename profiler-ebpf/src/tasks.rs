@@ -12,8 +12,8 @@ use crate::cgroups::move_to;
 use crate::count::{lost, lost_in, next_epoch, plain};
 use crate::hooks::went_through;
 use crate::kernel::{
-    Address, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, mix, now, parent_cgroup_id, phase,
-    root, root_numbers, root_of, setting, task_field, working_directory,
+    Address, Path, cgroup_id, cgroup_of, current, current_cgroup, field, identify, ids, is_out_of_reach, mix, now,
+    parent_cgroup_id, phase, root, root_numbers, root_of, setting, task_field, working_directory,
 };
 use crate::maps::{EXECUTING, FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
 use crate::process::{ANY, NOEXIST, executing, fill, find, image_of, lost_here, recorded, remember, state_of};
@@ -51,7 +51,7 @@ fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
         }
         0
     });
-    let provenance = executing(before.provenance);
+    let provenance = executing(before.provenance, is_out_of_reach(&field!(file, file_path => Path)?)?);
     remember(
         tgid,
         &Process {
@@ -64,7 +64,7 @@ fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
     let Some(state) = state else { return Ok(()) };
     // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
     let phase = unsafe {
-        if (*state).started == 0 {
+        if (*state).started == 0 && provenance & 2 == 0 {
             (*state).started = now;
         }
         phase(&*state, now)

@@ -156,12 +156,16 @@ impl ProbeError {
         let mut text = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            text = format!("{text}: {cause}");
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
             source = cause.source();
         }
+        let text = text.trim_end().trim_end_matches("Verifier output:").trim_end();
         Self::Refused {
             what: what.into(),
-            error: shortened(&text),
+            error: shortened(text),
         }
     }
 }

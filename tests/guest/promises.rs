@@ -9,8 +9,9 @@ use std::time::Duration;
 use std::{env, fs};
 
 use end_to_end::{
-    Cgroup, Finished, Mount, Scratch, counts, finish, generate, in_own_mounts, profile_run, start, unique,
+    Cgroup, Finished, Mount, Scratch, counts, finish, generate, in_own_mounts, profile, profile_run, start, unique,
 };
+use serde_json::Value;
 
 use crate::oracle::{Hit, Hook, Oracle};
 use crate::policy::Policy;
@@ -54,6 +55,19 @@ fn on_this_kernel() {
         assert_eq!(in_short(&story), in_short(&chosen), "{backend} and {}", backends[0]);
     }
     println!("{} backends agree", backends.len());
+    // On the others every one has just recorded, there or in another test of the same kernel.
+    if env::var("PREEMPTS").is_ok() {
+        every_backend_loads();
+    }
+}
+
+fn every_backend_loads() {
+    let done = start(profile().args(["doctor", "-o", "json"])).finish_within(PATIENCE);
+    assert_eq!(done.code(), 0, "{done}");
+    let report: Value = serde_json::from_str(&done.stdout).unwrap();
+    let backends = report["backends"].as_array().unwrap();
+    assert_eq!(backends.len(), 4, "{report:#}");
+    assert!(backends.iter().all(|backend| backend["loads"] == true), "{report:#}");
 }
 
 fn promises_hold(story: &Story, peer: SocketAddr) {

@@ -51,7 +51,8 @@ fn linux_6_12() {
     promises_hold_on("6.12", &[], "(voluntary)", &["lsm", "fentry", "tracepoint", "kprobe"]);
 }
 
-// Where a kernel preempts itself, fentry and kprobe programs may be skipped: they are not what is chosen there.
+// Where a kernel preempts itself, fentry and kprobe programs may be skipped: they are not what is chosen there, but must
+// load.
 
 #[test]
 fn linux_6_12_that_preempts_everything() {
@@ -66,6 +67,7 @@ fn linux_6_18() {
 
 /// `preemption` is how the kernel must say that it preempts; of the backends, the first one must be what is chosen.
 fn promises_hold_on(kernel: &str, options: &[&str], preemption: &str, backends: &[&str]) {
+    let preempts = matches!(preemption, "(full)" | "(lazy)");
     let mut machine = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/vm"));
     machine
         .args(options)
@@ -73,6 +75,7 @@ fn promises_hold_on(kernel: &str, options: &[&str], preemption: &str, backends: 
         // Not on the machine's overlay, of which every file is opened twice.
         .args(["env", "TMPDIR=/var/tmp"])
         .arg(format!("BACKENDS={}", backends.join(",")))
+        .args(preempts.then_some("PREEMPTS=yes"))
         .arg(env::current_exe().unwrap())
         .args(["--exact", "promises::on_this_kernel", "--ignored", "--nocapture"]);
     let done = finish_within(&mut machine, PATIENCE + Duration::from_mins(1));

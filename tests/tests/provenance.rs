@@ -8,7 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -259,6 +262,68 @@ fn containers_that_share_a_pid_namespace_are_told_apart_and_so_are_those_in_the_
             file.display()
         );
     }
+}
+
+#[test]
+fn a_runtime_that_executes_a_copy_of_itself_is_not_the_entry_point_yet() {
+    let scratch = Scratch::new();
+    let [before, own] = ["before", "own"].map(|name| scratch.file(name, ""));
+    // In memory, as runc does, so that no container can change it (CVE-2019-5736).
+    // SAFETY: the name is a string, and a new descriptor is nobody else's.
+    let mut copy = unsafe {
+        let copy = libc::memfd_create(c"runtime".as_ptr(), 0);
+        assert!(copy >= 0);
+        fs::File::from_raw_fd(copy)
+    };
+    copy.write_all(&fs::read("/usr/bin/busybox").unwrap()).unwrap();
+    let window = window(&scratch);
+    let container = Container::new();
+    let mut runtime = Command::new(format!("/proc/{}/fd/{}", std::process::id(), copy.as_raw_fd()));
+    let script = format!(": < {}; exec /usr/bin/sh -ec ': < {}'", before.display(), own.display());
+    runtime.arg0("sh").args(["-ec", &script]);
+    let done = container.cgroup.start(&mut runtime).finish();
+    assert_eq!(done.code(), 0, "{done}");
+    end(window);
+
+    let baseline = scratch.baseline(&container.image);
+    assert_eq!(opened(&baseline, &before), only("runtime", 1), "{baseline:#?}");
+    assert_eq!(opened(&baseline, &own), only("workload", 1), "{baseline:#?}");
+    assert_eq!(executed(&baseline, "memfd:runtime"), only("runtime", 1), "{baseline:#?}");
+    assert_eq!(executed(&baseline, "/usr/bin/dash"), only("workload", 1), "{baseline:#?}");
+}
+
+#[test]
+fn a_container_starts_up_once_wherever_its_processes_go() {
+    let scratch = Scratch::new();
+    let [early, late, later] = ["early", "late", "later"].map(|name| scratch.file(name, ""));
+    let mut window = start(&mut profile_start(scratch.recording(), &["--startup", "1s"]));
+    window.wait_for("the window", |window| window.stderr().contains("learning "));
+    let container = Container::new();
+    container.run(&format!(
+        ": < {}
+        sleep 1.5
+        own={}$(sed -n 's/^0:://p' /proc/self/cgroup)
+        mkdir $own/part
+        echo 0 > $own/part/cgroup.procs
+        : < {}
+        {}
+        echo 0 > $own/cgroup.procs
+        rmdir $own/part",
+        early.display(),
+        unified().display(),
+        late.display(),
+        opens(&later, 1),
+    ));
+    end(window);
+
+    let baseline = scratch.baseline(&container.image);
+    let phases = |file: &Path| {
+        let mut opens = baseline.behaviours.open.iter();
+        let open = opens.find(|open| open.path.as_bytes() == file.as_os_str().as_encoded_bytes());
+        json!(open.unwrap().evidence.phases)
+    };
+    let all = [&early, &late, &later].map(|file| phases(file));
+    assert_eq!(all, [json!(["startup"]), json!(["steady"]), json!(["steady"])]);
 }
 
 /// A bundle for runc: a root file system of one static program under some names, and what to run in it.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub use error::Error;
 
 use crate::document::Baseline;
-use crate::recording::{EndReason, Recording, WindowSummary};
+use crate::recording::Recording;
 use crate::workload::Image;
 use image::ImageEvidence;
 use sources::{Seen, Source};
@@ -112,7 +112,7 @@ fn add_losses(
             present.insert(window.number, seen);
         }
         for window in &source.windows {
-            let Some(why) = uncounted(window) else { continue };
+            let Some(why) = window.uncounted_losses() else { continue };
             for image in present.get(&window.number).into_iter().flatten() {
                 if let Some(evidence) = images.get_mut(image) {
                     evidence.missed(format!(
@@ -163,22 +163,4 @@ fn add_removed(sources: &[Source<'_>], images: &mut BTreeMap<Image, ImageEvidenc
             }
         }
     }
-}
-
-/// Why a window can have missed something without counting it.
-fn uncounted(window: &WindowSummary) -> Option<String> {
-    let broken = match &window.ended {
-        Some((at, EndReason::Crashed)) => Some(format!(
-            "the recorder was killed; up to {} s from {at} are missing, or more if it could not write just then",
-            window.flush_interval.as_secs_f64()
-        )),
-        // It knows no end of what is missing: a command that is learned runs on without a recorder.
-        Some((_, EndReason::Failed(why))) => Some(format!(
-            "recording failed ({why}); what happened from {} on is missing",
-            window.last_flush
-        )),
-        _ => None,
-    };
-    let reasons: Vec<String> = window.lossy_from_start.iter().cloned().chain(broken).collect();
-    (!reasons.is_empty()).then(|| reasons.join("; "))
 }

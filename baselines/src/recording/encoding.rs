@@ -124,6 +124,7 @@ const fn origin_code(origin: Origin) -> u8 {
         Origin::AsCalled => 4,
         Origin::Cut => 5,
         Origin::Unknown => 6,
+        Origin::Anonymous => 8,
     }
 }
 
@@ -384,6 +385,6 @@ mod tests {
             let encoded = [&[tag], a_bytes, &rest.concat()].concat();
             assert_eq!(encode(&Behaviour { subject, action }), encoded);
         }
-        assert_eq!(Origin::ALL.map(origin_code), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(Origin::ALL.map(origin_code), [0, 1, 2, 8, 3, 4, 5, 6]);
     }
 }

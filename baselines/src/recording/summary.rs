@@ -96,6 +96,26 @@ pub struct WindowSummary {
     pub latencies: Vec<Latency>,
 }
 
+impl WindowSummary {
+    /// Why a window can have missed something without counting it.
+    pub fn uncounted_losses(&self) -> Option<String> {
+        let broken = match &self.ended {
+            Some((at, EndReason::Crashed)) => Some(format!(
+                "the recorder was killed; up to {} s from {at} are missing, or more if it could not write just then",
+                self.flush_interval.as_secs_f64()
+            )),
+            // It knows no end of what is missing: a command that is learned runs on without a recorder.
+            Some((_, EndReason::Failed(why))) => Some(format!(
+                "recording failed ({why}); what happened from {} on is missing",
+                self.last_flush
+            )),
+            _ => None,
+        };
+        let reasons: Vec<String> = self.lossy_from_start.iter().cloned().chain(broken).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+}
+
 /// One container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerSummary {

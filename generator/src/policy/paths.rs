@@ -70,7 +70,7 @@ impl LeftOut {
 fn comparable(path: &FilePath) -> Result<&str, LeftOut> {
     match path.origin() {
         Origin::Canonical | Origin::Deleted => (),
-        Origin::Memfd => return Err(LeftOut::NoPath),
+        Origin::Memfd | Origin::Anonymous => return Err(LeftOut::NoPath),
         Origin::Unreachable => return Err(LeftOut::Unreachable),
         Origin::AsCalled => return Err(LeftOut::AsCalled),
         Origin::Cut => return Err(LeftOut::Cut),

@@ -115,10 +115,10 @@ impl Agent {
         Ok(usage)
     }
 
-    /// Ends the window as Ctrl-C does, and returns what the recording says.
+    /// Ends the window as a service manager does (shells let background jobs ignore Ctrl-C), and returns what the recording says.
     pub(crate) fn stop(&mut self) -> Result<Summary, Box<dyn Error>> {
         if let Some(id) = Pid::from_raw(self.process.id().cast_signed()) {
-            kill_process(id, Signal::INT)?;
+            kill_process(id, Signal::TERM)?;
         }
         let status = self.process.wait()?;
         if !status.success() {

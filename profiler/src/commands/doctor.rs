@@ -28,6 +28,9 @@ struct Check {
 #[derive(Debug, Serialize)]
 struct Candidate {
     backend: &'static str,
+    /// Whether the kernel takes its programs.
+    loads: bool,
+    /// Whether nothing speaks against using it either.
     works: bool,
     /// Why not; or what it can miss without counting it.
     note: String,
@@ -118,23 +121,23 @@ fn examine() -> Report {
 
 /// Tries every backend: what the kernel's verifier says counts, not what the kernel's version promises.
 fn candidates(hierarchy: &cgroups::Hierarchy, features: &Features) -> Vec<Candidate> {
-    let try_it = |backend: Backend| -> Result<(), String> {
-        if let Some(why) = backend.objection(features) {
-            return Err(why);
-        }
+    let load = |backend: Backend| -> Result<(), String> {
         let settings = settings(hierarchy, false, false, 1).map_err(|error| error.to_string())?;
         Probes::load(settings, Sizes::default(), backend)
             .map(drop)
             .map_err(|error| error.to_string())
     };
     let candidate = |backend: Backend| {
-        let tried = try_it(backend);
+        let (objection, loaded) = (backend.objection(features), load(backend));
         Candidate {
             backend: backend.word(),
-            works: tried.is_ok(),
-            note: match tried {
-                Ok(()) => backend.lossy_from_start().unwrap_or_default().to_owned(),
-                Err(why) => why,
+            loads: loaded.is_ok(),
+            works: objection.is_none() && loaded.is_ok(),
+            note: match (objection, loaded) {
+                (None, Ok(())) => backend.lossy_from_start().unwrap_or_default().to_owned(),
+                (Some(why), Ok(())) | (None, Err(why)) => why,
+                // Else somebody would change what helps nothing.
+                (Some(why), Err(error)) => format!("{why}. Even so, {error}"),
             },
             misses: backend.misses(),
         }

@@ -157,11 +157,11 @@ fn removed(summary: &Summary) -> String {
 /// Windows that can have missed something that is in no number here.
 fn uncounted(summary: &Summary) -> String {
     let lossy = summary.windows.iter().filter_map(|window| {
-        let why = window.lossy_from_start.as_ref()?;
+        let why = window.uncounted_losses()?;
         Some(format!(
-            "Window {} is lossy from the start, uncounted: {}\n",
+            "Window {} may lack more than is counted: {}\n",
             name_of(window, summary.sources.len() > 1),
-            printable(why)
+            printable(&why)
         ))
     });
     lossy.collect()

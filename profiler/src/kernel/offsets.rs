@@ -25,6 +25,8 @@ pub fn find(btf: &Btf) -> Result<Offsets, BtfError> {
         task_start: at("task_struct", "start_boottime")?,
         task_exit_code: at("task_struct", "exit_code")?,
         task_pid: at("task_struct", "pid")?,
+        task_nsproxy: at("task_struct", "nsproxy")?,
+        nsproxy_mounts: at("nsproxy", "mnt_ns")?,
         mm_exe_file: at("mm_struct", "exe_file")?,
         mm_arg_start: at("mm_struct", "arg_start")?,
         mm_arg_end: at("mm_struct", "arg_end")?,

@@ -13,7 +13,7 @@ const ALL: [&str; 4] = [
 ];
 
 /// What shows in no system call, or not in a way that can be followed.
-const SYSTEM_CALLS: [&str; 9] = [
+const SYSTEM_CALLS: [&str; 11] = [
     "what io_uring opens, connects and sends: each set-up and entry is counted as loss (io_uring); a ring that the kernel \
      polls, made before the window, is not noticed",
     "to which Unix socket a datagram goes by sendto or sendmsg with an address: counted as loss (unix_datagram)",
@@ -26,6 +26,10 @@ const SYSTEM_CALLS: [&str; 9] = [
      chown, link, rename): that file in its layer, and one without a name",
     "what fails only after the hooks that a policy sits on: executing a text without #! (ENOEXEC; shells then run it \
      themselves), opening a FIFO that nobody reads, /dev/tty without a terminal, a device that is not there",
+    "what the kernel opens without a path since Linux 6.9: namespace files by ioctl (NS_GET_USERNS and the like, SIOCGSKNS), and \
+     pidfds by other calls than pidfd_open (clone with CLONE_PIDFD, SO_PEERPIDFD)",
+    "addresses that another thread replaces while sendmmsg sends: they are read when it has ended; and sendmsg and sendmmsg of \
+     x32 programs",
     "an open whose descriptor another thread replaces before the call returns: counted as loss where nothing is left",
     "renames that io_uring makes: paths below a directory renamed that way keep their old name",
     "user namespaces that setns(2) enters without being told their type; of 32-bit programs every unshare and setns is \
@@ -33,9 +37,10 @@ const SYSTEM_CALLS: [&str; 9] = [
 ];
 
 /// What is the other way round at the hooks.
-const HOOKS: [&str; 3] = [
+const HOOKS: [&str; 4] = [
     "how an open, a mapping, a send or a listen ends after the security modules have allowed it: one that fails then is \
      counted, too, as a policy at that place sees it",
+    "how often messages of one sendmmsg go to the address of the message before: the security modules are asked once",
     "move_mount and pivot_root of 32-bit programs: paths below keep their old names",
     "before Linux 5.12, whose work it is that io_uring's kernel threads do: they are in no container",
 ];

@@ -2,6 +2,8 @@
 
 use profiler_common::{CLASSES, Classes, class};
 
+use crate::kernel::features;
+
 /// What the probes do at each system call of this machine.
 pub(super) fn native() -> Classes {
     let mut classes = [class::NONE; CLASSES];
@@ -46,6 +48,10 @@ pub(super) fn native() -> Classes {
         &[libc::SYS_mq_open, libc::SYS_swapon, libc::SYS_acct],
     );
     set(&mut classes, class::CONTROL, &[libc::SYS_ioctl]);
+    // Opened as a file, which the security hook sees, since pidfs.
+    if features::is_at_least(6, 9) {
+        set(&mut classes, class::OPEN, &[libc::SYS_pidfd_open]);
+    }
     set(&mut classes, class::FANOTIFY, &[libc::SYS_fanotify_init]);
     classes
 }

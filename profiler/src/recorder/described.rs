@@ -370,7 +370,12 @@ fn path_of(record: &Record) -> Result<FilePath, Reason> {
     let start = usize::try_from(record.walk.position).map_err(|_| Reason::Decode)?;
     let bytes = record.path.get(start..PATH_BYTES).ok_or(Reason::Decode)?;
     Ok(match record.walk.flags {
-        _ if has(record, flags::PATHLESS) => FilePath::new(bytes.strip_prefix(b"/").unwrap_or(bytes), Origin::Memfd),
+        _ if has(record, flags::PATHLESS) => {
+            let name = bytes.strip_prefix(b"/").unwrap_or(bytes);
+            // MFD_NAME_PREFIX (mm/memfd.c).
+            let is_memfd = name.starts_with(b"memfd:");
+            FilePath::new(name, if is_memfd { Origin::Memfd } else { Origin::Anonymous })
+        }
         _ if has(record, flags::CUT | flags::FULL) => FilePath::new(bytes, Origin::Cut),
         _ if has(record, flags::UNREACHABLE) => FilePath::new(bytes, Origin::Unreachable),
         _ if has(record, flags::DELETED) => FilePath::new(bytes, Origin::Deleted),

@@ -355,7 +355,7 @@ fn addresses_are_the_ones_that_were_passed() {
 
 #[test]
 fn paths_say_where_they_come_from() {
-    let cases: [(&[u8], u32, &[u8], Origin); 7] = [
+    let cases: [(&[u8], u32, &[u8], Origin); 8] = [
         (b"/etc/hosts", 0, b"/etc/hosts", Origin::Canonical),
         (b"", 0, b"/", Origin::Canonical),
         (b"/x (deleted)", flags::DELETED, b"/x (deleted)", Origin::Deleted),
@@ -365,6 +365,7 @@ fn paths_say_where_they_come_from() {
             b"memfd:code",
             Origin::Memfd,
         ),
+        (b"", flags::PATHLESS | flags::UNREACHABLE, b"", Origin::Anonymous),
         (b"/outside", flags::UNREACHABLE, b"/outside", Origin::Unreachable),
         (b"/tail", flags::CUT, b"/tail", Origin::Cut),
         (b"/tail", flags::FULL, b"/tail", Origin::Cut),
