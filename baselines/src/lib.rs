@@ -10,6 +10,7 @@
 //! | [`workload`] | Who did it, and which image was it? |
 //! | [`time`] | When? |
 //! | [`loss`] | What happened and was not recorded? |
+//! | [`redaction`] | What must never be written down? |
 //! | [`recording`] | Where is it kept, safe from crashes, until somebody asks? |
 //! | [`analysis`] | What do one or many recordings say about each image? |
 //! | [`document`] | How is that written down for people and for the generator? |
@@ -91,6 +92,7 @@ pub mod document;
 pub mod loss;
 pub mod path;
 pub mod recording;
+pub mod redaction;
 mod serde_text;
 #[cfg(test)]
 mod testing;

@@ -54,11 +54,13 @@ pub enum Reason {
     SourceUnreadable,
     /// An import: events in a time that had been imported before, and that were not among those.
     SourceOverlap,
+    /// The recording had the size that it was allowed, and the observation would have made it larger.
+    RecordingFull,
 }
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -82,6 +84,7 @@ impl Reason {
         Self::SourceThrottled,
         Self::SourceUnreadable,
         Self::SourceOverlap,
+        Self::RecordingFull,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -110,6 +113,7 @@ impl Reason {
             Self::SourceThrottled => "source_throttled",
             Self::SourceUnreadable => "source_unreadable",
             Self::SourceOverlap => "source_overlap",
+            Self::RecordingFull => "recording_full",
         }
     }
 

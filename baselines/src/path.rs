@@ -45,11 +45,13 @@ pub enum Origin {
     Cut,
     /// It could not be told which executable it was; the bytes are empty.
     Unknown,
+    /// A part of it was hidden when it was recorded, see [`crate::redaction`]: [`crate::redaction::MARKER`] stands for it.
+    Redacted,
 }
 
 impl Origin {
     /// Every origin, in the order of baseline documents.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Canonical,
         Self::Deleted,
         Self::Memfd,
@@ -58,6 +60,7 @@ impl Origin {
         Self::AsCalled,
         Self::Cut,
         Self::Unknown,
+        Self::Redacted,
     ];
 
     /// The word used in documents and columns.
@@ -71,6 +74,7 @@ impl Origin {
             Self::AsCalled => "as_called",
             Self::Cut => "cut",
             Self::Unknown => "unknown",
+            Self::Redacted => "redacted",
         }
     }
 

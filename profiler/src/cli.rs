@@ -302,6 +302,14 @@ pub struct Recording {
     /// The recording to write into; it is made if it is not there.
     #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
     pub recording: PathBuf,
+    /// Hide what this glob matches in paths, arguments and names, before anything is written; may be given several times.
+    /// `/home/*` hides the name in /home/alice/.ssh, `/run/secrets/**` all below, `acme-*` such names anywhere. See
+    /// docs/how-to/redact.md.
+    #[arg(long, value_name = "PATTERN")]
+    pub redact: Vec<baselines::redaction::Pattern>,
+    /// The most that the recording may take on the disk, such as 500MiB: what would make it larger is counted as lost.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub recording_max: Option<u64>,
     /// Record the arguments of executions, too, of each the first 512 bytes. They may hold secrets.
     #[arg(long)]
     pub record_args: bool,

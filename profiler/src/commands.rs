@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use baselines::path::FilePath;
 use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
+use baselines::redaction::Redaction;
 use baselines::time::UtcTime;
 use indicatif::{ProgressBar, ProgressStyle};
 use profiler_common::Settings;
@@ -130,7 +131,12 @@ impl Prepared {
         for (backend, why) in rejected {
             tracing::debug!(%backend, why, "a better backend does not work here");
         }
-        let writer = Recording::open_or_create(&options.recording, &node)?;
+        let mut writer = Recording::open_or_create(&options.recording, &node)?;
+        // From here on nothing is written but through these.
+        writer.redact(Redaction::new(options.redact.clone()));
+        if let Some(size_max) = options.recording_max {
+            writer.limit(size_max);
+        }
         Ok(Self {
             writer,
             probes,
@@ -196,6 +202,8 @@ struct Display {
     plain: Option<Instant>,
     /// Somebody was told that nothing can be written.
     has_warned: bool,
+    /// Somebody was told that the recording is full.
+    has_told_of_size: bool,
 }
 
 impl Display {
@@ -213,11 +221,18 @@ impl Display {
             bar,
             plain: (!quiet && !live).then(Instant::now),
             has_warned: false,
+            has_told_of_size: false,
         }
     }
 
     fn show(&mut self, progress: &Progress) {
         self.warn(progress.unwritten.as_deref());
+        if progress.no_room > 0 && !self.has_told_of_size {
+            self.has_told_of_size = true;
+            self.line(
+                "warning: the recording is as large as it may be (--recording-max): what is new is counted as lost",
+            );
+        }
         if let Some(bar) = &self.bar {
             bar.set_message(line(progress));
         }
@@ -237,10 +252,14 @@ impl Display {
             _ => return,
         };
         self.has_warned = unwritten.is_some();
+        self.line(&text);
+    }
+
+    fn line(&self, text: &str) {
         match &self.bar {
             // Above the live line.
             Some(bar) => bar.println(text),
-            None => say(false, &text),
+            None => say(false, text),
         }
     }
 
@@ -259,6 +278,7 @@ fn line(progress: &Progress) -> String {
         containers,
         lost,
         containers_seen: _,
+        no_room: _,
         unwritten: _,
     } = progress;
     format!(

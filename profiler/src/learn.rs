@@ -38,6 +38,8 @@ pub struct Progress {
     pub containers_seen: usize,
     /// Observations lost so far, all reasons together.
     pub lost: u64,
+    /// Of these, how many because the recording may not become larger.
+    pub no_room: u64,
     /// Why what was learned cannot be written just now, if so. It is kept, and tried again.
     pub unwritten: Option<String>,
 }
@@ -418,7 +420,8 @@ impl Session {
             new_behaviours: self.novelty.iter().map(|(_, fresh)| fresh).sum(),
             containers: self.recorder.attribution.len(),
             containers_seen: self.containers_seen.len(),
-            lost: self.lost_so_far,
+            lost: self.lost_so_far.saturating_add(self.output.no_room()),
+            no_room: self.output.no_room(),
             unwritten: self.output.trouble().map(str::to_owned),
         }
     }

@@ -18,7 +18,7 @@
 //! cause     = see `cause_code`
 //! ```
 //!
-//! Schema version 1 knows 1 to 3, and no access beyond 7.
+//! Schema version 1 knows 1 to 3, and no access beyond 7. The origin 7 came with version 3.
 
 use std::net::IpAddr;
 
@@ -124,6 +124,7 @@ const fn origin_code(origin: Origin) -> u8 {
         Origin::AsCalled => 4,
         Origin::Cut => 5,
         Origin::Unknown => 6,
+        Origin::Redacted => 7,
         Origin::Anonymous => 8,
     }
 }
@@ -385,6 +386,6 @@ mod tests {
             let encoded = [&[tag], a_bytes, &rest.concat()].concat();
             assert_eq!(encode(&Behaviour { subject, action }), encoded);
         }
-        assert_eq!(Origin::ALL.map(origin_code), [0, 1, 2, 8, 3, 4, 5, 6]);
+        assert_eq!(Origin::ALL.map(origin_code), [0, 1, 2, 8, 3, 4, 5, 6, 7]);
     }
 }

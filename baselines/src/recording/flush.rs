@@ -1,106 +1,256 @@
-//! Writing one flush.
+//! Writing one flush: the only way into a recording. What must be hidden is hidden here, and here it is seen to that the file
+//! does not become larger than it may.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::columns::CgroupId;
+use super::columns::{CgroupId, Count};
+use super::encoding::encode;
 use super::error::Failure;
 use super::interned::Interned;
 use super::{Container, Counted, Flush, Latency, Loss, Observation, WindowId};
+use crate::behaviour::Behaviour;
+use crate::loss::Reason;
+use crate::redaction::Redaction;
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// Writes a flush within a transaction that the caller commits.
+/// How much is left for what is not counted in observations, such as losses: an eighth of the limit, and at most this many
+/// bytes.
+const RESERVE_MAX: u64 = 1 << 20;
+
+/// How a recording is written.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    pub(super) redaction: Redaction,
+    /// The most bytes that the file may have.
+    pub(super) size_max: Option<u64>,
+}
+
+/// Writes a flush within a transaction that the caller commits. Returns how many observations found no room.
 pub(super) fn write(
     transaction: &Transaction<'_>,
     interned: &mut Interned,
+    rules: &Rules,
     boot: i64,
     window: WindowId,
     flush: &Flush,
-) -> Result<()> {
-    count_into(transaction, window, flush)?;
-    let mut containers = Containers {
+) -> Result<u64> {
+    let mut writing = Writing {
         transaction,
+        rules,
         boot,
-        rows: HashMap::new(),
+        containers: HashMap::new(),
+        written: Written::default(),
+        no_room: BTreeMap::new(),
     };
+    writing.begin(window, flush)?;
     for container in &flush.containers {
-        containers.upsert(container)?;
+        writing.container(container)?;
     }
-    let new_behaviours = write_observations(transaction, interned, &mut containers, &flush.observations)?;
-    transaction
-        .prepare_cached("UPDATE learning_window SET new_behaviours = new_behaviours + ?2 WHERE learning_window = ?1")?
-        .execute(params![window.0, new_behaviours])?;
-    write_presence(transaction, window, containers.rows.into_values())?;
-    write_losses(transaction, window, &flush.losses)?;
-    write_latencies(transaction, window, &flush.latencies)
+    for observation in flush.observations.iter().filter(|observation| observation.count > 0) {
+        writing.observation(interned, observation)?;
+    }
+    for loss in &flush.losses {
+        writing.loss(window, loss)?;
+    }
+    let no_room = writing.end(window)?;
+    write_latencies(transaction, window, &flush.latencies)?;
+    Ok(no_room)
 }
 
-/// First of all, because it tells whether there is such a window.
-fn count_into(transaction: &Transaction<'_>, window: WindowId, flush: &Flush) -> Result<()> {
-    let counted = flush
-        .observations
-        .iter()
-        .try_fold(0_u64, |sum, observation| sum.checked_add(observation.count));
-    let changed = transaction
-        .prepare_cached(
-            "UPDATE learning_window SET last_flush = max(last_flush, ?2), observations = observations + ?3 \
-             WHERE learning_window = ?1 AND ended IS NULL",
-        )?
-        .execute(params![
-            window.0,
-            flush.at,
-            signed(counted.ok_or(Failure::CountTooLarge)?)?
-        ])?;
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(Failure::WindowNotOpen(window))
-    }
-}
-
-/// Finds the rows of containers, which are named by their cgroup.
-struct Containers<'a> {
+/// A flush that is being written.
+struct Writing<'a> {
     transaction: &'a Transaction<'a>,
+    rules: &'a Rules,
     boot: i64,
-    rows: HashMap<u64, i64>,
+    /// The rows of containers, which are named by their cgroup. None for one that found no room.
+    containers: HashMap<u64, Option<i64>>,
+    written: Written,
+    /// What was not written because the file may not become larger, by cgroup where that has a row.
+    no_room: BTreeMap<Option<u64>, Loss>,
 }
 
-impl Containers<'_> {
-    fn upsert(&mut self, container: &Container) -> Result<()> {
-        let row = upsert_container(self.transaction, self.boot, container)?;
-        self.rows.insert(container.cgroup_id, row);
+/// Of the observations, how many were written.
+#[derive(Default)]
+struct Written {
+    observations: u64,
+    redacted: u64,
+    new_behaviours: i64,
+}
+
+impl Writing<'_> {
+    /// First of all, because it tells whether there is such a window.
+    fn begin(&self, window: WindowId, flush: &Flush) -> Result<()> {
+        let changed = self
+            .transaction
+            .prepare_cached(
+                "UPDATE learning_window SET last_flush = max(last_flush, ?2) WHERE learning_window = ?1 AND ended IS NULL",
+            )?
+            .execute(params![window.0, flush.at])?;
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(Failure::WindowNotOpen(window))
+        }
+    }
+
+    /// Last of all: what has been written, and what has not.
+    fn end(self, window: WindowId) -> Result<u64> {
+        self.transaction
+            .prepare_cached(
+                "UPDATE learning_window SET observations = observations + ?2, new_behaviours = new_behaviours + ?3, \
+                 redacted = redacted + ?4 WHERE learning_window = ?1",
+            )?
+            .execute(params![
+                window.0,
+                signed(self.written.observations)?,
+                self.written.new_behaviours,
+                signed(self.written.redacted)?
+            ])?;
+        let losses: Vec<Loss> = self.no_room.into_values().collect();
+        write_losses(self.transaction, window, &losses)?;
+        write_presence(self.transaction, window, self.containers.into_values().flatten())?;
+        Ok(losses.iter().fold(0, |sum, loss| sum.saturating_add(loss.count)))
+    }
+
+    fn container(&mut self, container: &Container) -> Result<()> {
+        let row = if self.is_full()? && self.find(container.cgroup_id)?.is_none() {
+            None
+        } else {
+            let shown = self.rules.redaction.container(container);
+            let is_redacted = *shown != *container;
+            Some(upsert_container(self.transaction, self.boot, &shown, is_redacted)?)
+        };
+        self.containers.insert(container.cgroup_id, row);
         Ok(())
     }
 
-    fn row(&mut self, cgroup_id: u64) -> Result<i64> {
-        if let Some(row) = self.rows.get(&cgroup_id) {
-            return Ok(*row);
+    fn observation(&mut self, interned: &mut Interned, observation: &Observation) -> Result<()> {
+        let behaviour = self.rules.redaction.behaviour(&observation.behaviour);
+        let is_full = self.is_full()?;
+        let container = match self.containers.get(&observation.cgroup_id) {
+            Some(row) => *row,
+            None => self.find(observation.cgroup_id)?,
+        };
+        let Some(container) = container else {
+            // Nobody who is not in the file can be counted in it.
+            if is_full || self.containers.contains_key(&observation.cgroup_id) {
+                self.lose(None, observation);
+                return Ok(());
+            }
+            return Err(Failure::UnknownContainer(observation.cgroup_id));
+        };
+        self.containers.insert(observation.cgroup_id, Some(container));
+        if is_full && !self.has_row(container, &behaviour, observation)? {
+            self.lose(Some(observation.cgroup_id), observation);
+            return Ok(());
         }
-        let row = self
-            .transaction
-            .prepare_cached("SELECT container FROM container WHERE boot = ?1 AND cgroup = ?2")?
-            .query_row(params![self.boot, CgroupId(cgroup_id)], |row| row.get(0))
-            .optional()?
-            .ok_or(Failure::UnknownContainer(cgroup_id))?;
-        self.rows.insert(cgroup_id, row);
-        Ok(row)
+        let row = interned.intern(self.transaction, &behaviour)?;
+        add_observation(self.transaction, container, row.row, &counted(observation))?;
+        let written = &mut self.written;
+        written.new_behaviours += i64::from(row.is_new);
+        let add = |sum: u64, count| sum.checked_add(count).ok_or(Failure::CountTooLarge);
+        written.observations = add(written.observations, observation.count)?;
+        if *behaviour != observation.behaviour {
+            written.redacted = add(written.redacted, observation.count)?;
+        }
+        Ok(())
     }
+
+    /// Writes a loss. In a full file those of cgroups that have no row there become one.
+    fn loss(&self, window: WindowId, loss: &Loss) -> Result<()> {
+        let is_left_out = match loss.cgroup_id {
+            Some(cgroup) if self.is_full()? => self.find(cgroup)?.is_none(),
+            _ => false,
+        };
+        let loss = if is_left_out {
+            Loss {
+                cgroup_id: None,
+                ..loss.clone()
+            }
+        } else {
+            loss.clone()
+        };
+        write_losses(self.transaction, window, &[loss])
+    }
+
+    fn lose(&mut self, cgroup_id: Option<u64>, observation: &Observation) {
+        let lost = self.no_room.entry(cgroup_id).or_insert(Loss {
+            cgroup_id,
+            reason: Reason::RecordingFull,
+            count: 0,
+            first_seen: observation.first_seen,
+            last_seen: observation.last_seen,
+        });
+        lost.count = lost.count.saturating_add(observation.count);
+        lost.first_seen = lost.first_seen.min(observation.first_seen);
+        lost.last_seen = lost.last_seen.max(observation.last_seen);
+    }
+
+    /// The row of a container that was flushed before.
+    fn find(&self, cgroup_id: u64) -> Result<Option<i64>> {
+        let mut statement = self
+            .transaction
+            .prepare_cached("SELECT container FROM container WHERE boot = ?1 AND cgroup = ?2")?;
+        let row = statement.query_row(params![self.boot, CgroupId(cgroup_id)], |row| row.get(0));
+        Ok(row.optional()?)
+    }
+
+    /// Whether an observation adds to one that is there.
+    fn has_row(&self, container: i64, behaviour: &Behaviour, observation: &Observation) -> Result<bool> {
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT 1 FROM observation JOIN behaviour USING (behaviour) WHERE container = ?1 AND encoding = ?2 \
+             AND minute = ?3 AND phase = ?4 AND provenance = ?5",
+        )?;
+        Ok(statement.exists(params![
+            container,
+            encode(behaviour),
+            observation.minute,
+            observation.phase,
+            observation.provenance,
+        ])?)
+    }
+
+    /// Whether one more row could make the file larger than it may be.
+    fn is_full(&self) -> Result<bool> {
+        let Some(size_max) = self.rules.size_max else {
+            return Ok(false);
+        };
+        let reserve = (size_max / 8).min(RESERVE_MAX);
+        Ok(used(self.transaction)? >= size_max.saturating_sub(reserve))
+    }
+}
+
+/// How much of a database's file is in use, in bytes.
+pub(super) fn used(connection: &Connection) -> Result<u64> {
+    let number = |pragma: &str| {
+        let mut statement = connection.prepare_cached(pragma)?;
+        statement.query_row([], |row| Ok(row.get::<_, Count>(0)?.0))
+    };
+    let (pages, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
+    Ok(pages.saturating_sub(free).saturating_mul(number("PRAGMA page_size")?))
 }
 
 /// The row of a container, with what is known best about it.
-pub(super) fn upsert_container(transaction: &Transaction<'_>, boot: i64, container: &Container) -> Result<i64> {
+pub(super) fn upsert_container(
+    transaction: &Transaction<'_>,
+    boot: i64,
+    container: &Container,
+    is_redacted: bool,
+) -> Result<i64> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO container (boot, cgroup, namespace, kind, name, container_name, id, repository, tag, digest, \
-         cgroup_path, started, alive_until, partial) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+         cgroup_path, started, alive_until, partial, redacted) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
          ON CONFLICT (boot, cgroup) DO UPDATE SET namespace = excluded.namespace, kind = excluded.kind, \
          name = excluded.name, container_name = excluded.container_name, id = excluded.id, \
          repository = excluded.repository, tag = excluded.tag, digest = excluded.digest, \
          cgroup_path = excluded.cgroup_path, started = min(started, excluded.started), \
-         alive_until = max(alive_until, excluded.alive_until), partial = min(partial, excluded.partial) \
+         alive_until = max(alive_until, excluded.alive_until), partial = min(partial, excluded.partial), \
+         redacted = max(redacted, excluded.redacted) \
          RETURNING container",
     )?;
     let values = params![
@@ -118,6 +268,7 @@ pub(super) fn upsert_container(transaction: &Transaction<'_>, boot: i64, contain
         container.started,
         container.alive_until,
         container.partial,
+        is_redacted,
     ];
     Ok(statement.query_row(values, |row| row.get(0))?)
 }
@@ -160,23 +311,6 @@ pub(super) fn add_observation(
         counted.last_seen,
     ])?;
     Ok(())
-}
-
-/// Returns how many behaviours are new to the recording.
-fn write_observations(
-    transaction: &Transaction<'_>,
-    interned: &mut Interned,
-    containers: &mut Containers<'_>,
-    observations: &[Observation],
-) -> Result<i64> {
-    let mut new_behaviours = 0;
-    for observation in observations.iter().filter(|observation| observation.count > 0) {
-        let container = containers.row(observation.cgroup_id)?;
-        let behaviour = interned.intern(transaction, &observation.behaviour)?;
-        new_behaviours += i64::from(behaviour.is_new);
-        add_observation(transaction, container, behaviour.row, &counted(observation))?;
-    }
-    Ok(new_behaviours)
 }
 
 fn counted(observation: &Observation) -> Counted {

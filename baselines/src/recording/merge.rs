@@ -272,12 +272,14 @@ impl Copier<'_> {
             row,
             boot_id,
             container,
+            is_redacted,
         } in containers
         {
             let boot = boots
                 .get(boot_id)
                 .ok_or_else(|| Failure::Damaged(format!("container {row} is of no boot")))?;
-            let copy = self.write(|transaction| flush::upsert_container(transaction, *boot, container))?;
+            let copy =
+                self.write(|transaction| flush::upsert_container(transaction, *boot, container, *is_redacted))?;
             rows.insert(*row, copy);
             observations += self.observations(snapshot, *row, copy)?;
         }
@@ -314,8 +316,7 @@ impl Copier<'_> {
         self.write(|transaction| {
             let sql = "INSERT INTO learning_window (boot, number, started, last_flush, ended, end_reason, end_detail, \
                        selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours, \
-                       redacted_observations, redacted_containers) \
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+                       redacted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
             let row = transaction.prepare_cached(sql)?.insert(params![
                 boot,
                 signed(window.number)?,
@@ -332,7 +333,6 @@ impl Copier<'_> {
                 signed(window.observations)?,
                 signed(window.new_behaviours)?,
                 signed(window.redacted_observations)?,
-                signed(window.redacted_containers)?,
             ])?;
             Ok(WindowId(row))
         })

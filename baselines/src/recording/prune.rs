@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, Trans
 use super::columns::Count;
 use super::error::{Error, Failure, Result};
 use super::file::{self, WriterLock};
-use super::flush::signed;
+use super::flush::{signed, used};
 use super::read::Read;
 use super::schema::{self, Content};
 use super::{Node, Recording, RecordingId, writer};
@@ -274,13 +274,6 @@ fn remove_window(transaction: &Transaction<'_>, window: &Oldest) -> Read<()> {
         [],
     )?;
     Ok(())
-}
-
-/// How much of the file is in use, in bytes.
-fn used(connection: &Connection) -> Read<u64> {
-    let [pages, free, size] =
-        ["page_count", "freelist_count", "page_size"].map(|pragma| count(connection, &format!("PRAGMA {pragma}")));
-    Ok(pages?.saturating_sub(free?).saturating_mul(size?))
 }
 
 fn count(connection: &Connection, sql: &str) -> Read<u64> {

@@ -63,6 +63,8 @@ pub(crate) struct StoredContainer {
     pub(crate) row: i64,
     pub(crate) boot_id: String,
     pub(crate) container: Container,
+    /// Whether a part of its names is hidden.
+    pub(super) is_redacted: bool,
 }
 
 /// What one window lost.
@@ -184,7 +186,8 @@ impl Snapshot<'_> {
              (SELECT count(*) FROM presence p WHERE p.learning_window = w.learning_window), \
              w.new_behaviours, w.observations, \
              (SELECT coalesce(sum(count), 0) FROM loss l WHERE l.learning_window = w.learning_window), \
-             w.redacted_observations, w.redacted_containers \
+             w.redacted, (SELECT count(*) FROM presence p JOIN container USING (container) \
+             WHERE p.learning_window = w.learning_window AND container.redacted) \
              FROM learning_window w JOIN boot USING (boot) WHERE boot.source = ?1 ORDER BY w.number",
         )?;
         let mut rows = statement.query([source.row])?;
@@ -281,7 +284,7 @@ impl Snapshot<'_> {
     /// The containers of a source, and where to find them again.
     pub(crate) fn containers(&self, source: &Source) -> Read<Vec<StoredContainer>> {
         let mut statement = self.connection.prepare(&format!(
-            "SELECT {CONTAINER}, container, boot_id FROM container JOIN boot USING (boot) WHERE boot.source = ?1 \
+            "SELECT {CONTAINER}, container, boot_id, redacted FROM container JOIN boot USING (boot) WHERE boot.source = ?1 \
              ORDER BY boot_id, cgroup"
         ))?;
         let containers = statement.query_map([source.row], |row| {
@@ -289,6 +292,7 @@ impl Snapshot<'_> {
                 container: container(row)?,
                 row: row.get(13)?,
                 boot_id: row.get(14)?,
+                is_redacted: row.get(15)?,
             })
         })?;
         Ok(containers.collect::<rusqlite::Result<_>>()?)

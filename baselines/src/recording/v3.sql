@@ -42,15 +42,17 @@ CREATE TABLE new_window (
   lossy_from_start TEXT, -- why it can miss observations without counting them
   observations INTEGER NOT NULL DEFAULT 0,
   new_behaviours INTEGER NOT NULL DEFAULT 0,
-  redacted_observations INTEGER NOT NULL DEFAULT 0 CHECK (redacted_observations >= 0), -- with a part hidden
-  redacted_containers INTEGER NOT NULL DEFAULT 0 CHECK (redacted_containers >= 0), -- with a name hidden
+  redacted INTEGER NOT NULL DEFAULT 0 CHECK (redacted >= 0), -- observations with a part hidden
   UNIQUE (boot, number)
 ) STRICT;
 INSERT INTO new_window SELECT learning_window, boot, learning_window, started, last_flush, ended, end_reason, end_detail,
-  selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours, 0, 0
+  selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours, 0
   FROM learning_window;
 DROP TABLE learning_window;
 ALTER TABLE new_window RENAME TO learning_window;
+
+-- Whether a part of its names is hidden.
+ALTER TABLE container ADD COLUMN redacted INTEGER NOT NULL DEFAULT 0 CHECK (redacted IN (0, 1));
 
 -- Windows that retention took away, oldest first: evidence is never silently less.
 CREATE TABLE removed_window (

@@ -8,10 +8,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, 
 use super::columns::from_end_reason;
 use super::error::{Error, Failure};
 use super::file::{self, WriterLock};
-use super::flush;
+use super::flush::{self, Rules};
 use super::interned::Interned;
 use super::schema::{self, Content};
 use super::{EndReason, Flush, Node, Recording, WindowId, WindowStart};
+use crate::redaction::Redaction;
 use crate::time::UtcTime;
 
 /// A recording, open for writing. There is one writer of a recording at a time.
@@ -22,6 +23,7 @@ pub struct Writer {
     _lock: WriterLock,
     boot: i64,
     interned: Interned,
+    rules: Rules,
 }
 
 impl Writer {
@@ -39,6 +41,7 @@ impl Writer {
             _lock: lock,
             boot,
             interned: Interned::default(),
+            rules: Rules::default(),
         })
     }
 
@@ -47,13 +50,24 @@ impl Writer {
         &self.recording
     }
 
+    /// Hides from now on what must not be written: nothing reaches the file but through this writer.
+    pub fn redact(&mut self, redaction: Redaction) {
+        self.rules.redaction = redaction;
+    }
+
+    /// Bounds the file to this many bytes: an observation that would make it larger is a loss
+    /// ([`crate::loss::Reason::RecordingFull`]). One that adds to what was counted in the same minute still is counted.
+    pub fn limit(&mut self, size_max: u64) {
+        self.rules.size_max = Some(size_max);
+    }
+
     /// Begins a learning window.
     ///
     /// # Errors
     /// [`super::Error::Full`], or what the database says.
     pub fn start_window(&mut self, start: &WindowStart) -> Result<WindowId, Error> {
         let boot = self.boot;
-        self.change("start a window in", |transaction, _| {
+        self.change("start a window in", |transaction, _, rules| {
             transaction.execute(
                 "INSERT INTO learning_window (boot, number, started, last_flush, selector, backend, tool_version, \
                  flush_interval, lossy_from_start) VALUES (?1, 1 + max( \
@@ -64,7 +78,7 @@ impl Writer {
                 params![
                     boot,
                     start.started,
-                    start.selector,
+                    rules.redaction.text(&start.selector),
                     start.backend,
                     start.tool_version,
                     flush::nanos(start.flush_interval),
@@ -75,15 +89,16 @@ impl Writer {
         })
     }
 
-    /// Writes everything of a flush, or nothing of it: after an error it can be tried again.
+    /// Writes everything of a flush, or nothing of it: after an error it can be tried again. Returns how many observations
+    /// are lost because the file may not become larger, see [`Writer::limit`].
     ///
     /// # Errors
     /// [`super::Error::Full`], [`super::Error::WindowNotOpen`], [`super::Error::UnknownContainer`] for an observation
     /// whose container was never flushed, [`super::Error::CountTooLarge`], or what the database says.
-    pub fn flush(&mut self, window: WindowId, flush: &Flush) -> Result<(), Error> {
+    pub fn flush(&mut self, window: WindowId, flush: &Flush) -> Result<u64, Error> {
         let boot = self.boot;
-        self.change("flush to", |transaction, interned| {
-            flush::write(transaction, interned, boot, window, flush)
+        self.change("flush to", |transaction, interned, rules| {
+            flush::write(transaction, interned, rules, boot, window, flush)
         })
     }
 
@@ -92,8 +107,13 @@ impl Writer {
     /// # Errors
     /// [`super::Error::Full`], [`super::Error::WindowNotOpen`] for one that has ended, or what the database says.
     pub fn end_window(&mut self, window: WindowId, reason: &EndReason, at: UtcTime) -> Result<(), Error> {
-        self.change("end a window in", |transaction, _| {
+        self.change("end a window in", |transaction, _, rules| {
             let (word, detail) = from_end_reason(reason);
+            let detail = detail.map(|detail| match reason {
+                // It may name what was to be executed.
+                EndReason::Failed(_) => rules.redaction.text(&detail).to_owned(),
+                _ => detail,
+            });
             let changed = transaction.execute(
                 "UPDATE learning_window SET ended = ?2, end_reason = ?3, end_detail = ?4 \
                  WHERE learning_window = ?1 AND ended IS NULL",
@@ -111,13 +131,13 @@ impl Writer {
     fn change<T>(
         &mut self,
         doing: &'static str,
-        change: impl FnOnce(&Transaction<'_>, &mut Interned) -> Result<T, Failure>,
+        change: impl FnOnce(&Transaction<'_>, &mut Interned, &Rules) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let interned = &mut self.interned;
+        let (interned, rules) = (&mut self.interned, &self.rules);
         let connection = &mut self.recording.connection;
         let commit = || {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = change(&transaction, interned)?;
+            let done = change(&transaction, interned, rules)?;
             next_revision(&transaction)?;
             transaction.commit()?;
             Ok(done)

@@ -36,6 +36,8 @@ pub(crate) enum LeftOut {
     Unreachable,
     /// Nothing of the path is known.
     Unknown,
+    /// A part was hidden when it was recorded.
+    Redacted,
     /// A value of more than 4,096 bytes is refused, a longer path never compared equal.
     TooLong,
     /// No canonical path starts with anything but a slash.
@@ -60,6 +62,7 @@ impl LeftOut {
             Self::Cut => "only the end of the path was recorded",
             Self::Unreachable => "the file was outside of the task's root, so what Tetragon compares is not known",
             Self::Unknown => "its path was not recorded",
+            Self::Redacted => "a part of it was hidden when it was recorded (--redact)",
             Self::TooLong => "it has more than 4,096 bytes, the most that Tetragon compares",
             Self::Relative => "it does not start with a slash, so it is no canonical path",
         }
@@ -75,6 +78,7 @@ fn comparable(path: &FilePath) -> Result<&str, LeftOut> {
         Origin::AsCalled => return Err(LeftOut::AsCalled),
         Origin::Cut => return Err(LeftOut::Cut),
         Origin::Unknown => return Err(LeftOut::Unknown),
+        Origin::Redacted => return Err(LeftOut::Redacted),
     }
     let text = path.as_utf8().ok_or(LeftOut::NotUnicode)?;
     match text {
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn only_what_tetragon_compares_becomes_a_value() {
         let long = |bytes: usize| format!("/{}", "x".repeat(bytes - 1)).into_bytes();
-        let cases: [(FilePath, Result<&str, LeftOut>); 14] = [
+        let cases: [(FilePath, Result<&str, LeftOut>); 15] = [
             (FilePath::canonical(*b"/etc/hosts"), Ok("/etc/hosts")),
             (FilePath::canonical(*b"/new\nline"), Ok("/new\nline")),
             (
@@ -209,6 +213,10 @@ mod tests {
             (FilePath::new(*b"/tail", Origin::Cut), Err(LeftOut::Cut)),
             (FilePath::new(*b"/old", Origin::Unreachable), Err(LeftOut::Unreachable)),
             (FilePath::new(*b"", Origin::Unknown), Err(LeftOut::Unknown)),
+            (
+                FilePath::new(*b"/home/[redacted]/x", Origin::Redacted),
+                Err(LeftOut::Redacted),
+            ),
             (FilePath::canonical(*b""), Err(LeftOut::Relative)),
             (FilePath::canonical(long(4097)), Err(LeftOut::TooLong)),
         ];

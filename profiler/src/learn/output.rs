@@ -27,6 +27,8 @@ pub(super) struct Output {
     writer: Option<Writer>,
     window: WindowId,
     unwritten: Option<Unwritten>,
+    /// Observations that found no room in the recording so far.
+    no_room: u64,
     /// How long flushes took.
     pub(super) latency: Histogram<u64>,
 }
@@ -44,7 +46,8 @@ pub(super) struct Saved {
     flush: Flush,
     started: Instant,
     ended: Instant,
-    result: Result<(), Error>,
+    /// How many observations found no room.
+    result: Result<u64, Error>,
 }
 
 impl Output {
@@ -53,6 +56,7 @@ impl Output {
             writer: Some(writer),
             window,
             unwritten: None,
+            no_room: 0,
             latency,
         }
     }
@@ -101,7 +105,13 @@ impl Output {
         self.writer = Some(writer);
         record(&mut self.latency, ended - started);
         let since = self.unwritten.take().map_or(started, |unwritten| unwritten.since);
-        let Err(error) = result else { return Ok(()) };
+        let error = match result {
+            Ok(no_room) => {
+                self.no_room = self.no_room.saturating_add(no_room);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
         if since.elapsed() > PATIENCE || flush.memory() > MEMORY_MAX {
             return Err(Failure::unwritten(error, since));
         }
@@ -113,6 +123,11 @@ impl Output {
     /// Why what was learned cannot be written just now, if so.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.unwritten.as_ref().map(|unwritten| unwritten.why.as_str())
+    }
+
+    /// How many observations found no room so far, because the recording may not become larger.
+    pub(super) fn no_room(&self) -> u64 {
+        self.no_room
     }
 
     /// Writes the last flush and the end of the window. Blocks until that is done, or has failed for too long; `show` is
@@ -143,7 +158,11 @@ impl Output {
             show(None);
             Ok(())
         };
-        persist(&mut |writer| writer.flush(window, &flush))?;
+        let no_room = &mut self.no_room;
+        persist(&mut |writer| {
+            *no_room = no_room.saturating_add(writer.flush(window, &flush)?);
+            Ok(())
+        })?;
         persist(&mut |writer| writer.end_window(window, reason, at))
     }
 

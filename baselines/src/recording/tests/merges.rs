@@ -19,10 +19,10 @@ pub(super) fn content(path: &Path) -> String {
         UNION ALL SELECT concat_ws(' ', 'boot', hex(id), boot_id, kernel) FROM boot JOIN source USING (source)
         UNION ALL SELECT concat_ws(' ', 'window', hex(id), boot_id, number, started, last_flush, ended, end_reason,
           end_detail, selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours,
-          redacted_observations, redacted_containers)
+          redacted)
           FROM learning_window JOIN boot USING (boot) JOIN source USING (source)
         UNION ALL SELECT concat_ws(' ', 'container', hex(id_of_source), boot_id, cgroup, namespace, kind, name,
-          container_name, id, repository, tag, digest, hex(cgroup_path), started, alive_until, partial)
+          container_name, id, repository, tag, digest, hex(cgroup_path), started, alive_until, partial, redacted)
           FROM container JOIN boot USING (boot) JOIN (SELECT source, id AS id_of_source FROM source) USING (source)
         UNION ALL SELECT concat_ws(' ', 'presence', hex(source.id), number, cgroup)
           FROM presence JOIN learning_window USING (learning_window) JOIN container USING (container)

@@ -3,6 +3,7 @@
 mod backups;
 mod files;
 mod flushes;
+mod limits;
 mod merges;
 mod prunes;
 mod released;
