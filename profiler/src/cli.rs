@@ -1,5 +1,7 @@
 //! The command line of `profile`.
 
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::learning_policy::Tetragon;
+use self::values::{duration, recording_size, ring_kib};
 use crate::probes::Sizes;
 
 /// Where recordings are kept, unless told otherwise.
@@ -85,14 +88,13 @@ Examples:
     },
     /// Make one recording out of several files.
     #[command(after_help = "\
-Every recording has an id and a revision. Distinct ids add up; of several copies of one recording the highest revision
-replaces the others, also one that was merged before. The order of the files changes nothing.
-
-Files may be being recorded into: what was flushed at that moment is taken. They are not changed.
+Every recording has an id and a revision. Distinct ids add up; of several copies of one recording
+the highest revision counts, also where one was merged before. The order of the files changes
+nothing. Files may be being recorded into: what was flushed at that moment is taken.
 
 Examples:
   profile merge worker-1.db worker-2.db --out recording.db
-  profile merge recording.db worker-1.db --out recording.db --force     Replace worker-1's part by a newer copy
+  profile merge recording.db worker-1.db --out recording.db --force     A newer copy of worker-1
   generate baselines --recording recording.db --out baselines-out/")]
     Merge {
         /// The recordings.
@@ -110,8 +112,8 @@ Examples:
     },
     /// Remove old windows from a recording, and give the space back.
     #[command(after_help = "\
-Whole windows go, oldest first, with what was counted in them; the recording remembers which, and the baselines of images
-that they had seen say so. A recording that is being written is refused: end the window first.
+Whole windows go, oldest first, with what was counted in them; the recording remembers which, and
+the baselines of images that they had seen say so. A recording that is being written is refused.
 
 Examples:
   profile prune --keep 30d --dry-run
@@ -137,9 +139,9 @@ Examples:
     },
     /// Put a backup in the place of a recording that is lost.
     #[command(after_help = "\
-Unlike `cp`, this checks the backup, refuses to replace what is being written, and leaves either the old file or the whole
-new one. What is recorded from then on is a recording of its own in the same file, so that it adds to copies which were
-collected from the lost one after the backup was made.
+Unlike `cp`, this checks the backup, refuses to replace what is being written, and leaves either
+the old file or the whole new one. What is recorded from then on is a recording of its own in the
+same file, so that it adds to copies which were collected from the lost one after the backup.
 
 Examples:
   profile restore /backup/recording.db
@@ -286,7 +288,7 @@ pub struct Prune {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub keep: Option<Duration>,
     /// Remove windows until the file takes at most this much: 500MiB, 2GiB.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = recording_size)]
     pub max_size: Option<u64>,
     /// Only say what would go.
     #[arg(long)]
@@ -308,7 +310,7 @@ pub struct Recording {
     #[arg(long, value_name = "PATTERN")]
     pub redact: Vec<baselines::redaction::Pattern>,
     /// The most that the recording may take on the disk, such as 500MiB: what would make it larger is counted as lost.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = recording_size)]
     pub recording_max: Option<u64>,
     /// Record the arguments of executions, too, of each the first 512 bytes. They may hold secrets.
     #[arg(long)]
@@ -378,64 +380,6 @@ const FIXED_MIB: u32 = 32;
 /// The largest table of cgroups that is made without being asked for (some 24 MiB): twice [`crate::cgroups::CGROUPS_MAX`].
 const CGROUPS_ROOM_MAX: u32 = 131_072;
 
-fn ring_kib(text: &str) -> Result<u32, String> {
-    let kib: u32 = text
-        .parse()
-        .map_err(|_| "write a number of KiB, such as 8192".to_owned())?;
-    if kib.is_power_of_two() && (16..=1 << 20).contains(&kib) {
-        Ok(kib)
-    } else {
-        Err("it must be a power of two between 16 and 1048576".to_owned())
-    }
-}
-
-/// A duration as people write it: a number and one of ms, s, m, h, d.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration: write a number and ms, s, m, h or d, such as 90s or 24h");
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit())
-        .ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    match number.checked_mul(milliseconds) {
-        Some(0) => Err("it must be longer than nothing".to_owned()),
-        // A hundred years: clocks and timers hold it.
-        Some(total) if total <= 3_155_760_000_000 => Ok(Duration::from_millis(total)),
-        _ => Err("it is too long".to_owned()),
-    }
-}
-
-/// A size as people write it, in bytes: a number and one of KiB, MiB, GiB, TiB.
-fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size: write a number and KiB, MiB, GiB or TiB, such as 500MiB");
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit())
-        .ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let bytes: u64 = match unit {
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err(wrong()),
-    };
-    match number.checked_mul(bytes) {
-        Some(0) => Err("it must be more than nothing".to_owned()),
-        // The most that a file can have.
-        Some(total) if i64::try_from(total).is_ok() => Ok(total),
-        _ => Err("it is too much".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -500,33 +444,6 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
-        let cases = [
-            ("64KiB", 65_536),
-            ("500MiB", 524_288_000),
-            ("2GiB", 2_147_483_648),
-            ("1TiB", 1_099_511_627_776),
-        ];
-        for (text, bytes) in cases {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in [
-            "",
-            "500",
-            "MiB",
-            "-1MiB",
-            "1.5GiB",
-            "5 MiB",
-            "0KiB",
-            "5MB",
-            "9999999TiB",
-            "99999999TiB",
-        ] {
-            assert!(size(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn what_to_keep_must_be_said() {
         let parse = |arguments: &[&str]| Cli::try_parse_from(["profile", "prune"].iter().chain(arguments));
         assert!(parse(&[]).is_err() && parse(&["--dry-run"]).is_err());
@@ -536,34 +453,6 @@ mod tests {
             &["--keep", "30d", "--max-size", "1GiB"],
         ] {
             assert!(parse(arguments).is_ok(), "{arguments:?}");
-        }
-    }
-
-    #[test]
-    fn durations_are_read_as_people_write_them() {
-        let cases = [
-            ("250ms", 250),
-            ("90s", 90_000),
-            ("10m", 600_000),
-            ("24h", 86_400_000),
-            ("7d", 604_800_000),
-        ];
-        for (text, milliseconds) in cases {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in [
-            "",
-            "10",
-            "m",
-            "-1s",
-            "1.5h",
-            "10 m",
-            "0s",
-            "1w",
-            "99999999999999999999s",
-            "999999999999d",
-        ] {
-            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

@@ -42,7 +42,12 @@ pub(super) fn nothing(sources: &[Source<'_>], containers: usize) -> Error {
         .flat_map(|source| &source.windows)
         .map(|window| window.losses)
         .fold(0, u64::saturating_add);
+    let removed = sources.iter().any(|source| source.identity.removed.is_some());
     let (why, help) = match (windows, containers) {
+        (0, _) if removed => (
+            "every learning window was removed by retention",
+            "record another one with `profile start` or `profile run`, and keep more with `profile prune`",
+        ),
         (0, _) => (
             "there is no learning window",
             "record one with `profile start` or `profile run`",

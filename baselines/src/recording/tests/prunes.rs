@@ -146,6 +146,11 @@ fn windows_go_until_the_file_is_small_enough() {
     // No file is as small as that.
     let all = prune(&path, &node("n1"), at_most(1), seconds(0), false).unwrap();
     assert_eq!((all.left, summary(&path).behaviours), (0, 0));
+    let error = baselines(std::slice::from_ref(&path)).unwrap_err().to_string();
+    assert!(
+        error.contains("every learning window was removed by retention"),
+        "{error}"
+    );
     // Windows go on to be counted.
     let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
     writer.start_window(&window(seconds(0))).unwrap();

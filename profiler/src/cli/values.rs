@@ -1,0 +1,135 @@
+//! Values as people write them.
+
+use std::time::Duration;
+
+/// A number of KiB that is a power of two, in KiB.
+pub(super) fn ring_kib(text: &str) -> Result<u32, String> {
+    let kib: u32 = text
+        .parse()
+        .map_err(|_| "write a number of KiB, such as 8192".to_owned())?;
+    if kib.is_power_of_two() && (16..=1 << 20).contains(&kib) {
+        Ok(kib)
+    } else {
+        Err("it must be a power of two between 16 and 1048576".to_owned())
+    }
+}
+
+/// A duration as people write it: a number and one of ms, s, m, h, d.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration: write a number and ms, s, m, h or d, such as 90s or 24h");
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(milliseconds) {
+        Some(0) => Err("it must be longer than nothing".to_owned()),
+        // A hundred years: clocks and timers hold it.
+        Some(total) if total <= 3_155_760_000_000 => Ok(Duration::from_millis(total)),
+        _ => Err("it is too long".to_owned()),
+    }
+}
+
+/// The size of a recording: its tables alone take some 84 KiB.
+pub(super) fn recording_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes @ RECORDING_SIZE_MIN.. => Ok(bytes),
+        _ => Err("no recording is as small as that: write at least 256KiB".to_owned()),
+    }
+}
+
+/// The smallest bound that leaves room for something to be recorded, in bytes.
+const RECORDING_SIZE_MIN: u64 = 256 << 10;
+
+/// A size as people write it, in bytes: a number and one of KiB, MiB, GiB, TiB.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size: write a number and KiB, MiB, GiB or TiB, such as 500MiB");
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let bytes: u64 = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(bytes) {
+        Some(0) => Err("it must be more than nothing".to_owned()),
+        // The most that a file can have.
+        Some(total) if i64::try_from(total).is_ok() => Ok(total),
+        _ => Err("it is too much".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let cases = [
+            ("64KiB", 65_536),
+            ("500MiB", 524_288_000),
+            ("2GiB", 2_147_483_648),
+            ("1TiB", 1_099_511_627_776),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "500",
+            "MiB",
+            "-1MiB",
+            "1.5GiB",
+            "5 MiB",
+            "0KiB",
+            "5MB",
+            "9999999TiB",
+            "99999999TiB",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert!(recording_size("255KiB").is_err());
+        assert_eq!(recording_size("256KiB"), Ok(RECORDING_SIZE_MIN));
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let cases = [
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("10m", 600_000),
+            ("24h", 86_400_000),
+            ("7d", 604_800_000),
+        ];
+        for (text, milliseconds) in cases {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "m",
+            "-1s",
+            "1.5h",
+            "10 m",
+            "0s",
+            "1w",
+            "99999999999999999999s",
+            "999999999999d",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}
