@@ -338,8 +338,7 @@ fn failed(executions: impl IntoIterator<Item = Checked>, counters: &mut Counters
 }
 
 /// Where nobody knows when a container started, it has done so long ago.
-fn phase(place: &mut Place, at: UtcTime, startup: Duration) -> Phase {
-    place.is_changed = true;
+fn phase(place: &Place, at: UtcTime, startup: Duration) -> Phase {
     let is_starting = place.start.is_some_and(|start| {
         let since = at.nanos().saturating_sub(start.nanos());
         u128::try_from(since).is_ok_and(|since| since < startup.as_nanos())

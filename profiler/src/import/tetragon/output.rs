@@ -1,5 +1,6 @@
 //! One node's recording, as an import writes it.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Output {
     selector: String,
     open: Option<(Writer, WindowId)>,
     written_to: UtcTime,
+    /// Those that are in it.
+    containers: HashSet<u64>,
     imported: Imported,
 }
 
@@ -55,6 +58,7 @@ impl Output {
             selector: selector.to_owned(),
             open: None,
             written_to: UtcTime::default(),
+            containers: HashSet::new(),
             imported: Imported {
                 node: node.to_owned(),
                 recording: path.clone(),
@@ -63,7 +67,7 @@ impl Output {
                 events: 0,
                 containers: 0,
                 containers_without_init_tree: 0,
-                losses: std::collections::BTreeMap::new(),
+                losses: BTreeMap::new(),
             },
             path,
         };
@@ -82,13 +86,19 @@ impl Output {
         if observations.is_empty() && losses.is_empty() {
             return Ok(());
         }
+        let did_something = observations.iter().map(|it| it.cgroup_id);
+        let did_something: HashSet<u64> = did_something
+            .chain(losses.iter().filter_map(|it| it.cgroup_id))
+            .collect();
         for loss in &losses {
             self.imported.lose(loss.reason, loss.count);
         }
+        self.containers.extend(&did_something);
+        self.imported.containers = self.containers.len();
         self.imported.events += observations.iter().map(|it| it.count).sum::<u64>();
         let flush = Flush {
             at: last,
-            containers: node.places.take_changed(),
+            containers: node.places.with_ids(&did_something),
             observations,
             losses,
             latencies: Vec::new(),
@@ -147,7 +157,6 @@ impl Output {
         }
         self.write(&mut node)?;
         let mut imported = self.imported;
-        imported.containers = node.places.count();
         imported.containers_without_init_tree = node.places.without_init_tree();
         if let (Some((mut writer, window)), Some((_, last))) = (self.open, node.tally.span()) {
             writer.end_window(window, &EndReason::Completed, last)?;

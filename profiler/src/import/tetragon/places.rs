@@ -1,6 +1,6 @@
 //! Which container a process belongs to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use baselines::recording::Container;
 use baselines::time::UtcTime;
@@ -29,8 +29,6 @@ pub struct Place {
     pub has_init_tree: bool,
     /// When it started, where that is known, and not only when it was first heard of.
     pub start: Option<UtcTime>,
-    /// It has something that is not written yet.
-    pub is_changed: bool,
 }
 
 /// The containers of one node.
@@ -78,14 +76,12 @@ impl Places {
         Some(place)
     }
 
-    /// Those that have something to be written.
-    pub fn take_changed(&mut self) -> Vec<Container> {
-        let changed = self.by_key.values_mut().filter(|place| place.is_changed);
-        changed
-            .map(|place| {
-                place.is_changed = false;
-                place.container.clone()
-            })
+    /// Those with these ids.
+    pub fn with_ids(&self, ids: &HashSet<u64>) -> Vec<Container> {
+        let containers = self.by_key.values().map(|place| &place.container);
+        containers
+            .filter(|container| ids.contains(&container.cgroup_id))
+            .cloned()
             .collect()
     }
 
@@ -96,11 +92,6 @@ impl Places {
             .iter()
             .filter(|(key, place)| !key.is_empty() && !place.has_init_tree);
         places.count()
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.by_key.len()
     }
 }
 
@@ -171,7 +162,6 @@ fn new_place(node: &str, key: &str, at: UtcTime) -> Place {
         is_named: is_host,
         has_init_tree: false,
         start: None,
-        is_changed: true,
     }
 }
 
