@@ -162,7 +162,7 @@ Examples:
     /// Make a recording of what another program has seen.
     #[command(subcommand)]
     Import(Import),
-    /// Print the TracingPolicy that makes Tetragon's agent post what `profile import tetragon` needs.
+    /// Print the tracing policy that makes Tetragon's agent post what `profile import tetragon` needs.
     #[command(after_help = "\
 Examples:
   profile policy-for-learning --tetragon 1.6 --namespace production | kubectl apply -f -
