@@ -39,7 +39,7 @@ pub enum Origin {
     /// The walk ended above or beside the task's root: a file opened before `chroot(2)`, or on a detached mount. The
     /// bytes start at the root of that file's mount.
     Unreachable,
-    /// A script's name as its caller wrote it, because its canonical path could not be found out.
+    /// A script's name as its caller wrote it, because its canonical path could not be found out; in imports, any program's.
     AsCalled,
     /// More components than the probe can walk, or more than [`PATH_BYTES_MAX`] bytes: only the tail of the path is known.
     Cut,
