@@ -99,6 +99,8 @@ bench: ## run the benchmarks (as root, about 10 minutes); BENCH_SOAK=60m soaks f
 	@tools/setup bench
 	$(heading) "Benchmark: writing recordings"
 	cargo bench --package baselines --bench flush $(CARGO_FLAGS)
+	$(heading) "Benchmark: importing Tetragon's events"
+	cargo bench --package profiler --bench import $(CARGO_FLAGS)
 	$(heading) "Benchmark: what the probes cost"
 	cargo bench --package profiler --bench overhead $(CARGO_FLAGS) -- --soak "$(BENCH_SOAK)"
 	@echo "keep these tables in docs/reference/overhead.md"

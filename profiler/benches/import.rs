@@ -57,7 +57,7 @@ fn main() {
         lines.push(time(|| read(&export, |line| _ = black_box(line))));
         values.push(time(|| {
             read(&export, |line| {
-                _ = black_box(serde_json::from_slice::<serde_json::Value>(line).unwrap())
+                _ = black_box(serde_json::from_slice::<serde_json::Value>(line).unwrap());
             });
         }));
     }
@@ -109,7 +109,7 @@ fn import(export: &Path, recording: &Path, events: u64) {
     assert!(total.recorded > events / 2 && total.not.is_empty(), "{total:?}");
 }
 
-/// `VmHWM` of proc_pid_status(5).
+/// `VmHWM` of `proc_pid_status(5)`.
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -185,7 +185,6 @@ fn process_json(id: u64, pid: u64, place: u64, binary: &str) -> String {
     // Different from its beginning on, which is all that Tetragon gives of it.
     let id_of_container = format!("{place:04x}{:060x}", 0);
     format!(
-        r#"{{"exec_id":"d29ya2VyLTE6MTE2OTc3OTA1NDM0MjAx{id:012}","pid":{pid},"uid":0,"cwd":"/app","binary":"{binary}","arguments":"-c \"exec /app/run --number {id}\"","flags":"execve rootcwd clone","start_time":"2026-11-21T00:00:00.000000000Z","auid":4294967295,"pod":{{"namespace":"shop","name":"app-{image}-5d4f8c7b9d-{place:05}","uid":"8e86f744-bfea-465f-84ce-{place:012}","container":{{"id":"containerd://{id_of_container}","name":"main","image":{{"id":"docker.io/shop/app-{image}@sha256:{hash}","name":"docker.io/shop/app-{image}:1.4"}},"start_time":"2026-11-20T23:59:00Z","pid":{pid}}},"pod_labels":{{"app":"app-{image}","pod-template-hash":"5d4f8c7b9d"}},"workload":"app-{image}","workload_kind":"Deployment"}},"docker":"{:.31}","parent_exec_id":"d29ya2VyLTE6MTE2OTc3OTA1NDM0MjAx{place:012}","refcnt":1,"tid":{pid},"in_init_tree":true}}"#,
-        id_of_container
+        r#"{{"exec_id":"d29ya2VyLTE6MTE2OTc3OTA1NDM0MjAx{id:012}","pid":{pid},"uid":0,"cwd":"/app","binary":"{binary}","arguments":"-c \"exec /app/run --number {id}\"","flags":"execve rootcwd clone","start_time":"2026-11-21T00:00:00.000000000Z","auid":4294967295,"pod":{{"namespace":"shop","name":"app-{image}-5d4f8c7b9d-{place:05}","uid":"8e86f744-bfea-465f-84ce-{place:012}","container":{{"id":"containerd://{id_of_container}","name":"main","image":{{"id":"docker.io/shop/app-{image}@sha256:{hash}","name":"docker.io/shop/app-{image}:1.4"}},"start_time":"2026-11-20T23:59:00Z","pid":{pid}}},"pod_labels":{{"app":"app-{image}","pod-template-hash":"5d4f8c7b9d"}},"workload":"app-{image}","workload_kind":"Deployment"}},"docker":"{id_of_container:.31}","parent_exec_id":"d29ya2VyLTE6MTE2OTc3OTA1NDM0MjAx{place:012}","refcnt":1,"tid":{pid},"in_init_tree":true}}"#
     )
 }
