@@ -199,6 +199,7 @@ Examples:
   profile import tetragon --recording web.db export.log.gz   One file, compressed or not
   kubectl logs -n kube-system -l app.kubernetes.io/name=tetragon -c export-stdout --tail=-1 |
     profile import tetragon --recording recordings/ -        One recording a node, in a folder that is there
+  sudo profile import tetragon --for 24h unix:///var/run/tetragon/tetragon.sock
   profile policy-for-learning --tetragon 1.7                 First: what makes the agent post what is needed
 
 The same events are counted once, however often they are imported into a recording.")]
@@ -208,12 +209,16 @@ The same events are counted once, however often they are imported into a recordi
 /// `profile import tetragon`.
 #[derive(Debug, Args)]
 pub struct ImportTetragon {
-    /// Files, folders of them (.log, .json, .jsonl, each also with .gz), or - for standard input.
-    #[arg(required = true, value_name = "FILE|DIRECTORY|-")]
+    /// Files, folders of them (.log, .json, .jsonl, each also with .gz), - for standard input; or an agent's Unix socket,
+    /// for what it sees from now on.
+    #[arg(required = true, value_name = "FILE|DIRECTORY|-|unix://SOCKET")]
     pub sources: Vec<PathBuf>,
     /// The recording to write into; it is made if it is not there. A folder gets one recording for each node.
     #[arg(long, value_name = "FILE|DIRECTORY", default_value = RECORDING, env = "WARDLINE_RECORDING")]
     pub recording: PathBuf,
+    /// From an agent's socket: how long. Without it, until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
     /// Only events of this node.
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,

@@ -183,7 +183,7 @@ fn start_of(process: u32) -> Option<u64> {
 }
 
 /// The time is over, or a signal came. `ready` is called once a signal ends the window cleanly.
-async fn ended(duration: Option<Duration>, ready: impl FnOnce()) -> EndReason {
+pub(super) async fn ended(duration: Option<Duration>, ready: impl FnOnce()) -> EndReason {
     let over = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,

@@ -48,6 +48,28 @@ pub enum ImportError {
         /// Whose events these are.
         node: String,
     },
+    /// The agent's socket.
+    #[error("cannot get events from the agent at {}: {why}", socket.display())]
+    #[diagnostic(help(
+        "its socket is root's, and /var/run/tetragon/tetragon.sock unless told otherwise (--server-address); `tetra getevents` asks the same"
+    ))]
+    Agent {
+        /// Where it is.
+        socket: PathBuf,
+        /// What went wrong.
+        why: String,
+    },
+    /// The agent ended the stream, or sent something else.
+    #[error("the events from the agent at {} ended after {events}: {why}", socket.display())]
+    #[diagnostic(help("what came until then is recorded, and its window is marked as failed; import again to go on"))]
+    Ended {
+        /// Where it is.
+        socket: PathBuf,
+        /// How many came.
+        events: u64,
+        /// What it said.
+        why: String,
+    },
     /// More nodes than any cluster has.
     #[error("the events are of more than {max} nodes")]
     #[diagnostic(help("import them in parts: --node NAME takes one node's events"))]

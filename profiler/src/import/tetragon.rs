@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`sources`], [`lines`] | Where do the bytes come from, in which order, and how much of them is held? |
 //! | [`event`], [`arguments`] | What does one line say? |
+//! | [`stream`], [`messages`] | And what does an agent send over its socket? |
 //! | [`repeats`], [`processes`] | Was it there before? Which image does a process run? |
 //! | [`places`] | Which container is it in? |
 //! | [`node`], [`words`] | Which behaviour is that? |
@@ -44,12 +45,14 @@ pub mod arguments;
 pub mod counters;
 pub mod event;
 pub mod lines;
+pub mod messages;
 pub mod node;
 pub mod output;
 pub mod places;
 pub mod processes;
 pub mod repeats;
 pub mod sources;
+pub mod stream;
 pub mod summary;
 pub mod tally;
 pub mod windows;
@@ -59,6 +62,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use baselines::loss::Reason;
+use baselines::recording::EndReason;
 use baselines::time::UtcTime;
 
 use crate::error::Failure;
@@ -66,6 +70,7 @@ use crate::import::error::ImportError;
 use counters::{Counters, Verdict, Why};
 use event::Event;
 use lines::{LINE_BYTES_MAX, Line, Lines};
+use messages::GetEventsResponse;
 use node::{Node, Rules};
 use output::Output;
 pub use output::Target;
@@ -143,6 +148,20 @@ impl Importer {
             rows: 0,
             started: Instant::now(),
         }
+    }
+
+    /// Takes in one event of a stream.
+    ///
+    /// # Errors
+    /// As [`Importer::line`].
+    pub fn message(&mut self, message: &GetEventsResponse) -> Result<(), Failure> {
+        self.lines += 1;
+        self.event(&message.event())
+    }
+
+    /// A source that is no file.
+    pub fn names(&mut self, source: String) {
+        self.sources.push(source);
     }
 
     /// Says something at the end.
@@ -320,7 +339,15 @@ impl Importer {
     ///
     /// # Errors
     /// [`ImportError::NoEvent`] where there was none, or what the recordings say.
-    pub fn finish(mut self) -> Result<Summary, Failure> {
+    pub fn finish(self) -> Result<Summary, Failure> {
+        self.end(&EndReason::Completed)
+    }
+
+    /// The same, for a reason.
+    ///
+    /// # Errors
+    /// As [`Importer::finish`].
+    pub fn end(mut self, reason: &EndReason) -> Result<Summary, Failure> {
         let total = self.counters.total();
         if total.events == 0 {
             let first = self.unreadable.first.as_ref().map(|it| format!(", the first: {it}"));
@@ -340,7 +367,7 @@ impl Importer {
             if let Some((_, last)) = node.tally.span() {
                 node.tally.lose(None, Reason::SourceUnreadable, unreadable, last);
             }
-            imported.push(output.finish(node)?);
+            imported.push(output.finish(node, reason)?);
         }
         Ok(Summary {
             sources: self.sources,

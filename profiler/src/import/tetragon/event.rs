@@ -99,7 +99,8 @@ pub enum Function<'a> {
 }
 
 impl<'a> Function<'a> {
-    fn new(name: Cow<'a, str>) -> Self {
+    /// By its name, with or without `security_`.
+    pub fn new(name: Cow<'a, str>) -> Self {
         match &*name {
             "security_bprm_check" | "bprm_check_security" => Self::Exec,
             "security_file_open" | "file_open" => Self::Open,
@@ -183,8 +184,8 @@ pub struct Container<'a> {
     #[serde(borrow)]
     pub image: ImageName<'a>,
     /// When it started; not known yet when its first program is executed.
-    #[serde(borrow)]
-    pub start_time: Cow<'a, str>,
+    #[serde(deserialize_with = "time")]
+    pub start_time: Option<UtcTime>,
     /// The process's id inside of it.
     pub pid: u32,
     /// It is called as one of the pod's exec probes is.
@@ -331,6 +332,11 @@ impl<'de> Deserialize<'de> for Number {
 struct ThrottleFields<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
+}
+
+/// What is no time is as good as none.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UtcTime>, D::Error> {
+    Ok(Text::deserialize(deserializer)?.0.parse().ok())
 }
 
 /// Text without a copy where JSON has no escapes in it.

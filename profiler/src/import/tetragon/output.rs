@@ -150,7 +150,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`Output::write`].
-    pub fn finish(mut self, mut node: Node) -> Result<Imported, Failure> {
+    pub fn finish(mut self, mut node: Node, reason: &EndReason) -> Result<Imported, Failure> {
         let lost: Vec<_> = node.covered.lost().collect();
         for (reason, count, at) in lost {
             node.tally.lose(None, reason, count, at);
@@ -159,7 +159,7 @@ impl Output {
         let mut imported = self.imported;
         imported.containers_without_init_tree = node.places.without_init_tree();
         if let (Some((mut writer, window)), Some((_, last))) = (self.open, node.tally.span()) {
-            writer.end_window(window, &EndReason::Completed, last)?;
+            writer.end_window(window, reason, last)?;
             (imported.first, imported.last) = Imported::span(node.tally.span());
         }
         Ok(imported)

@@ -109,7 +109,7 @@ impl Place {
             self.start = Some(container.started);
         }
         if self.start.is_none()
-            && let Some(started) = told.and_then(|it| it.start_time.parse::<UtcTime>().ok())
+            && let Some(started) = told.and_then(|it| it.start_time)
         {
             container.started = container.started.min(started);
             self.start = Some(container.started);

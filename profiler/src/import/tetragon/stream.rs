@@ -1,0 +1,88 @@
+//! Events as the agent sends them, over its Unix socket.
+//!
+//! Whoever may open the socket may read everything, and load policies: it is root's. Nothing but `GetEvents` is called.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use super::lines::LINE_BYTES_MAX;
+use super::messages::{GetEventsRequest, GetEventsResponse};
+use crate::import::error::ImportError;
+
+/// How long the agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+const GET_EVENTS: &str = "/tetragon.FineGuidanceSensors/GetEvents";
+
+/// The socket that an address such as `unix:///var/run/tetragon/tetragon.sock` names.
+pub fn socket(address: &Path) -> Option<PathBuf> {
+    let path = address.to_str()?.strip_prefix("unix://")?;
+    Some(PathBuf::from(path))
+}
+
+/// A stream of events.
+pub struct Events(Streaming<GetEventsResponse>);
+
+impl Events {
+    /// Connects, and asks for every event from now on.
+    ///
+    /// # Errors
+    /// [`ImportError::Agent`].
+    pub async fn from(socket: &Path) -> Result<Self, ImportError> {
+        let failed = |why: String| ImportError::Agent {
+            socket: socket.to_owned(),
+            why,
+        };
+        let endpoint =
+            Endpoint::try_from(format!("unix://{}", socket.display())).map_err(|error| failed(told(&error)))?;
+        let connecting = async {
+            let channel = endpoint.connect_timeout(PATIENCE).connect().await;
+            get_events(channel.map_err(|error| told(&error))?)
+                .await
+                .map_err(|status| said(&status))
+        };
+        match tokio::time::timeout(PATIENCE, connecting).await {
+            Ok(Ok(events)) => Ok(Self(events)),
+            Ok(Err(why)) => Err(failed(why)),
+            Err(_) => Err(failed(format!("no answer for {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    /// The next event; None where the agent ends the stream.
+    ///
+    /// # Errors
+    /// What the agent says, or why what it sends cannot be read.
+    pub async fn next(&mut self) -> Result<Option<GetEventsResponse>, String> {
+        self.0.message().await.map_err(|status| said(&status))
+    }
+}
+
+async fn get_events(channel: Channel) -> Result<Streaming<GetEventsResponse>, Status> {
+    let mut client = Grpc::new(channel).max_decoding_message_size(LINE_BYTES_MAX);
+    client
+        .ready()
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))?;
+    let codec: ProstCodec<GetEventsRequest, GetEventsResponse> = ProstCodec::default();
+    let path = PathAndQuery::from_static(GET_EVENTS);
+    let response = client
+        .server_streaming(Request::new(GetEventsRequest {}), path, codec)
+        .await?;
+    Ok(response.into_inner())
+}
+
+/// An error with its causes: the first one alone says "transport error".
+fn told(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |error| error.source())
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn said(status: &Status) -> String {
+    format!("{} ({:?})", status.message(), status.code())
+}
