@@ -5,6 +5,7 @@
 //! | [`kernel`] | Where does this kernel keep things? |
 //! | [`probes`] | What has been counted, and what is new? |
 //! | [`cgroups`], [`containers`] | Which cgroup is it, and which workload lives there? |
+//! | [`kubernetes`] | What does a cluster say about the containers of its node? |
 //! | [`resolve`] | Which file is behind a script's name, or a program's loader? |
 //! | [`look_up`] | Who finds that out, where a file system may never answer? |
 //! | [`recorder`] | What does that make of a recording? |
@@ -24,6 +25,7 @@ pub mod error;
 pub mod image;
 pub mod import;
 pub mod kernel;
+pub mod kubernetes;
 pub mod learn;
 pub mod learning_policy;
 pub mod look_up;

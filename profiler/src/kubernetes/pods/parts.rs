@@ -1,0 +1,113 @@
+//! The smaller texts of a pod.
+
+use k8s_openapi::api::core::v1::{Container, ExecAction, LifecycleHandler, PodSpec, Probe};
+
+use super::{KubeletCommand, Occasion, Role};
+
+/// A container's id, without the runtime's name in front (`containerd://`, `cri-o://`, `docker://`). The kubelet writes
+/// `<runtime>://<id>` (`ContainerID.String`, pkg/kubelet/container/runtime.go).
+pub(super) fn container_id(text: &str) -> Option<&str> {
+    const ID_MAX: usize = 128;
+    let (_, id) = text.split_once("://")?;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    ((1..=ID_MAX).contains(&id.len()) && id.bytes().all(is_part)).then_some(id)
+}
+
+/// Labels that change from one pod of a workload to the next, from one revision to the next, or with the node: a policy
+/// that selected on them would miss tomorrow's pods.
+pub(super) fn is_volatile(key: &str) -> bool {
+    const KEYS: [&str; 8] = [
+        "pod-template-hash",                  // Deployments: apps/v1 DefaultDeploymentUniqueLabelKey
+        "rollouts-pod-template-hash",         // Argo Rollouts: DefaultRolloutUniqueLabelKey
+        "controller-revision-hash",           // StatefulSets, DaemonSets: apps/v1 ControllerRevisionHashLabelKey
+        "pod-template-generation",            // DaemonSets, deprecated: apps/v1 DeprecatedTemplateGeneration
+        "statefulset.kubernetes.io/pod-name", // StatefulSets: apps/v1 StatefulSetPodNameLabel
+        "apps.kubernetes.io/pod-index",       // StatefulSets: apps/v1 PodIndexLabel
+        "controller-uid",                     // Jobs before 1.27: batch/v1 legacyControllerUidLabel
+        "job-name",                           // Jobs before 1.27: batch/v1 legacyJobNameLabel
+    ];
+    const PREFIXES: [&str; 2] = [
+        "batch.kubernetes.io/", // Jobs: batch/v1 ControllerUidLabel, JobNameLabel, JobCompletionIndexAnnotation
+        "topology.kubernetes.io/", // copied from the node: the PodTopologyLabels admission plugin of 1.33
+    ];
+    KEYS.contains(&key) || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// What a pod's spec says of one container.
+pub(super) struct Spec<'a> {
+    pub(super) name: &'a str,
+    pub(super) role: Role,
+    pub(super) image: &'a str,
+    /// None for one that is too long.
+    pub(super) commands: Vec<Option<KubeletCommand>>,
+}
+
+/// All of a pod's containers.
+pub(super) fn specs(pod: &PodSpec) -> Vec<Spec<'_>> {
+    let mut specs: Vec<Spec<'_>> = pod
+        .containers
+        .iter()
+        .map(|container| spec(container, Role::Container))
+        .collect();
+    for container in pod.init_containers.iter().flatten() {
+        // KEP-753: a sidecar is an init container that is always restarted.
+        let role = match container.restart_policy.as_deref() {
+            Some("Always") => Role::Sidecar,
+            _ => Role::Init,
+        };
+        specs.push(spec(container, role));
+    }
+    for container in pod.ephemeral_containers.iter().flatten() {
+        // The kubelet executes nothing in these: they may have neither probes nor lifecycle handlers.
+        specs.push(Spec {
+            name: &container.name,
+            role: Role::Ephemeral,
+            image: container.image.as_deref().unwrap_or_default(),
+            commands: Vec::new(),
+        });
+    }
+    specs
+}
+
+fn spec(container: &Container, role: Role) -> Spec<'_> {
+    let probe = |probe: &'_ Option<Probe>| probe.as_ref().and_then(|probe| probe.exec.clone());
+    let handler = |handler: Option<&LifecycleHandler>| handler.and_then(|handler| handler.exec.clone());
+    let lifecycle = container.lifecycle.as_ref();
+    let all = [
+        (Occasion::Liveness, probe(&container.liveness_probe)),
+        (Occasion::Readiness, probe(&container.readiness_probe)),
+        (Occasion::Startup, probe(&container.startup_probe)),
+        (
+            Occasion::PostStart,
+            handler(lifecycle.and_then(|lifecycle| lifecycle.post_start.as_ref())),
+        ),
+        (
+            Occasion::PreStop,
+            handler(lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref())),
+        ),
+    ];
+    let commands = all
+        .into_iter()
+        .filter_map(|(occasion, action)| command(occasion, action?));
+    Spec {
+        name: &container.name,
+        role,
+        image: container.image.as_deref().unwrap_or_default(),
+        commands: commands.collect(),
+    }
+}
+
+/// None where there is nothing to execute.
+#[allow(
+    clippy::option_option,
+    reason = "no command is one thing, one that is too long another"
+)]
+fn command(occasion: Occasion, action: ExecAction) -> Option<Option<KubeletCommand>> {
+    /// As much as is recorded of the arguments of executions, many times over.
+    const BYTES_MAX: usize = 16 * 1024;
+    let command = action.command.filter(|words| !words.is_empty())?;
+    let bytes = command
+        .iter()
+        .fold(0_usize, |sum, word| sum.saturating_add(word.len()).saturating_add(1));
+    Some((bytes <= BYTES_MAX).then_some(KubeletCommand { occasion, command }))
+}
