@@ -6,10 +6,15 @@
 //! | [`owners`] | Which workload is a pod of? |
 //! | [`pods`] | What does a pod's description say of its containers? |
 //! | [`directory`] | Whose container is this cgroup? |
+//! | [`connect`] | Where is the API server? |
+//! | [`watch`] | What changes on this node? |
 //!
-//! All of them are pure: descriptions in, facts out.
+//! All but the last two are pure: descriptions in, facts out.
 
+pub mod connect;
 pub mod directory;
 pub mod images;
 pub mod owners;
+mod parents;
 pub mod pods;
+pub mod watch;
