@@ -24,6 +24,9 @@ pub enum Reason {
     Raced,
     /// A behaviour came from a cgroup that no container could be found for.
     UnresolvedCgroup,
+    /// No pod that the cluster told of has this container: its behaviours are nobody's. Where one namespace is learned they
+    /// are not in the recording, else under a name that says nothing.
+    UnresolvedContainer,
     /// A program's script, its ELF interpreter or its overlay layer could not be found out, so opens may be missing; or a
     /// path was too long, and its head is missing.
     UnresolvedPath,
@@ -60,7 +63,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -70,6 +73,7 @@ impl Reason {
         Self::Decode,
         Self::Raced,
         Self::UnresolvedCgroup,
+        Self::UnresolvedContainer,
         Self::UnresolvedPath,
         Self::ProbeMissed,
         Self::ForeignAbi,
@@ -99,6 +103,7 @@ impl Reason {
             Self::Decode => "decode",
             Self::Raced => "raced",
             Self::UnresolvedCgroup => "unresolved_cgroup",
+            Self::UnresolvedContainer => "unresolved_container",
             Self::UnresolvedPath => "unresolved_path",
             Self::ProbeMissed => "probe_missed",
             Self::ForeignAbi => "foreign_abi",

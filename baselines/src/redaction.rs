@@ -72,10 +72,10 @@ impl Redaction {
             Origin::Unreachable if self.has_anchored() => Some(MARKER.into()),
             Origin::AsCalled if self.has_anchored() && !bytes.starts_with(b"/") => Some(MARKER.into()),
             // No policy compares it, whatever its name is: it stays what it is.
-            Origin::Memfd => {
+            origin @ (Origin::Memfd | Origin::Anonymous) => {
                 let (kind, name) = bytes.split_at(bytes.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1));
                 let hidden = self.components(name)?;
-                return Some(FilePath::new([kind, &hidden].concat(), Origin::Memfd));
+                return Some(FilePath::new([kind, &hidden].concat(), origin));
             }
             Origin::Deleted => {
                 let (name, end) = match bytes.strip_suffix(DELETED) {

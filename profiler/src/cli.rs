@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::learning_policy::Tetragon;
 use self::values::{duration, recording_size, ring_kib};
+use crate::learning_policy::Tetragon;
 use crate::probes::Sizes;
 
 /// Where recordings are kept, unless told otherwise.
@@ -75,7 +75,8 @@ Exit codes: the command's, or 128 + n if signal n killed it; 127 if it was not f
     #[command(after_help = "\
 Examples:
   sudo profile start --namespace host --for 10m
-  sudo profile start --for 24h --recording /srv/learn.db")]
+  sudo profile start --for 24h --recording /srv/learn.db
+  sudo profile start --namespace production --kubeconfig ~/.kube/config --node node-7")]
     Start(Start),
     /// Say what was learned: windows, containers, behaviours, losses.
     Status {
@@ -267,9 +268,18 @@ pub struct Run {
 /// `profile start`.
 #[derive(Debug, Args)]
 pub struct Start {
-    /// Whose workloads: without Kubernetes everything is in the namespace `host`.
+    /// Whose workloads: those of a Kubernetes namespace, or `host` for everything on this machine.
     #[arg(long, short, default_value = "host")]
     pub namespace: String,
+    /// Whether a cluster names the containers of its pods.
+    #[arg(long, value_enum, default_value_t, help_heading = "Kubernetes")]
+    pub kubernetes: Kubernetes,
+    /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
+    #[arg(long, value_name = "FILE", help_heading = "Kubernetes")]
+    pub kubeconfig: Option<PathBuf>,
+    /// What the cluster calls this machine, see `kubectl get nodes` [default: the host name].
+    #[arg(long, value_name = "NAME", env = "NODE_NAME", value_parser = node_name, help_heading = "Kubernetes")]
+    pub node: Option<String>,
     /// How long: 90s, 10m, 24h, 7d. Without it, until Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -301,6 +311,28 @@ pub struct Prune {
     /// How to print it.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// When to ask a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kubernetes {
+    /// Where another namespace than `host` is asked for.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Always: with the namespace `host`, too, containers of pods get their names.
+    Required,
+}
+
+/// A node's name is a DNS name (RFC 1123), and goes into a selector of the API server.
+fn node_name(text: &str) -> Result<String, String> {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    if (1..=253).contains(&text.len()) && text.bytes().all(is_part) {
+        Ok(text.to_owned())
+    } else {
+        Err("a node's name consists of a-z, 0-9, `-` and `.`".to_owned())
+    }
 }
 
 /// Options of everything that records.

@@ -30,6 +30,7 @@ use crate::learning_policy::Tetragon;
 use crate::privileges::MemoryLimit;
 use crate::probes::backend::Backend;
 use crate::probes::{ProbeError, Probes, Sizes};
+use crate::recorder::Nameless;
 use crate::{cli, privileges};
 
 /// Where plain progress lines go when nobody watches: one each time.
@@ -204,7 +205,12 @@ struct Display {
     has_warned: bool,
     /// Somebody was told that the recording is full.
     has_told_of_size: bool,
+    /// What was said of the cluster so far.
+    told: Vec<String>,
 }
+
+/// More different troubles than these are not told of: an API server chooses their texts.
+const TROUBLES_MAX: usize = 32;
 
 impl Display {
     fn new(quiet: bool) -> Self {
@@ -222,6 +228,7 @@ impl Display {
             plain: (!quiet && !live).then(Instant::now),
             has_warned: false,
             has_told_of_size: false,
+            told: Vec::new(),
         }
     }
 
@@ -229,9 +236,15 @@ impl Display {
         self.warn(progress.unwritten.as_deref());
         if progress.no_room > 0 && !self.has_told_of_size {
             self.has_told_of_size = true;
-            self.line(
+            self.say(
                 "warning: the recording is as large as it may be (--recording-max): what is new is counted as lost",
             );
+        }
+        for trouble in &progress.cluster {
+            if !self.told.contains(trouble) && self.told.len() < TROUBLES_MAX {
+                self.say(&format!("warning: {trouble}"));
+                self.told.push(trouble.clone());
+            }
         }
         if let Some(bar) = &self.bar {
             bar.set_message(line(progress));
@@ -252,10 +265,10 @@ impl Display {
             _ => return,
         };
         self.has_warned = unwritten.is_some();
-        self.line(&text);
+        self.say(&text);
     }
 
-    fn line(&self, text: &str) {
+    fn say(&self, text: &str) {
         match &self.bar {
             // Above the live line.
             Some(bar) => bar.println(text),
@@ -277,12 +290,20 @@ fn line(progress: &Progress) -> String {
         new_behaviours,
         containers,
         lost,
+        unnamed,
         containers_seen: _,
         no_room: _,
         unwritten: _,
+        cluster: _,
+        nameless: _,
     } = progress;
+    let unnamed = match unnamed {
+        0 => String::new(),
+        unnamed => format!(" ({unnamed} not named yet)"),
+    };
     format!(
-        "{events} events, {behaviours} behaviours ({new_behaviours} new in the last minute), {containers} containers, {lost} lost"
+        "{events} events, {behaviours} behaviours ({new_behaviours} new in the last minute), {containers} containers{unnamed}, \
+         {lost} lost"
     )
 }
 
@@ -305,10 +326,55 @@ fn conclude(quiet: bool, progress: &Progress, recording: &Path) {
         quiet,
         &format!("learned: {}; recording: {}", line(&ended), recording.display()),
     );
+    if let Some(text) = nameless(&progress.nameless) {
+        say(false, &text);
+    }
     if progress.lost > 0 {
         say(
             false,
             "warning: some observations were lost: `profile status` says which and why",
+        );
+    }
+}
+
+/// The containers that nobody could name, with their cgroups' paths.
+fn nameless(nameless: &Nameless) -> Option<String> {
+    let Nameless { count, first } = nameless;
+    if *count == 0 {
+        return None;
+    }
+    let lines = first.iter().map(|(path, observed)| {
+        let path = FilePath::canonical(path.as_slice()).to_text();
+        format!("\n  {path} ({observed} events)")
+    });
+    let more = match count.saturating_sub(first.len()) {
+        0 => String::new(),
+        more => format!("\n  and {more} more"),
+    };
+    Some(format!(
+        "warning: {count} containers of pods could not be named, what they did belongs to no image:{}{more}",
+        lines.collect::<String>()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_without_a_name_are_listed_by_their_cgroups() {
+        assert_eq!(nameless(&Nameless::default()), None);
+        let some = Nameless {
+            count: 3,
+            first: vec![
+                (b"/kubepods/pod1/a\x1b".to_vec(), 12),
+                (b"/kubepods/pod1/b".to_vec(), 1),
+            ],
+        };
+        assert_eq!(
+            nameless(&some).unwrap(),
+            "warning: 3 containers of pods could not be named, what they did belongs to no image:\n  \
+             /kubepods/pod1/a\\x1b (12 events)\n  /kubepods/pod1/b (1 events)\n  and 1 more"
         );
     }
 }

@@ -86,6 +86,15 @@ pub struct Found {
     pub outer: Vec<String>,
 }
 
+impl Found {
+    /// The uid of the pod whose cgroup holds the container's.
+    pub fn pod(&self) -> Option<&str> {
+        let is_in_pod = self.workload.kind == Kind::Pod;
+        // Those of containers around are in front, and no uid has a slash.
+        self.workload.name.rsplit('/').next().filter(|_| is_in_pod)
+    }
+}
+
 /// Namespace, kind, name and container, see the vocabulary. Displays as `namespace/kind/name[/container]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Workload {
@@ -175,6 +184,30 @@ pub fn recognise(path: &[u8]) -> Recognised {
         return Recognised::Helper;
     }
     unit(&components).unwrap_or_else(|| plain(&components))
+}
+
+/// The container that is around all others on this path: the one that a runtime of this machine made, and not somebody
+/// inside another container.
+///
+/// ```
+/// let id = "4f3c2b1a0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f9a8b7c6d5e4f3a";
+/// let found = profiler::containers::outermost(format!("/docker/{id}/docker/{id}/x").as_bytes()).unwrap();
+/// assert_eq!(found.cgroup, format!("/docker/{id}").as_bytes());
+/// assert_eq!(profiler::containers::outermost(b"/system.slice/cron.service"), None);
+/// ```
+pub fn outermost(path: &[u8]) -> Option<Found> {
+    let path = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+    let ends = path
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| at);
+    ends.skip(1)
+        .chain([path.len()])
+        .find_map(|end| match recognise(path.get(..end)?) {
+            Recognised::Workload(found) if found.runtime.is_some() && found.outer.is_empty() => Some(found),
+            _ => None,
+        })
 }
 
 /// A container's own cgroup, its runtime and its id.

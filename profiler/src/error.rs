@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cgroups::CgroupError;
 use crate::command::CommandError;
 use crate::import::error::ImportError;
+use crate::kubernetes::connect::ConnectError;
 use crate::privileges::LimitError;
 use crate::probes::ProbeError;
 
@@ -46,6 +47,10 @@ pub enum Failure {
         /// Since when.
         tried: Duration,
     },
+    /// The cluster.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cluster(#[from] ConnectError),
     /// Cgroups.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -119,6 +124,7 @@ mod tests {
                 source: refused(),
             }
             .into(),
+            ConnectError::NotFound.into(),
             CommandError::Signals { source: refused() }.into(),
             CommandError::Cgroup(CgroupError::NoHierarchy).into(),
             Failure::Kernel("it went wrong".to_owned()),

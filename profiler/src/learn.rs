@@ -1,5 +1,6 @@
 //! A learning window: from the probes to the recording, until it ends.
 
+mod cluster;
 mod output;
 
 use std::collections::{HashMap, HashSet};
@@ -15,12 +16,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
+use self::cluster::Listener;
 use self::output::{Output, RETRY_AFTER, Saved};
 use crate::cgroups::{Hierarchy, Kind};
 use crate::clock::{Clock, MINUTE_NS, boot_ns};
 use crate::error::Failure;
+use crate::kubernetes::connect::Source;
 use crate::probes::{ProbeError, Probes, Sizes, Wire, kernel_btf};
-use crate::recorder::Recorder;
+use crate::recorder::{Nameless, Recorder};
 
 /// What a live line shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,12 @@ pub struct Progress {
     pub no_room: u64,
     /// Why what was learned cannot be written just now, if so. It is kept, and tried again.
     pub unwritten: Option<String>,
+    /// What keeps the cluster from naming containers, as far as it is known.
+    pub cluster: Vec<String>,
+    /// Containers of pods that wait to be named.
+    pub unnamed: usize,
+    /// Containers of pods that nobody could name.
+    pub nameless: Nameless,
 }
 
 /// One window, from the first flush to the last.
@@ -50,6 +59,8 @@ pub struct Session {
     recorder: Recorder,
     hierarchy: Hierarchy,
     output: Output,
+    /// Who names the containers of pods.
+    cluster: Option<Listener>,
     /// The cgroup ids' losses, as last read.
     lost_in: HashMap<u64, [u64; loss::COUNT]>,
     lost: [u64; loss::COUNT],
@@ -136,6 +147,7 @@ impl Session {
             recorder,
             hierarchy,
             output: Output::new(writer, window, histogram()?),
+            cluster: None,
             lost_in: HashMap::new(),
             lost: [0; loss::COUNT],
             missed: 0,
@@ -151,6 +163,13 @@ impl Session {
             descriptions: histogram()?,
             drains: histogram()?,
         })
+    }
+
+    /// Lets the pods of this node name containers. The attribution has to be that of a cluster.
+    #[must_use]
+    pub fn with_pods_of(mut self, source: Source, node: &str) -> Self {
+        self.cluster = Some(Listener::new(source, node));
+        self
     }
 
     /// Records until `end` is there, flushing every `interval` and at the end of each minute, and ends the window.
@@ -191,6 +210,9 @@ impl Session {
         let mut next = Instant::now() + interval;
         // Not computed anew in each turn of the loop: just after the minute that would be the end of the next one.
         let mut minute = end_of_minute();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.start();
+        }
         loop {
             tokio::select! {
                 reason = &mut end => {
@@ -199,6 +221,10 @@ impl Session {
                     }
                     self.finish(&reason, show)?;
                     return Ok(reason);
+                }
+                changes = cluster::changes(&mut self.cluster) => {
+                    self.recorder.attribution.pods_changed(changes);
+                    self.tell_excluded();
                 }
                 guard = ready.readable() => {
                     guard.map_err(waiting)?.clear_ready();
@@ -234,6 +260,11 @@ impl Session {
             self.recorder.describe(&message, clock);
             record(&mut self.descriptions, started.elapsed());
         }
+        self.tell_excluded();
+    }
+
+    /// Tells the probes which cgroups need not be recorded.
+    fn tell_excluded(&mut self) {
         for id in self.recorder.attribution.take_excluded() {
             let excluded = CgroupState {
                 recorded: 0,
@@ -414,6 +445,7 @@ impl Session {
     }
 
     fn progress(&self) -> Progress {
+        let unnamed = self.recorder.attribution.unnamed();
         Progress {
             events: self.events,
             behaviours: self.recorder.behaviours(),
@@ -423,6 +455,13 @@ impl Session {
             lost: self.lost_so_far.saturating_add(self.output.no_room()),
             no_room: self.output.no_room(),
             unwritten: self.output.trouble().map(str::to_owned),
+            cluster: self
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.troubles(unnamed))
+                .unwrap_or_default(),
+            unnamed,
+            nameless: self.recorder.nameless().clone(),
         }
     }
 }

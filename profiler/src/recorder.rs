@@ -5,6 +5,7 @@
 //! still missing waits. What is never described is a loss with a number, not silence.
 
 pub mod attribution;
+pub mod cluster;
 mod described;
 mod held;
 mod resolver;
@@ -27,13 +28,27 @@ use crate::clock::Clock;
 use crate::probes::OwnRoot;
 use crate::probes::backend::Backend;
 use crate::probes::counters::Delta;
-use attribution::Attribution;
+use attribution::{Attribution, Standing};
 use described::Described;
 use resolver::{Resolver, Workers};
 use told::{Told, images_of};
 
 /// How many counts may wait for their descriptions; more are lost at once.
 const WAITING_MAX: usize = 65_536;
+
+/// How many observations may wait until their containers are known to be asked for: some 20 MiB. More are lost at once.
+const HELD_MAX: usize = 65_536;
+/// How many containers that nobody could name are listed.
+const NAMELESS_LISTED: usize = 20;
+
+/// Containers of pods that nobody could name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nameless {
+    /// How many there were.
+    pub count: usize,
+    /// The first of them: the cgroup's path, and how often something was observed in it.
+    pub first: Vec<(Vec<u8>, u64)>,
+}
 
 /// Collects what belongs into the next flush.
 pub struct Recorder {
@@ -44,6 +59,11 @@ pub struct Recorder {
     waiting: HashMap<Key, Delta>,
     observations: HashMap<(u64, Behaviour, Provenance, Phase, Minute), Counted>,
     losses: HashMap<(Option<u64>, Reason), Counted>,
+    /// How often something was observed in containers that are not named yet.
+    unnamed: HashMap<u64, u64>,
+    nameless: Nameless,
+    /// The next flush is the last one.
+    is_over: bool,
     /// Fingerprints of the behaviours seen so far: eight bytes each, whatever their paths.
     known: HashSet<u64>,
 }
@@ -83,6 +103,9 @@ impl Recorder {
             waiting: HashMap::new(),
             observations: HashMap::new(),
             losses: HashMap::new(),
+            unnamed: HashMap::new(),
+            nameless: Nameless::default(),
+            is_over: false,
             known: HashSet::new(),
         }
     }
@@ -139,6 +162,10 @@ impl Recorder {
         let Some(container) = self.attribution.container_of(delta.key.cgroup) else {
             return;
         };
+        if matches!(self.attribution.standing(container), Standing::Held | Standing::Unnamed) {
+            let unnamed = self.unnamed.entry(container).or_default();
+            *unnamed = unnamed.saturating_add(delta.count);
+        }
         // A count is read every few seconds, and at the end of a minute, so its last time tells the minute of all.
         let minute = last.minute();
         let key = (
@@ -191,28 +218,13 @@ impl Recorder {
         for cgroup in self.described.take_incomplete() {
             self.lose(Some(cgroup), Reason::UnresolvedPath, 1, clock);
         }
+        if self.is_over {
+            self.attribution.give_up_naming();
+        }
         let at = clock.utc(crate::clock::boot_ns());
-        // Not drained: the room of a busy moment is given back.
-        let observations = std::mem::take(&mut self.observations).into_iter().map(
-            |((cgroup_id, behaviour, provenance, phase, minute), counted)| {
-                let Counted {
-                    count,
-                    first: first_seen,
-                    last: last_seen,
-                } = counted;
-                Observation {
-                    cgroup_id,
-                    behaviour,
-                    provenance,
-                    phase,
-                    minute,
-                    count,
-                    first_seen,
-                    last_seen,
-                }
-            },
-        );
-        let observations = observations.collect();
+        let observations = self.take_observations(clock);
+        let containers = self.attribution.flush(at);
+        self.lose_nameless(clock);
         let losses = self.losses.drain().map(
             |(
                 (cgroup_id, reason),
@@ -234,11 +246,56 @@ impl Recorder {
         let losses = losses.collect();
         Flush {
             at,
-            containers: self.attribution.flush(at),
+            containers,
             observations,
             losses,
             latencies: Vec::new(),
         }
+    }
+
+    /// What is to be written. What waits for its container's name stays, what is nobody's goes.
+    fn take_observations(&mut self, clock: Clock) -> Vec<Observation> {
+        let (mut taken, mut held) = (Vec::new(), HashMap::new());
+        // Not drained: the room of a busy moment is given back.
+        for (key, counted) in std::mem::take(&mut self.observations) {
+            let container = key.0;
+            match self.attribution.standing(container) {
+                Standing::Written | Standing::Unnamed => taken.push(observation(key, counted)),
+                Standing::Held if held.len() < HELD_MAX => drop(held.insert(key, counted)),
+                Standing::Held => {
+                    self.lose(Some(container), Reason::UnresolvedContainer, counted.count, clock);
+                    if let Some(unnamed) = self.unnamed.get_mut(&container) {
+                        *unnamed = unnamed.saturating_sub(counted.count);
+                    }
+                }
+                Standing::Nobody => {}
+            }
+        }
+        self.observations = held;
+        taken
+    }
+
+    /// Containers that nobody will name are losses; those that were named are none.
+    fn lose_nameless(&mut self, clock: Clock) {
+        for given_up in self.attribution.take_given_up() {
+            let observed = self.unnamed.remove(&given_up.id).unwrap_or_default();
+            if given_up.is_sandbox || observed == 0 {
+                continue;
+            }
+            self.lose(Some(given_up.id), Reason::UnresolvedContainer, observed, clock);
+            self.nameless.count = self.nameless.count.saturating_add(1);
+            if self.nameless.first.len() < NAMELESS_LISTED {
+                self.nameless.first.push((given_up.path, observed));
+            }
+        }
+        let attribution = &self.attribution;
+        self.unnamed
+            .retain(|id, _| matches!(attribution.standing(*id), Standing::Held | Standing::Unnamed));
+    }
+
+    /// Containers of pods that nobody could name so far.
+    pub fn nameless(&self) -> &Nameless {
+        &self.nameless
     }
 
     /// The window is over: what is still undescribed stays so, once what is being looked for in the file system has had
@@ -256,6 +313,7 @@ impl Recorder {
                 self.tell(delta, clock);
             }
         }
+        self.is_over = true;
     }
 
     /// Whether something was counted in a cgroup that nothing is known about.
@@ -293,6 +351,28 @@ impl Recorder {
         } else {
             Told::NotYet
         }
+    }
+}
+
+/// As the recording has it.
+fn observation(
+    (cgroup_id, behaviour, provenance, phase, minute): (u64, Behaviour, Provenance, Phase, Minute),
+    counted: Counted,
+) -> Observation {
+    let Counted {
+        count,
+        first: first_seen,
+        last: last_seen,
+    } = counted;
+    Observation {
+        cgroup_id,
+        behaviour,
+        provenance,
+        phase,
+        minute,
+        count,
+        first_seen,
+        last_seen,
     }
 }
 

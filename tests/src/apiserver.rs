@@ -188,6 +188,19 @@ impl ApiServer {
         as_value(patched.unwrap_or_else(|error| panic!("{status:#}: {error}")))
     }
 
+    /// Adds a container to a running Pod, as `kubectl debug` does.
+    pub fn add_ephemeral(&self, pod: &Value, container: &Value) {
+        let change = json!({"spec": {"ephemeralContainers": [container]}});
+        let added = self.runtime.block_on(async {
+            let parameters = PatchParams::default();
+            self.api(pod)
+                .await
+                .patch_subresource("ephemeralcontainers", name(pod), &parameters, &Patch::Strategic(change))
+                .await
+        });
+        added.unwrap();
+    }
+
     /// Puts a Pod onto a node, as the scheduler does.
     pub fn bind(&self, pod: &Value, node: &str) {
         let mut target = pod.clone();

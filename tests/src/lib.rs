@@ -113,6 +113,9 @@ fn program(name: &str) -> Command {
         "WARDLINE_RECORDING",
         "WARDLINE_LOG",
         "WARDLINE_HIERARCHY",
+        "KUBECONFIG",
+        "KUBERNETES_SERVICE_HOST",
+        "NODE_NAME",
     ] {
         command.env_remove(variable);
     }

@@ -103,7 +103,7 @@ fn without_cgroups_nothing_is_recorded() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 18] = [
         (&[], "Usage"),
         (&["learn"], "unrecognized subcommand"),
         (&["run", "--", "true"], "--image"),
@@ -125,6 +125,16 @@ fn wrong_usage_is_exit_code_2() {
             &["start", "--namespace", "production"],
             "there is no namespace `production`",
         ),
+        (
+            &["start", "--namespace", "production", "--kubernetes", "off"],
+            "there is only `host`",
+        ),
+        (
+            &["start", "--namespace", "a b", "--kubernetes", "required"],
+            "cannot be a namespace",
+        ),
+        (&["start", "--node", "a,spec.nodeName=b"], "a node's name"),
+        (&["start", "--kubernetes", "perhaps"], "perhaps"),
         (&["status", "-o", "xml"], "xml"),
         (&["completions", "cobol"], "cobol"),
     ];

@@ -288,8 +288,16 @@ fn a_runtime_that_executes_a_copy_of_itself_is_not_the_entry_point_yet() {
     let baseline = scratch.baseline(&container.image);
     assert_eq!(opened(&baseline, &before), only("runtime", 1), "{baseline:#?}");
     assert_eq!(opened(&baseline, &own), only("workload", 1), "{baseline:#?}");
-    assert_eq!(executed(&baseline, "memfd:runtime"), only("runtime", 1), "{baseline:#?}");
-    assert_eq!(executed(&baseline, "/usr/bin/dash"), only("workload", 1), "{baseline:#?}");
+    assert_eq!(
+        executed(&baseline, "memfd:runtime"),
+        only("runtime", 1),
+        "{baseline:#?}"
+    );
+    assert_eq!(
+        executed(&baseline, "/usr/bin/dash"),
+        only("workload", 1),
+        "{baseline:#?}"
+    );
 }
 
 #[test]

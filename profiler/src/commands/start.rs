@@ -9,33 +9,27 @@ use baselines::recording::EndReason;
 use profiler_common::{CgroupState, pod};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Prepared, conclude, drop_privileges, learn, say, start_window};
+use super::{Prepared, conclude, drop_privileges, learn, node, say, start_window};
 use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen};
-use crate::cli;
+use crate::cli::{self, Kubernetes};
 use crate::clock::Clock;
 use crate::command::is_ignored;
 use crate::containers::HOST;
 use crate::error::Failure;
+use crate::kubernetes::connect::{ConnectError, Source};
 use crate::learn::Session;
 use crate::privileges;
 use crate::probes::{Probes, Wire};
 use crate::recorder::Recorder;
 use crate::recorder::attribution::{Attribution, Scope};
+use crate::recorder::cluster::Cluster;
 
 /// Records until the time is over or somebody says stop.
 ///
 /// # Errors
 /// [`Failure`].
 pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
-    if options.namespace != HOST {
-        return Err(Failure::Usage {
-            what: format!(
-                "there is no namespace `{}` on this machine: without Kubernetes there is only `host`",
-                options.namespace
-            ),
-            help: "write --namespace host".to_owned(),
-        });
-    }
+    let cluster = cluster(options)?;
     let hierarchies = cgroups::mounted()?;
     let census = Census::take()?;
     let hierarchy = match options.hierarchy {
@@ -49,7 +43,11 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         sizes,
         memory: _,
     } = Prepared::new(hierarchy, &options.recording, true)?;
-    let mut attribution = Attribution::new(Scope::Host);
+    let namespace = (options.namespace != HOST).then(|| options.namespace.clone());
+    let mut attribution = match &cluster {
+        Some(_) => Attribution::in_cluster(Cluster::new(namespace)),
+        None => Attribution::new(Scope::Host),
+    };
     // What is there already, before anything is recorded; then what came while the probes were attached.
     find_cgroups(hierarchy, &mut attribution, Some(&mut probes))?;
     probes.attach()?;
@@ -59,15 +57,19 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     let window = start_window(
         &mut writer,
         probes.backend,
-        selector(hierarchy.kind, &unseen),
+        selector(&whose(options, cluster.as_ref()), hierarchy.kind, &unseen),
         options.recording.flush_interval,
     )?;
     if let Some(warning) = warning(hierarchy.kind, &unseen) {
         say(quiet, &warning);
     }
     let learning = format!(
-        "learning {} containers and units of this machine, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
-        attribution.len(),
+        "learning {}, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
+        if options.namespace == HOST {
+            format!("{} containers and units of this machine", attribution.len())
+        } else {
+            whose(options, cluster.as_ref())
+        },
         hierarchy.kind,
         options
             .duration
@@ -75,7 +77,10 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
             .unwrap_or_default(),
     );
     let recorder = Recorder::new(attribution, probes.backend, own_root, Some(hierarchy.clone()));
-    let session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
+    let mut session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
+    if let Some((source, node)) = cluster {
+        session = session.with_pods_of(source, &node);
+    }
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,
@@ -90,11 +95,64 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     })
 }
 
+/// The cluster that names containers, if one is to, and what it calls this machine.
+fn cluster(options: &cli::Start) -> Result<Option<(Source, String)>, Failure> {
+    let without = |why: &str| Failure::Usage {
+        what: format!("there is no namespace `{}` on this machine: {why}", options.namespace),
+        help: "write --namespace host for everything on this machine, or --kubeconfig FILE (or set KUBECONFIG)"
+            .to_owned(),
+    };
+    let is_host = options.namespace == HOST;
+    match options.kubernetes {
+        Kubernetes::Off if !is_host => return Err(without("without Kubernetes there is only `host`")),
+        Kubernetes::Auto if is_host => return Ok(None),
+        Kubernetes::Off => return Ok(None),
+        Kubernetes::Auto | Kubernetes::Required => {}
+    }
+    if !is_namespace(&options.namespace) {
+        return Err(Failure::Usage {
+            what: format!("`{}` cannot be a namespace", options.namespace.escape_debug()),
+            help: "a namespace's name consists of a-z, 0-9 and `-`, see `kubectl get namespaces`".to_owned(),
+        });
+    }
+    let source = Source::find(options.kubeconfig.as_deref())?;
+    let source = match source {
+        Some(source) => source,
+        None if options.kubernetes == Kubernetes::Required => return Err(ConnectError::NotFound.into()),
+        None => {
+            return Err(without(
+                "without Kubernetes there is only `host`, and no cluster was found",
+            ));
+        }
+    };
+    let node = match &options.node {
+        Some(node) => node.clone(),
+        // As the kubelet does (`GetHostname`, pkg/util/node/node.go).
+        None => node()?.host.to_lowercase(),
+    };
+    Ok(Some((source, node)))
+}
+
+/// RFC 1123's labels.
+fn is_namespace(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(is_part)
+}
+
+/// Whose workloads are learned, in words.
+fn whose(options: &cli::Start, cluster: Option<&(Source, String)>) -> String {
+    match cluster {
+        None => HOST.to_owned(),
+        Some((_, node)) if options.namespace == HOST => format!("{HOST}, pods named as on node {node}"),
+        Some((_, node)) => format!("namespace {} on node {node}", options.namespace),
+    }
+}
+
 /// What a window says of itself: what it follows, and how much that left out from the start.
-fn selector(kind: Kind, unseen: &Unseen) -> String {
+fn selector(whose: &str, kind: Kind, unseen: &Unseen) -> String {
     match unseen.processes {
-        0 => format!("{HOST} ({kind} cgroup hierarchy)"),
-        processes => format!("{HOST} ({kind} cgroup hierarchy, {processes} processes not in it)"),
+        0 => format!("{whose} ({kind} cgroup hierarchy)"),
+        processes => format!("{whose} ({kind} cgroup hierarchy, {processes} processes not in it)"),
     }
 }
 
@@ -230,7 +288,7 @@ mod tests {
             hierarchies: ["memory".to_owned(), "name=systemd".to_owned()].into(),
         };
         assert_eq!(
-            selector(Kind::V2, &unseen),
+            selector(HOST, Kind::V2, &unseen),
             "host (unified cgroup hierarchy, 12 processes not in it)"
         );
         let warning = warning(Kind::V2, &unseen).unwrap();
@@ -239,7 +297,7 @@ mod tests {
             "{warning}"
         );
         let nobody = Unseen::default();
-        assert_eq!(selector(Kind::V2, &nobody), "host (unified cgroup hierarchy)");
+        assert_eq!(selector(HOST, Kind::V2, &nobody), "host (unified cgroup hierarchy)");
         assert_eq!(super::warning(Kind::V2, &nobody), None);
     }
 

@@ -1,5 +1,9 @@
 //! From a cgroup's id to the container that it belongs to.
 
+mod naming;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 
 use baselines::recording::Container;
@@ -9,6 +13,9 @@ use baselines::workload::{Image, Workload};
 use crate::cgroups::Walk;
 use crate::clock::{Clock, boot_ns};
 use crate::containers::{Kind, Recognised, recognise};
+
+pub(super) use self::naming::{GivenUp, Standing};
+use super::cluster::{Cluster, InPod, Place};
 
 /// How cgroups become containers in this window.
 #[derive(Clone, Debug)]
@@ -35,11 +42,28 @@ struct Home {
     container: Option<u64>,
 }
 
+/// A container, and how sure its name is.
+struct Resident {
+    container: Container,
+    /// Where a cluster has to name it.
+    pod: Option<InPod>,
+    /// Whether it has the name that it keeps.
+    is_named: bool,
+    /// Since when its cgroup is gone, while it waits to be named.
+    gone_since: Option<UtcTime>,
+}
+
 /// What is known about each cgroup.
 pub struct Attribution {
     scope: Scope,
+    /// Who names the containers of pods.
+    cluster: Option<Cluster>,
     homes: HashMap<u64, Home>,
-    containers: HashMap<u64, Container>,
+    /// Those that live, and those that are gone and wait to be named.
+    containers: HashMap<u64, Resident>,
+    given_up: Vec<GivenUp>,
+    /// The first container of each pod, by the pod's uid. Ids of cgroups grow.
+    firsts: HashMap<String, u64>,
     by_path: HashMap<Vec<u8>, u64>,
     /// Cgroups that are gone; what was counted in them may still come until the next flush but one.
     gone: HashSet<u64>,
@@ -56,14 +80,25 @@ impl Attribution {
     pub fn new(scope: Scope) -> Self {
         Self {
             scope,
+            cluster: None,
             homes: HashMap::new(),
             containers: HashMap::new(),
+            given_up: Vec::new(),
+            firsts: HashMap::new(),
             by_path: HashMap::new(),
             gone: HashSet::new(),
             going: HashSet::new(),
             missing: HashSet::new(),
             excluded: Vec::new(),
             dead: Vec::new(),
+        }
+    }
+
+    /// Knows no cgroup yet, and lets a cluster name the containers of its pods.
+    pub fn in_cluster(cluster: Cluster) -> Self {
+        Self {
+            cluster: Some(cluster),
+            ..Self::new(Scope::Host)
         }
     }
 
@@ -95,9 +130,12 @@ impl Attribution {
                     .strip_prefix(own.as_slice())
                     .is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
                 is_below.then(|| {
-                    self.containers
-                        .entry(cgroup)
-                        .or_insert_with(|| container(cgroup, workload, String::new(), image, &own, clock, partial));
+                    self.containers.entry(cgroup).or_insert_with(|| Resident {
+                        container: container(cgroup, workload, String::new(), image, &own, clock, partial),
+                        pod: None,
+                        is_named: true,
+                        gone_since: None,
+                    });
                     cgroup
                 })
             }
@@ -122,6 +160,17 @@ impl Attribution {
         };
         // A sub-cgroup belongs to the container above it; if that one's own cgroup was never seen, it stands for it.
         let home = self.by_path.get(&found.cgroup).copied().unwrap_or(id);
+        if self.containers.contains_key(&home) {
+            return Some(home);
+        }
+        if self.cluster.is_some() && self.homes.get(&home).is_some_and(|known| known.container.is_none()) {
+            return None; // what it belongs to is excluded
+        }
+        let pod = match self.cluster.as_ref().map(|cluster| cluster.place(path, &found)) {
+            Some(Place::Outside) => return None,
+            Some(Place::Pod(pod)) => Some(pod),
+            Some(Place::Host) | None => None,
+        };
         let workload = Workload {
             namespace: found.workload.namespace,
             kind: found.workload.kind.to_string(),
@@ -143,10 +192,17 @@ impl Attribution {
                 .collect::<Vec<_>>()
                 .join("/")
         };
-        self.containers
-            .entry(home)
-            .or_insert_with(|| container(home, workload, full_id(), image, &found.cgroup, clock, partial));
-        Some(home)
+        if let Some(pod) = &pod {
+            self.note_first(pod, home);
+        }
+        let resident = Resident {
+            container: container(home, workload, full_id(), image, &found.cgroup, clock, partial),
+            is_named: pod.is_none(),
+            pod,
+            gone_since: None,
+        };
+        self.containers.insert(home, resident);
+        self.name(home).then_some(home)
     }
 
     /// A cgroup that is nobody's workload, whatever its path says.
@@ -223,9 +279,10 @@ impl Attribution {
     /// start there. Only a container has an inside that somebody enters from outside.
     pub fn takes_all_comers(&self, container: u64) -> bool {
         let kinds = [Kind::Unit, Kind::Cgroup].map(|kind| kind.to_string());
+        // A pod's workload may be of any kind, also of one that somebody calls like ours.
         self.containers
             .get(&container)
-            .is_some_and(|container| kinds.contains(&container.workload.kind))
+            .is_some_and(|resident| resident.pod.is_none() && kinds.contains(&resident.container.workload.kind))
     }
 
     /// Whether anything is known about a cgroup.
@@ -233,11 +290,16 @@ impl Attribution {
         self.homes.contains_key(&cgroup)
     }
 
-    /// The containers that live, as they go into a flush; those that ended since the last one are among them once more.
+    /// The containers that live, as they go into a flush; those that ended since the last one are among them once more, and
+    /// so are those that got their names only afterwards. Whose name may still come waits for ten minutes after its end, as
+    /// long as deleted pods are remembered; and not more than [`naming::NAMELESS_MAX`] of them.
     pub fn flush(&mut self, at: UtcTime) -> Vec<Container> {
         let gone = std::mem::take(&mut self.gone);
         for id in &gone {
-            self.containers.remove(id);
+            match self.containers.get_mut(id) {
+                Some(resident) if !resident.is_named => resident.gone_since = Some(at),
+                _ => drop(self.containers.remove(id)),
+            }
             if let Some(home) = self.homes.remove(id)
                 && self.by_path.get(&home.path) == Some(id)
             {
@@ -245,13 +307,21 @@ impl Attribution {
             }
         }
         self.dead.extend(gone);
-        for (id, container) in &mut self.containers {
-            if !self.going.contains(id) {
-                container.alive_until = at;
+        for (id, resident) in &mut self.containers {
+            if !self.going.contains(id) && resident.gone_since.is_none() {
+                resident.container.alive_until = at;
             }
         }
         self.gone = std::mem::take(&mut self.going);
-        self.containers.values().cloned().collect()
+        self.give_up_nameless(at);
+        let rows = self
+            .containers
+            .iter()
+            .filter(|(id, _)| self.standing(**id) != Standing::Held);
+        let rows = rows.map(|(_, resident)| resident.container.clone()).collect();
+        self.containers
+            .retain(|_, resident| resident.gone_since.is_none() || !resident.is_named);
+        rows
     }
 
     /// Cgroups that need not be recorded, decided since the last call.
@@ -266,12 +336,13 @@ impl Attribution {
 
     /// How many containers live.
     pub fn len(&self) -> usize {
-        self.containers.len()
+        let lives = |resident: &&Resident| resident.gone_since.is_none();
+        self.containers.values().filter(lives).count()
     }
 
     /// Whether none does.
     pub fn is_empty(&self) -> bool {
-        self.containers.is_empty()
+        self.len() == 0
     }
 }
 
@@ -294,123 +365,5 @@ fn container(
         started: now,
         alive_until: now,
         partial,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cgroups::Cgroup;
-
-    fn walk(ids: &[u64], complete: bool) -> Walk {
-        let cgroup = |id: &u64| Cgroup {
-            path: format!("/system.slice/{id}.service").into_bytes(),
-            id: *id,
-        };
-        Walk {
-            cgroups: ids.iter().map(cgroup).collect(),
-            complete,
-        }
-    }
-
-    /// The containers in each of the next flushes, until they stay the same.
-    fn flushed(attribution: &mut Attribution) -> [Vec<u64>; 3] {
-        std::array::from_fn(|_| {
-            let mut ids: Vec<u64> = attribution
-                .flush(UtcTime::from_nanos(0))
-                .into_iter()
-                .map(|container| container.cgroup_id)
-                .collect();
-            ids.sort_unstable();
-            ids
-        })
-    }
-
-    #[test]
-    fn what_came_and_went_unannounced_is_found_by_looking() {
-        let clock = Clock::now();
-        let mut attribution = Attribution::new(Scope::Host);
-        for cgroup in walk(&[1, 2, 3], true).cgroups {
-            attribution.appeared(cgroup.id, &cgroup.path, clock);
-        }
-        // 2 went, 4 came, and 5 came and went.
-        let now = walk(&[1, 3, 4], true);
-        let look = |attribution: &mut Attribution| {
-            attribution.reconcile(
-                &now,
-                [1, 2, 5],
-                |id, path| id == 2 && path.ends_with(b"/2.service"),
-                clock,
-            );
-        };
-        look(&mut attribution);
-        assert!(attribution.is_missing(), "one look is not enough");
-        assert_eq!(flushed(&mut attribution), [[1, 2, 3, 4]; 3].map(Vec::from));
-        look(&mut attribution);
-        assert!(!attribution.is_missing());
-        // What was counted in it may come until the next flush but one.
-        let [first, second, third] = flushed(&mut attribution);
-        assert_eq!((first, second, third), (vec![1, 2, 3, 4], vec![1, 3, 4], vec![1, 3, 4]));
-        let mut dead = attribution.take_dead();
-        dead.sort_unstable();
-        assert_eq!(dead, [2, 5]);
-        assert!(!attribution.knows(2) && attribution.knows(4));
-    }
-
-    #[test]
-    fn a_container_is_not_charged_with_what_another_one_runs_under_its_id() {
-        let [a, b] = ["a", "b"].map(|digit| digit.repeat(64));
-        let mut attribution = Attribution::new(Scope::Host);
-        let paths = [
-            format!("/docker/{a}"),
-            format!("/docker/{b}"),
-            format!("/docker/{b}/docker/{a}"),
-        ];
-        for (path, id) in paths.iter().zip(1..) {
-            attribution.appeared(id, path.as_bytes(), Clock::now());
-        }
-        let mut containers = attribution.flush(UtcTime::from_nanos(0));
-        containers.sort_by_key(|container| container.cgroup_id);
-        let [short_a, short_b] = [&a, &b].map(|id| &id[..12]);
-        let told: Vec<_> = containers
-            .iter()
-            .map(|found| (found.image.repository.as_str(), found.id.as_str()))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                (format!("unresolved/docker/{short_a}").as_str(), a.as_str()),
-                (format!("unresolved/docker/{short_b}").as_str(), b.as_str()),
-                (
-                    format!("unresolved/docker/{short_b}/{short_a}").as_str(),
-                    format!("{b}/{a}").as_str()
-                ),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_seen_is_not_gone() {
-        let clock = Clock::now();
-        let mut attribution = Attribution::new(Scope::Host);
-        attribution.appeared(1, b"/system.slice/1.service", clock);
-        for _ in 0..3 {
-            // Too many to list, or a mount that shows a part only.
-            attribution.reconcile(&walk(&[], false), [1, 2], |_, _| false, clock);
-            assert!(!attribution.is_missing());
-        }
-        assert_eq!(flushed(&mut attribution), [[1]; 3].map(Vec::from));
-        assert_eq!(attribution.take_dead(), [] as [u64; 0]);
-    }
-
-    #[test]
-    fn a_cgroup_that_is_seen_at_the_second_look_has_only_just_been_made() {
-        let clock = Clock::now();
-        let mut attribution = Attribution::new(Scope::Host);
-        attribution.appeared(1, b"/system.slice/1.service", clock);
-        for there in [&[][..], &[1], &[]] {
-            attribution.reconcile(&walk(there, true), [], |_, _| true, clock);
-        }
-        assert_eq!(flushed(&mut attribution), [[1]; 3].map(Vec::from));
     }
 }

@@ -1,0 +1,334 @@
+//! What a cluster makes of the containers on its node: whose they are, and whether they are asked for.
+//!
+//! A container is a pod's if its cgroup is `.../pod<uid>/<container id>` and the cluster's pod of that uid has that
+//! container. Where containers are nested, the outermost counts: who may make cgroups in a container may call them as
+//! another pod's containers are called. So nothing inside a container of a pod is taken for another container, whatever its
+//! name; it is of its pod's namespace, and nobody can tell what it is. A cluster whose nodes are containers themselves
+//! (kind) is therefore not recognised: all its pods are inside another container.
+
+use std::time::Instant;
+
+use baselines::workload::{Image, Workload};
+
+use crate::containers::{Found, outermost};
+use crate::kubernetes::directory::{Answer, Directory, PodChange};
+use crate::kubernetes::pods::PodFacts;
+
+/// A cluster's word on containers.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Only this namespace is asked for; None: everything on this machine.
+    namespace: Option<String>,
+    directory: Directory,
+}
+
+/// A container in a pod's cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InPod {
+    pub(super) uid: String,
+    id: String,
+    /// It is inside the container with this id, and another one.
+    is_nested: bool,
+}
+
+/// Where a cgroup belongs, before anything is asked.
+pub(super) enum Place {
+    /// It is not asked for.
+    Outside,
+    /// What its path says is all that there is to say.
+    Host,
+    /// A pod's: its path does not say enough.
+    Pod(InPod),
+}
+
+/// What the cluster says about a container now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is of a namespace that is not asked for.
+    Excluded,
+    /// Nothing yet.
+    Awaited,
+    /// It is this one.
+    Named {
+        workload: Workload,
+        /// None where the image's name is of no use.
+        image: Option<Image>,
+        /// Whether that is certain of the image, too, see [`crate::kubernetes::pods::Run`].
+        is_current: bool,
+    },
+}
+
+impl Cluster {
+    /// A cluster that has not said anything yet. `namespace` is the one to learn; None for everything on this machine.
+    pub fn new(namespace: Option<String>) -> Self {
+        Self {
+            namespace,
+            directory: Directory::default(),
+        }
+    }
+
+    /// Whether only one namespace is asked for: what is not known to be in it must not be written.
+    pub(super) fn selects(&self) -> bool {
+        self.namespace.is_some()
+    }
+
+    /// Takes in a change; the pod that it is about, as cgroups name it.
+    pub(super) fn apply(&mut self, change: PodChange, now: Instant) -> Option<String> {
+        self.directory.apply(change, now)
+    }
+
+    /// Forgets what was deleted too long ago.
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.directory.forget(now);
+    }
+
+    /// Where the workload that was found at this path belongs.
+    pub(super) fn place(&self, path: &[u8], found: &Found) -> Place {
+        let is_nested = !found.outer.is_empty();
+        let outer = if is_nested { outermost(path) } else { None };
+        let outer = outer.as_ref().unwrap_or(found);
+        match outer.pod() {
+            // On a machine where everything is learned, it keeps the name that it has without a cluster.
+            _ if is_nested && !self.selects() => Place::Host,
+            Some(uid) => Place::Pod(InPod {
+                uid: uid.to_owned(),
+                id: outer.id.clone(),
+                is_nested,
+            }),
+            None if self.selects() => Place::Outside,
+            None => Place::Host,
+        }
+    }
+
+    /// What is known about a container by now.
+    pub(super) fn verdict(&self, of: &InPod) -> Verdict {
+        let excludes = |pod: &PodFacts| {
+            self.namespace
+                .as_ref()
+                .is_some_and(|namespace| pod.namespace != *namespace)
+        };
+        match self.directory.find(&of.uid, &of.id) {
+            // The API server gives uids, so that its word on the pod is enough. A mirror's name is its maker's word.
+            Answer::NoContainer(pod) if excludes(pod) && !pod.is_mirror() => Verdict::Excluded,
+            Answer::Container { pod, .. } if excludes(pod) => Verdict::Excluded,
+            Answer::Container {
+                pod,
+                container,
+                is_current,
+            } if !of.is_nested => Verdict::Named {
+                workload: Workload {
+                    namespace: pod.namespace.clone(),
+                    kind: pod.workload.kind.clone(),
+                    name: pod.workload.name.clone(),
+                    container: container.name.clone(),
+                },
+                image: container.image.as_ref().map(|image| Image {
+                    digest: image.recorded().digest.filter(|_| is_current),
+                    ..image.recorded()
+                }),
+                is_current,
+            },
+            Answer::NoPod | Answer::NoContainer(_) | Answer::Container { .. } => Verdict::Awaited,
+        }
+    }
+
+    /// Whether a container that its pod does not name may be the pod's sandbox (`pause`), which is in no pod's description:
+    /// the pod is known, and names other containers. The sandbox is the first container of its pod.
+    pub(super) fn may_be_sandbox(&self, of: &InPod) -> bool {
+        !of.is_nested
+            && matches!(self.directory.find(&of.uid, &of.id), Answer::NoContainer(pod)
+                if pod.containers.iter().any(|container| !container.runs.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use baselines::time::UtcTime;
+
+    use super::super::attribution::{Attribution, Standing};
+    use super::*;
+    use crate::clock::Clock;
+    use crate::kubernetes::directory::tests::pod;
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    const C: &str = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
+    const ONE: &str = "0f5e1d2c-0000-4000-8000-000000000001";
+    const TWO: &str = "0f5e1d2c-0000-4000-8000-000000000002";
+
+    fn attribution(namespace: Option<&str>) -> Attribution {
+        Attribution::in_cluster(Cluster::new(namespace.map(str::to_owned)))
+    }
+
+    fn at(minutes: u64) -> UtcTime {
+        UtcTime::from_nanos(minutes * 60_000_000_000)
+    }
+
+    fn path(uid: &str, id: &str) -> String {
+        format!("/kubepods/besteffort/pod{uid}/{id}")
+    }
+
+    fn applied(namespace: &str, uid: &str, containers: &[(&str, &str)]) -> [PodChange; 1] {
+        [PodChange::Applied(pod(namespace, "web", uid, containers))]
+    }
+
+    /// The rows of the next flush: cgroup, workload, image.
+    fn rows(attribution: &mut Attribution, time: UtcTime) -> BTreeMap<u64, String> {
+        let rows = attribution.flush(time).into_iter();
+        rows.map(|row| (row.cgroup_id, format!("{} {}", row.workload, row.image.repository)))
+            .collect()
+    }
+
+    fn given_up(attribution: &mut Attribution) -> Vec<(u64, bool)> {
+        let given_up = attribution.take_given_up().into_iter();
+        given_up.map(|given_up| (given_up.id, given_up.is_sandbox)).collect()
+    }
+
+    #[test]
+    fn of_a_namespace_only_what_is_known_to_be_in_it_is_written() {
+        let mut attribution = attribution(Some("production"));
+        let paths = [
+            path(ONE, A),
+            format!("{}/worker", path(ONE, A)),
+            path(TWO, B),
+            format!("{}/worker", path(TWO, B)),
+            "/system.slice/cron.service".to_owned(),
+            format!("/docker/{C}"),
+        ];
+        for (path, id) in paths.iter().zip(1..) {
+            attribution.appeared(id, path.as_bytes(), Clock::now());
+        }
+        assert_eq!(attribution.take_excluded(), [5, 6]);
+        let containers = [1, 2, 3, 4].map(|id| attribution.container_of(id));
+        assert_eq!(containers, [Some(1), Some(1), Some(3), Some(3)]);
+        assert_eq!((attribution.standing(1), attribution.unnamed()), (Standing::Held, 2));
+        assert_eq!(rows(&mut attribution, at(0)), BTreeMap::new());
+
+        attribution.pods_changed(applied("production", ONE, &[("server", A)]));
+        // The pod is enough to know its namespace.
+        attribution.pods_changed(applied("staging", TWO, &[]));
+        let mut excluded = attribution.take_excluded();
+        excluded.sort_unstable();
+        assert_eq!(excluded, [3, 4]);
+        assert_eq!(
+            (attribution.standing(1), attribution.standing(3)),
+            (Standing::Written, Standing::Nobody)
+        );
+        assert_eq!(attribution.container_of(4), None);
+        let expected = BTreeMap::from([(1, "production/Pod/web/server docker.io/shop/server".to_owned())]);
+        assert_eq!(rows(&mut attribution, at(0)), expected);
+
+        // What comes later is decided at once.
+        attribution.appeared(7, path(TWO, C).as_bytes(), Clock::now());
+        attribution.appeared(8, format!("{}/late", path(TWO, B)).as_bytes(), Clock::now());
+        assert_eq!(attribution.take_excluded(), [7, 8]);
+    }
+
+    #[test]
+    fn without_a_namespace_everything_is_written_and_renamed() {
+        let mut attribution = attribution(None);
+        attribution.appeared(1, path(ONE, A).as_bytes(), Clock::now());
+        attribution.appeared(2, b"/system.slice/cron.service", Clock::now());
+        assert_eq!(
+            (attribution.standing(1), attribution.standing(2)),
+            (Standing::Unnamed, Standing::Written)
+        );
+        let short = &A[..12];
+        let first = BTreeMap::from([
+            (1, format!("host/pod/{ONE}/{short} unresolved/kubernetes/{short}")),
+            (2, "host/unit/cron.service/main host/cron.service".to_owned()),
+        ]);
+        assert_eq!(rows(&mut attribution, at(0)), first);
+        attribution.pods_changed(applied("production", ONE, &[("server", A)]));
+        assert!(rows(&mut attribution, at(0))[&1].starts_with("production/Pod/web/server "));
+    }
+
+    #[test]
+    fn whoever_is_gone_can_still_be_named_for_ten_minutes() {
+        for (minutes, namespace) in [(9, None), (9, Some("production")), (11, None), (11, Some("production"))] {
+            let mut attribution = attribution(namespace);
+            attribution.appeared(1, path(ONE, A).as_bytes(), Clock::now());
+            attribution.gone(1);
+            attribution.flush(at(0));
+            attribution.flush(at(0));
+            assert!(attribution.is_empty() && attribution.unnamed() == 1);
+            attribution.flush(at(minutes));
+            attribution.pods_changed(applied("production", ONE, &[("server", A)]));
+            let is_named = rows(&mut attribution, at(minutes)).contains_key(&1);
+            assert_eq!(is_named, minutes == 9, "{minutes}");
+            let expected = if minutes == 9 { vec![] } else { vec![(1, false)] };
+            assert_eq!(given_up(&mut attribution), expected);
+            assert_eq!(rows(&mut attribution, at(minutes)), BTreeMap::new());
+        }
+    }
+
+    #[test]
+    fn a_pods_sandbox_is_no_loss_and_any_other_container_without_a_name_is() {
+        let mut attribution = attribution(Some("production"));
+        // The sandbox, a container, one that is never reported; and one of a pod that nobody knows.
+        let paths = [path(ONE, A), path(ONE, B), path(ONE, C), path(TWO, A)];
+        for (path, id) in paths.iter().zip(1..) {
+            attribution.appeared(id, path.as_bytes(), Clock::now());
+        }
+        attribution.pods_changed(applied("production", ONE, &[("server", B)]));
+        attribution.give_up_naming();
+        let mut told = given_up(&mut attribution);
+        told.sort_unstable();
+        assert_eq!(told, [(1, true), (3, false), (4, false)]);
+        assert_eq!(rows(&mut attribution, at(0)).into_keys().collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn nothing_inside_a_container_is_taken_for_another_one() {
+        // A container of ONE, in another namespace, has a cgroup in it that is called like a container of TWO.
+        let thief = format!("{}{}", path(ONE, A), path(TWO, B));
+        // So has one that no pod has.
+        let node = format!("/docker/{C}{}", path(TWO, B));
+        for (namespace, is_held) in [("staging", true), ("production", false)] {
+            let mut attribution = attribution(Some(namespace));
+            attribution.pods_changed(applied("staging", ONE, &[("server", A)]));
+            attribution.pods_changed(applied("production", TWO, &[("server", B)]));
+            attribution.appeared(1, thief.as_bytes(), Clock::now());
+            attribution.appeared(2, node.as_bytes(), Clock::now());
+            assert_eq!(attribution.container_of(1).is_some(), is_held, "{namespace}");
+            assert_eq!(attribution.container_of(2), None);
+            assert_eq!(rows(&mut attribution, at(0)), BTreeMap::new());
+            attribution.give_up_naming();
+            assert_eq!(
+                given_up(&mut attribution),
+                if is_held { vec![(1, false)] } else { vec![] }
+            );
+        }
+        // Where everything is learned it has the name that it has without a cluster.
+        let mut attribution = attribution(None);
+        attribution.pods_changed(applied("production", TWO, &[("server", B)]));
+        attribution.appeared(1, thief.as_bytes(), Clock::now());
+        assert!(rows(&mut attribution, at(0))[&1].starts_with("host/pod/"));
+        attribution.give_up_naming();
+        assert_eq!(given_up(&mut attribution), []);
+    }
+
+    #[test]
+    fn what_is_said_of_the_container_that_came_after_does_not_rename_the_one_before() {
+        let mut facts = *pod("production", "web", ONE, &[("server", A)]);
+        let mut attribution = attribution(None);
+        attribution.pods_changed([PodChange::Applied(Box::new(facts.clone()))]);
+        attribution.appeared(1, path(ONE, A).as_bytes(), Clock::now());
+        let digest = |attribution: &mut Attribution| attribution.flush(at(0))[0].image.digest.clone();
+        let first = digest(&mut attribution);
+        assert!(first.is_some());
+        // It is restarted, with another image of the same tag.
+        facts.containers[0].runs[0].is_current = false;
+        facts.containers[0].image.as_mut().unwrap().digest = None;
+        let restarted = PodChange::Applied(Box::new(facts));
+        attribution.pods_changed([restarted.clone()]);
+        assert_eq!(digest(&mut attribution), first);
+        // Whoever saw it only afterwards knows its name, and not what it ran.
+        let mut late = Attribution::in_cluster(Cluster::new(None));
+        late.pods_changed([restarted]);
+        late.appeared(1, path(ONE, A).as_bytes(), Clock::now());
+        assert_eq!(digest(&mut late), None);
+    }
+}
