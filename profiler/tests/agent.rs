@@ -6,7 +6,6 @@
 )]
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -48,6 +47,8 @@ struct Wire {
     time: Option<Timestamp>,
 }
 
+/// The agent, which is written in Go, answers when there is a first event.
+type Answer = BoxFuture<Response<Events>, Status>;
 type Events = Pin<Box<dyn Stream<Item = Result<Wire, Status>> + Send>>;
 
 /// An agent that sends what it is told to.
@@ -80,10 +81,16 @@ impl Service<http::Request<Body>> for Agent {
 impl ServerStreamingService<GetEventsRequest> for Agent {
     type Response = Wire;
     type ResponseStream = Events;
-    type Future = Ready<Result<Response<Events>, Status>>;
+    type Future = Answer;
 
     fn call(&mut self, _: Request<GetEventsRequest>) -> Self::Future {
-        ready(Ok(Response::new((self.0)())))
+        let agent = self.clone();
+        Box::pin(async move {
+            let mut events = (agent.0)();
+            let first = events.next().await;
+            let events = tokio_stream::iter(first).chain(events);
+            Ok(Response::new(Box::pin(events) as Events))
+        })
     }
 }
 
@@ -251,6 +258,26 @@ fn an_agents_events_are_recorded_until_the_time_is_over() {
     assert!(told.contains("\"unknown\""), "{told}");
     let losses = scratch.summary().losses;
     assert_eq!(losses.iter().map(|loss| loss.count).sum::<u64>(), 12);
+}
+
+#[test]
+fn an_agent_that_has_nothing_to_tell_is_waited_for() {
+    let silent = Scratch::with(|| Box::pin(tokio_stream::pending()));
+    refused(&silent.run(&["--for", "1s"]), "there is no event of Tetragon");
+    // Longer than the time between two writes.
+    let slow = Scratch::with(|| {
+        let started = Instant::now();
+        let later = events((0..5).map(open)).filter(move |_| {
+            while started.elapsed() < Duration::from_secs(3) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            true
+        });
+        Box::pin(later.chain(tokio_stream::pending()))
+    });
+    let output = slow.run(&["--for", "5s"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(slow.window(), (EndReason::Completed, 5));
 }
 
 #[test]

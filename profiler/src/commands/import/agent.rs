@@ -43,10 +43,13 @@ pub(super) fn follow(
     match result {
         Ok(EndReason::Failed(why)) => {
             let events = importer.lines();
+            let socket = socket.to_owned();
+            if events == 0 {
+                return Err(ImportError::Agent { socket, why }.into());
+            }
             if let Err(second) = importer.end(&EndReason::Failed(why.clone())) {
                 tracing::warn!(%second, "the window could not be ended");
             }
-            let socket = socket.to_owned();
             Err(ImportError::Ended { socket, events, why }.into())
         }
         Ok(reason) => importer.end(&reason),

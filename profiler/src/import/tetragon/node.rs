@@ -133,7 +133,7 @@ impl Node {
         if let Some((kind, rounds)) = rounds {
             counters.decide(kind, Verdict::Used, rounds);
         }
-        let subject = parent.map_or_else(words::unknown, |parent| self.image_of(parent, counters));
+        let subject = parent.map_or_else(words::unknown, |parent| self.image_of(parent));
         self.remember(process, binary.clone(), provenance);
         let is_unresolved = [Some(&binary), script.as_ref()]
             .into_iter()
@@ -157,7 +157,7 @@ impl Node {
             script,
             arguments,
         };
-        self.observe(doer, action, at)
+        self.observe(doer, action, at, counters)
     }
 
     fn called(&mut self, hook: &Hook<'_>, at: UtcTime, counters: &mut Counters) -> Verdict {
@@ -203,6 +203,9 @@ impl Node {
             return Verdict::Not(Why::NoPath);
         }
         let mode = hook.arguments.file_mode;
+        let Some(doer) = self.doer(process, at, counters) else {
+            return Verdict::Not(Why::TooManyContainers);
+        };
         let hash = hash(text);
         if let Some(known) = self.processes.get(&process.exec_id) {
             let is_same = std::mem::replace(&mut known.last_open, hash) == hash;
@@ -211,9 +214,6 @@ impl Node {
                 return Verdict::Not(Why::LayerOfOpen);
             }
         }
-        let Some(doer) = self.doer(process, at, counters) else {
-            return Verdict::Not(Why::TooManyContainers);
-        };
         let Some((path, is_whole)) = words::path(text, flags) else {
             self.lose(Some(doer.container), Reason::UnresolvedPath, 1, at);
             return Verdict::Not(Why::UnreadablePath);
@@ -227,7 +227,7 @@ impl Node {
             access: mode.map(words::access_in).unwrap_or_default(),
             backing: None,
         };
-        self.observe(doer, action, at)
+        self.observe(doer, action, at, counters)
     }
 
     fn connected(&mut self, hook: &Hook<'_>, process: &Process<'_>, at: UtcTime, counters: &mut Counters) -> Verdict {
@@ -264,15 +264,19 @@ impl Node {
         let Some(doer) = self.doer(process, at, counters) else {
             return Verdict::Not(Why::TooManyContainers);
         };
-        self.observe(doer, action, at)
+        self.observe(doer, action, at, counters)
     }
 
     fn doer(&mut self, process: &Process<'_>, at: UtcTime, counters: &mut Counters) -> Option<Doer> {
         let place = self.places.of(process, at)?;
         let (phase, container) = (phase(place, at, self.rules.startup), place.container.cgroup_id);
         let provenance = provenance(process, self.processes.get(&process.exec_id), counters);
+        let subject = self.image_of(process);
+        if self.processes.get(&process.exec_id).is_none() {
+            self.remember(process, subject.clone(), provenance);
+        }
         Some(Doer {
-            subject: self.image_of(process, counters),
+            subject,
             provenance,
             phase,
             container,
@@ -280,7 +284,7 @@ impl Node {
     }
 
     /// The image that a process runs. One that nobody saw being executed is a fork of its parent if it is called the same.
-    fn image_of(&mut self, process: &Process<'_>, counters: &mut Counters) -> FilePath {
+    fn image_of(&mut self, process: &Process<'_>) -> FilePath {
         if let Some(known) = self.processes.get(&process.exec_id) {
             return known.image.clone();
         }
@@ -289,16 +293,10 @@ impl Node {
         {
             return image;
         }
-        if let Some(known) = self.processes.get(&process.parent_exec_id)
-            && known.called == hash(&process.binary)
-        {
-            let known = known.clone();
-            let image = known.image.clone();
-            self.processes.insert(&process.exec_id, known);
-            return image;
+        match self.processes.get(&process.parent_exec_id) {
+            Some(parent) if parent.called == hash(&process.binary) => parent.image.clone(),
+            _ => words::as_called(&process.binary),
         }
-        counters.subjects_as_called += 1;
-        words::as_called(&process.binary)
     }
 
     fn remember(&mut self, process: &Process<'_>, image: FilePath, provenance: Provenance) {
@@ -311,13 +309,14 @@ impl Node {
         self.processes.insert(&process.exec_id, known);
     }
 
-    fn observe(&mut self, doer: Doer, action: Action, at: UtcTime) -> Verdict {
+    fn observe(&mut self, doer: Doer, action: Action, at: UtcTime, counters: &mut Counters) -> Verdict {
         let Doer {
             subject,
             provenance,
             phase,
             container,
         } = doer;
+        counters.subjects_as_called += u64::from(words::is_unresolved(&subject));
         if self.covered.leaves_out(at) {
             return Verdict::Not(Why::AlreadyImported);
         }

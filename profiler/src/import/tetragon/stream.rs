@@ -3,6 +3,7 @@
 //! Whoever may open the socket may read everything, and load policies: it is root's. Nothing but `GetEvents` is called.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use tonic::client::Grpc;
@@ -15,7 +16,7 @@ use super::lines::LINE_BYTES_MAX;
 use super::messages::{GetEventsRequest, GetEventsResponse};
 use crate::import::error::ImportError;
 
-/// How long the agent may take to answer.
+/// How long the agent may take to be connected to.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GET_EVENTS: &str = "/tetragon.FineGuidanceSensors/GetEvents";
 
@@ -26,7 +27,11 @@ pub fn socket(address: &Path) -> Option<PathBuf> {
 }
 
 /// A stream of events.
-pub struct Events(Streaming<GetEventsResponse>);
+pub struct Events {
+    stream: Option<Streaming<GetEventsResponse>>,
+    /// The question, until it is answered: agents do that with the first event, however long there is none.
+    asked: Pin<Box<dyn Future<Output = Result<Streaming<GetEventsResponse>, Status>>>>,
+}
 
 impl Events {
     /// Connects, and asks for every event from now on.
@@ -40,25 +45,27 @@ impl Events {
         };
         let endpoint =
             Endpoint::try_from(format!("unix://{}", socket.display())).map_err(|error| failed(told(&error)))?;
-        let connecting = async {
-            let channel = endpoint.connect_timeout(PATIENCE).connect().await;
-            get_events(channel.map_err(|error| told(&error))?)
-                .await
-                .map_err(|status| said(&status))
-        };
-        match tokio::time::timeout(PATIENCE, connecting).await {
-            Ok(Ok(events)) => Ok(Self(events)),
-            Ok(Err(why)) => Err(failed(why)),
-            Err(_) => Err(failed(format!("no answer for {} s", PATIENCE.as_secs()))),
-        }
+        let channel = tokio::time::timeout(PATIENCE, endpoint.connect()).await;
+        let channel = channel.map_err(|_| failed(format!("no answer for {} s", PATIENCE.as_secs())))?;
+        let channel = channel.map_err(|error| failed(told(&error)))?;
+        Ok(Self {
+            stream: None,
+            asked: Box::pin(get_events(channel)),
+        })
     }
 
-    /// The next event; None where the agent ends the stream.
+    /// The next event; None where the agent ends the stream. Nothing is lost where somebody stops to wait for it.
     ///
     /// # Errors
     /// What the agent says, or why what it sends cannot be read.
     pub async fn next(&mut self) -> Result<Option<GetEventsResponse>, String> {
-        self.0.message().await.map_err(|status| said(&status))
+        let stream = if let Some(stream) = &mut self.stream {
+            stream
+        } else {
+            let answer = (&mut self.asked).await;
+            self.stream.insert(answer.map_err(|status| said(&status))?)
+        };
+        stream.message().await.map_err(|status| said(&status))
     }
 }
 
