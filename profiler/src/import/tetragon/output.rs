@@ -17,6 +17,10 @@ use crate::import::error::ImportError;
 const LOSSY: &str = "Tetragon's events do not say what its agent lost in the kernel and in its queues, and what its filters left \
     out; its metrics do (tetragon_bpf_missed_events_total, tetragon_observer_ringbuf_events_lost_total and others)";
 
+/// How late events come, in ns: agents hold those of unknown pods back for 30 s (`--event-cache-retries`). A window that is
+/// written before its end begins so much earlier than its first event.
+const LATENESS: u64 = 60_000_000_000;
+
 /// Where recordings go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -74,11 +78,18 @@ impl Output {
         Ok((output, covered))
     }
 
-    /// Writes what was counted since the last time, if anything was.
+    /// Writes what was counted since the last time, if anything was, and there is more to come.
     ///
     /// # Errors
     /// What the recording says; what was counted and not written is gone then.
     pub fn write(&mut self, node: &mut Node) -> Result<(), Failure> {
+        self.write_from(node, |first| {
+            UtcTime::from_nanos(first.nanos().cast_unsigned().saturating_sub(LATENESS))
+        })
+    }
+
+    /// The window begins at what `begin` makes of the first event.
+    fn write_from(&mut self, node: &mut Node, begin: fn(UtcTime) -> UtcTime) -> Result<(), Failure> {
         let Some((first, last)) = node.tally.span() else {
             return Ok(());
         };
@@ -106,6 +117,7 @@ impl Output {
         let (writer, window) = if let Some(open) = &mut self.open {
             open
         } else {
+            let first = begin(first);
             node.written_from = Some(first);
             let started = self.start(first)?;
             self.open.insert(started)
@@ -155,7 +167,7 @@ impl Output {
         for (reason, count, at) in lost {
             node.tally.lose(None, reason, count, at);
         }
-        self.write(&mut node)?;
+        self.write_from(&mut node, |first| first)?;
         let mut imported = self.imported;
         imported.containers_without_init_tree = node.places.without_init_tree();
         if let (Some((mut writer, window)), Some((_, last))) = (self.open, node.tally.span()) {

@@ -108,3 +108,22 @@ fn a_clock_that_is_wrong_does_not_claim_the_future() {
     let summary = import_with(options, &[line.clone(), line.replace("2026-11", "2126-11")]);
     assert_eq!((why(&summary, Why::NoTime), summary.imported[0].events), (1, 1));
 }
+
+#[test]
+fn events_that_come_late_into_a_window_that_is_being_written_are_recorded_within_a_minute() {
+    let scratch = Scratch::new();
+    let process = Of { id: "a", ..POD };
+    let mut importer = Importer::new(Options::into(Target::File(scratch.recording())));
+    for (second, is_written) in [(120, true), (90, true), (59, false)] {
+        let line = process.opens("/a", 1, second);
+        importer.line(line.as_bytes(), &String::new).unwrap();
+        importer.write().unwrap();
+        let total = importer.counters.total();
+        assert_eq!(total.not.contains_key(&Why::TooLate), !is_written, "{second}");
+    }
+    let summary = importer.finish().unwrap();
+    assert_eq!(
+        (summary.imported[0].events, summary.imported[0].losses["source_overlap"]),
+        (2, 1)
+    );
+}
