@@ -121,6 +121,11 @@ fn backends(baseline: &Baseline) -> String {
             .to_owned();
     }
     let recorded = format!("Recorded with the backend {}.", enumerate(backends.iter()));
+    if backends.iter().all(|backend| *backend == "tetragon") {
+        return "Imported from Tetragon's events: what its agent lost, left out of its export or was not told to post will be \
+            reported."
+            .to_owned();
+    }
     if !backends.iter().any(|backend| *backend == "tracepoint") {
         return format!("{recorded} `profile doctor` lists what that one does not see.");
     }
