@@ -407,7 +407,8 @@ touch("/proc/self/fd/%d" % reading)
 touch(".", os.O_TMPFILE | os.O_RDWR)
 "#,
     );
-    let mut opens = story.opens(|open| open.starts_with("memfd:") || open.contains("deleted"));
+    let mut opens =
+        story.opens(|open| open.starts_with("memfd:") || open.starts_with("anonymous:") || open.contains("deleted"));
     let temporary = opens
         .keys()
         .find(|open| open.starts_with("deleted:@/#"))
@@ -422,7 +423,7 @@ touch(".", os.O_TMPFILE | os.O_RDWR)
             ("@/file (read)", 1),
             ("deleted:@/file (deleted) (read)", 1),
             (r"memfd:memfd:a name\n (read,write)", 1),
-            ("memfd: (read)", 1), // the pipe
+            ("anonymous: (read)", 1), // the pipe
         ])
     );
     story.assert_nothing_is_lost();
