@@ -155,22 +155,23 @@ pub fn move_to(process: &mut Process, cgroup: u64, parent: u64) -> bool {
 #[inline(never)]
 fn inherit(from: u64, to: u64) -> bool {
     if let (Some(from), Some(to)) = (CGROUPS.get_ptr(from), CGROUPS.get_ptr_mut(to)) {
-        // SAFETY: words of a map, whose entries' memory is never given back. Two processes that move at the same time write
-        // the same.
+        // SAFETY: both point into the table of cgroups.
         unsafe {
-            if core::ptr::read_volatile(&raw const (*to).started) == 0 {
-                core::ptr::write_volatile(
-                    &raw mut (*to).started,
-                    core::ptr::read_volatile(&raw const (*from).started),
-                );
-            }
-            if core::ptr::read_volatile(&raw const (*to).listens) == 0 {
-                core::ptr::write_volatile(
-                    &raw mut (*to).listens,
-                    core::ptr::read_volatile(&raw const (*from).listens),
-                );
-            }
+            take_over(&raw const (*from).started, &raw mut (*to).started);
+            take_over(&raw const (*from).listens, &raw mut (*to).listens);
         }
     }
     true
+}
+
+/// Copies a word to where none is.
+#[inline(always)]
+fn take_over(from: *const u64, to: *mut u64) {
+    // SAFETY: words of a map, whose entries' memory is never given back. Two processes that move at the same time write the
+    // same.
+    unsafe {
+        if core::ptr::read_volatile(to) == 0 {
+            core::ptr::write_volatile(to, core::ptr::read_volatile(from));
+        }
+    }
 }

@@ -173,9 +173,15 @@ pub fn root_numbers(file: &FileIdentity) -> Result<(u64, u64), i32> {
 /// that it executes from a copy which nobody else can write to (runc's `ensure_cloned_binary`).
 #[inline(always)]
 pub fn is_out_of_reach(path: &Path) -> Result<bool, i32> {
-    let mount = path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64);
     let namespaces = task_field!(current(), task_nsproxy => u64)?;
-    Ok(field!(mount, mount_namespace => u64)? != task_field!(namespaces, nsproxy_mounts => u64)?)
+    Ok(mount_namespace(path)? != task_field!(namespaces, nsproxy_mounts => u64)?)
+}
+
+/// The mount namespace that a file's mount is in; 0 for none, an error's number for a mount of the kernel's own.
+#[inline(always)]
+pub fn mount_namespace(path: &Path) -> Result<u64, i32> {
+    let mount = path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64);
+    field!(mount, mount_namespace => u64)
 }
 
 /// Fills in who a file is, seen from a root directory. Takes a pointer, because a BPF stack has 512 bytes.

@@ -5,9 +5,8 @@ use profiler_common::{CgroupState, Key, Process, access, kind, pod};
 use crate::count::file;
 use crate::kernel::{
     Address, FMODE_CREATED, FMODE_EXEC, FMODE_NOACCOUNT, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, S_IFDIR, S_IFMT,
-    constant, field, file_of, ids, is_out_of_reach, locate, now, phase, root,
+    field, file_of, ids, is_out_of_reach, locate, mount_namespace, now, phase, root,
 };
-use crate::maps::OFFSETS;
 use crate::process::{executing, find, in_recorded};
 use crate::sockets::{other_end, path_of, sock_of};
 
@@ -126,8 +125,7 @@ fn is_layers_directory(file: Address, path: &Path) -> Result<bool, i32> {
     if field!(inode, inode_mode => u16)? & S_IFMT != S_IFDIR {
         return Ok(false);
     }
-    let mount = path.mount.wrapping_sub(constant!(OFFSETS, mount_mnt) as u64);
-    Ok(field!(mount, mount_namespace => u64)? == MNT_NS_INTERNAL)
+    Ok(mount_namespace(path)? == MNT_NS_INTERNAL)
 }
 
 /// How a file with this `f_mode` was opened.

@@ -123,6 +123,12 @@ pub fn executing(provenance: u64, is_out_of_reach: bool) -> u8 {
     provenance as u8 & !(2 ^ (is_out_of_reach as u8) << 1)
 }
 
+/// Whether this is a runtime that has not executed what it was asked to, in a new container or in one that runs.
+#[inline(always)]
+pub fn is_runtime(provenance: u8) -> bool {
+    provenance & 2 != 0
+}
+
 /// How a task tree that enters a cgroup now came there. The first one is the container's own, once its runtime has
 /// executed the entry point; everybody later enters a running container. What they do before they execute something is
 /// the runtime's work in both cases.

@@ -16,7 +16,9 @@ use crate::kernel::{
     parent_cgroup_id, phase, root, root_numbers, root_of, setting, task_field, working_directory,
 };
 use crate::maps::{EXECUTING, FIRST, FIRST_IMAGES, OWN_ROOT, PROCESSES, RING};
-use crate::process::{ANY, NOEXIST, executing, fill, find, image_of, lost_here, recorded, remember, state_of};
+use crate::process::{
+    ANY, NOEXIST, executing, fill, find, image_of, is_runtime, lost_here, recorded, remember, state_of,
+};
 use crate::{raises, walk};
 
 /// Set in the exit code of a process that left a core dump (wait(2), `__WCOREFLAG`).
@@ -64,7 +66,7 @@ fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
     let Some(state) = state else { return Ok(()) };
     // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
     let phase = unsafe {
-        if (*state).started == 0 && provenance & 2 == 0 {
+        if (*state).started == 0 && !is_runtime(provenance) {
             (*state).started = now;
         }
         phase(&*state, now)

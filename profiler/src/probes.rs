@@ -286,7 +286,8 @@ impl Probes {
         });
         // Its bytes take some megabytes, and the loader is about to read them once more.
         drop(btf);
-        let (native, compat) = (Wire(system_calls::native()), Wire(system_calls::compat()));
+        let has_pidfs = features::is_at_least(6, 9);
+        let (native, compat) = (Wire(system_calls::native(has_pidfs)), Wire(system_calls::compat()));
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
             .override_global("SETTINGS", &settings, true)

@@ -2,10 +2,9 @@
 
 use profiler_common::{CLASSES, Classes, class};
 
-use crate::kernel::features;
-
-/// What the probes do at each system call of this machine.
-pub(super) fn native() -> Classes {
+/// What the probes do at each system call of this machine. `has_pidfs`: a pidfd is a file that is opened, which the security
+/// hook sees.
+pub(super) fn native(has_pidfs: bool) -> Classes {
     let mut classes = [class::NONE; CLASSES];
     #[cfg(target_arch = "x86_64")]
     set(&mut classes, class::OPEN, &[libc::SYS_open, libc::SYS_creat]);
@@ -48,8 +47,7 @@ pub(super) fn native() -> Classes {
         &[libc::SYS_mq_open, libc::SYS_swapon, libc::SYS_acct],
     );
     set(&mut classes, class::CONTROL, &[libc::SYS_ioctl]);
-    // Opened as a file, which the security hook sees, since pidfs.
-    if features::is_at_least(6, 9) {
+    if has_pidfs {
         set(&mut classes, class::OPEN, &[libc::SYS_pidfd_open]);
     }
     set(&mut classes, class::FANOTIFY, &[libc::SYS_fanotify_init]);
