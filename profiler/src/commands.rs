@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod doctor;
 pub mod import;
+mod live;
 pub mod look_up;
 pub mod merge;
 pub mod prune;
@@ -10,19 +11,19 @@ pub mod run;
 pub mod start;
 pub mod status;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baselines::path::FilePath;
 use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
 use baselines::redaction::Redaction;
 use baselines::time::UtcTime;
-use indicatif::{ProgressBar, ProgressStyle};
 use profiler_common::Settings;
 use rustix::thread::CapabilitySet;
 
+use self::live::Live;
 use crate::cgroups::Hierarchy;
 use crate::error::Failure;
 use crate::learn::{Progress, Session, settings};
@@ -32,9 +33,6 @@ use crate::probes::backend::Backend;
 use crate::probes::{ProbeError, Probes, Sizes};
 use crate::recorder::Nameless;
 use crate::{cli, privileges};
-
-/// Where plain progress lines go when nobody watches: one each time.
-const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Prints a completion script.
 ///
@@ -184,7 +182,7 @@ fn learn(
 ) -> Result<(Progress, EndReason), Failure> {
     let mut display = Display::new(quiet);
     let result = runtime()?.block_on(session.learn(interval, end, |progress| display.show(progress)));
-    display.clear();
+    display.live.clear();
     result
 }
 
@@ -196,11 +194,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::Kernel(format!("cannot start: {error}")))
 }
 
-/// A live line on a terminal, a plain one now and then elsewhere.
+/// What is told while a window goes on.
 struct Display {
-    bar: Option<ProgressBar>,
-    /// When the last plain line was written.
-    plain: Option<Instant>,
+    live: Live,
     /// Somebody was told that nothing can be written.
     has_warned: bool,
     /// Somebody was told that the recording is full.
@@ -214,18 +210,8 @@ const TROUBLES_MAX: usize = 32;
 
 impl Display {
     fn new(quiet: bool) -> Self {
-        let live = !quiet && io::stderr().is_terminal();
-        let bar = live.then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise}  {msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(250));
-            bar
-        });
         Self {
-            bar,
-            plain: (!quiet && !live).then(Instant::now),
+            live: Live::new(quiet, 0),
             has_warned: false,
             has_told_of_size: false,
             told: Vec::new(),
@@ -236,25 +222,17 @@ impl Display {
         self.warn(progress.unwritten.as_deref());
         if progress.no_room > 0 && !self.has_told_of_size {
             self.has_told_of_size = true;
-            self.say(
+            self.live.say(
                 "warning: the recording is as large as it may be (--recording-max): what is new is counted as lost",
             );
         }
         for trouble in &progress.cluster {
             if !self.told.contains(trouble) && self.told.len() < TROUBLES_MAX {
-                self.say(&format!("warning: {trouble}"));
+                self.live.say(&format!("warning: {trouble}"));
                 self.told.push(trouble.clone());
             }
         }
-        if let Some(bar) = &self.bar {
-            bar.set_message(line(progress));
-        }
-        if let Some(last) = &mut self.plain
-            && last.elapsed() >= PLAIN_LINE_EVERY
-        {
-            *last = Instant::now();
-            say(false, &line(progress));
-        }
+        self.live.show(0, || line(progress));
     }
 
     /// Once when writing begins to fail, and once when it is over.
@@ -265,21 +243,7 @@ impl Display {
             _ => return,
         };
         self.has_warned = unwritten.is_some();
-        self.say(&text);
-    }
-
-    fn say(&self, text: &str) {
-        match &self.bar {
-            // Above the live line.
-            Some(bar) => bar.println(text),
-            None => say(false, text),
-        }
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.live.say(&text);
     }
 }
 

@@ -17,23 +17,17 @@ pub(super) fn ring_kib(text: &str) -> Result<u32, String> {
 /// A duration as people write it: a number and one of ms, s, m, h, d.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration: write a number and ms, s, m, h or d, such as 90s or 24h");
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit())
-        .ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    match number.checked_mul(milliseconds) {
-        Some(0) => Err("it must be longer than nothing".to_owned()),
+    let units = [
+        ("ms", 1),
+        ("s", 1_000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+    match measure(text, &units).ok_or_else(wrong)? {
+        0 => Err("it must be longer than nothing".to_owned()),
         // A hundred years: clocks and timers hold it.
-        Some(total) if total <= 3_155_760_000_000 => Ok(Duration::from_millis(total)),
+        total if total <= 3_155_760_000_000 => Ok(Duration::from_millis(total)),
         _ => Err("it is too long".to_owned()),
     }
 }
@@ -52,24 +46,21 @@ const RECORDING_SIZE_MIN: u64 = 256 << 10;
 /// A size as people write it, in bytes: a number and one of KiB, MiB, GiB, TiB.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size: write a number and KiB, MiB, GiB or TiB, such as 500MiB");
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit())
-        .ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let bytes: u64 = match unit {
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err(wrong()),
-    };
-    match number.checked_mul(bytes) {
-        Some(0) => Err("it must be more than nothing".to_owned()),
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+    match measure(text, &units).ok_or_else(wrong)? {
+        0 => Err("it must be more than nothing".to_owned()),
         // The most that a file can have.
-        Some(total) if i64::try_from(total).is_ok() => Ok(total),
+        total if i64::try_from(total).is_ok() => Ok(total),
         _ => Err("it is too much".to_owned()),
     }
+}
+
+/// A number with one of these units, in what the units are counted in; the most that there is for what is more. None for
+/// any other text.
+fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit())?);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    Some(number.parse::<u64>().ok()?.saturating_mul(*factor))
 }
 
 #[cfg(test)]

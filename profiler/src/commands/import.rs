@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use baselines::time::UtcTime;
 
-use super::{print, say};
+use super::{print, printable, say};
 use crate::cli::{ImportTetragon, Output};
 use crate::error::Failure;
 use crate::import::tetragon::node::Rules;
@@ -18,7 +18,7 @@ use crate::import::tetragon::summary::Summary;
 use crate::import::tetragon::{Importer, Options, Target, stream};
 use crate::table::serialise;
 use display::Display;
-use tell::{Document, printable, table};
+use tell::{Document, table};
 
 /// How far ahead the clocks of nodes may be.
 const DAY_NANOS: u64 = 86_400_000_000_000;

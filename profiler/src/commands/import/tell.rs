@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use baselines::path::FilePath;
 use serde::Serialize;
 
+use crate::commands::printable;
 use crate::import::tetragon::counters::{Kind, Why};
 use crate::import::tetragon::summary::{Imported, Summary, Unreadable};
 use crate::table::Table;
@@ -120,11 +120,6 @@ fn remarks(summary: &Summary) -> Vec<String> {
         .filter(|(_, count, _)| *count > 0)
         .map(|(what, count, remark)| format!("{what}: {count}; {remark}"))
         .collect()
-}
-
-/// Names come from the source: they are escaped before they reach a terminal.
-pub(super) fn printable(text: &str) -> String {
-    FilePath::canonical(text.as_bytes()).to_text()
 }
 
 /// For programs.
