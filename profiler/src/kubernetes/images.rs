@@ -93,8 +93,7 @@ fn without_scheme(id: &str) -> &str {
 /// A text that is a digest and nothing else; CRI-O leaves `sha256:` out.
 fn digest_alone(text: &str) -> Option<String> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
-    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_digest.then(|| format!("sha256:{hex}"))
+    image::is_sha256(hex).then(|| format!("sha256:{hex}"))
 }
 
 /// A name with its registry in front.

@@ -208,11 +208,8 @@ fn image_of(id: &str, named: &str) -> Option<Image> {
             ..by_id
         }),
         by_id => {
-            let is_digest = id.starts_with("sha256:");
-            let digest = is_digest
-                .then(|| format!("a@{id}"))
-                .and_then(|it| image::parse(&it).ok()?.digest);
-            let known = named.or_else(|| by_id.ok().filter(|_| !is_digest))?;
+            let digest = image::is_digest(id).then(|| id.to_owned());
+            let known = named.or_else(|| by_id.ok().filter(|_| !id.starts_with("sha256:")))?;
             Some(Image {
                 digest: known.digest.clone().or(digest),
                 ..known
