@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use std::{env, fs};
 
 use end_to_end::{
-    Cgroup, Finished, Mount, Scratch, counts, finish, generate, in_own_mounts, profile, profile_run, start, unique,
+    Cgroup, Finished, Mount, Scratch, counts, generated, in_own_mounts, profile, profile_run, start, unique,
 };
 use serde_json::Value;
 
@@ -283,18 +282,7 @@ assert in_child(lambda: execute_descriptor(memory)) == 0
 /// The policy of what was recorded.
 fn policy(story: &Story) -> Policy {
     let (recording, folder) = (story.scratch.recording(), story.scratch.path("policies"));
-    let done = finish(
-        generate()
-            .args(["policies", "--recording"])
-            .arg(recording)
-            .arg("--out")
-            .arg(&folder),
-    );
-    assert_eq!(done.code(), 0, "{done}");
-    let files: Vec<PathBuf> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let files = generated("policies", recording, &folder);
     let [file] = files.as_slice() else {
         panic!("not one policy: {files:?}");
     };

@@ -45,6 +45,20 @@ pub fn generate() -> Command {
     program("generate")
 }
 
+/// What `generate baselines` or `generate policies` writes about a recording into a folder: the files.
+pub fn generated(what: &str, recording: &Path, folder: &Path) -> Vec<PathBuf> {
+    let mut command = generate();
+    command
+        .args([what, "--recording"])
+        .arg(recording)
+        .arg("--out")
+        .arg(folder);
+    let done = finish(&mut command);
+    assert_eq!(done.code(), 0, "{done}");
+    let files = std::fs::read_dir(folder).unwrap();
+    files.map(|entry| entry.unwrap().path()).collect()
+}
+
 /// The program that makes the noise, see `src/bin/workload.rs`.
 pub fn workload() -> PathBuf {
     built("workload")

@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use end_to_end::{Finished, Scratch, finish, generate, profile};
+use end_to_end::{Finished, Scratch, finish, generated, profile};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
@@ -52,18 +52,8 @@ fn recorded(summary: &Value) -> u64 {
 /// The behaviours of the fixture's image, without recording id, revision and path.
 fn behaviours(scratch: &Scratch, recording: &Path) -> Value {
     let out = scratch.path(&format!("out-{}", recording.file_name().unwrap().to_str().unwrap()));
-    let done = finish(
-        generate()
-            .args(["baselines", "--recording"])
-            .arg(recording)
-            .arg("--out")
-            .arg(&out),
-    );
-    assert_eq!(done.code(), 0, "{done}");
-    let files = fs::read_dir(&out)
-        .unwrap()
-        .map(|it| fs::read_to_string(it.unwrap().path()).unwrap());
-    let mut documents = files.map(|text| serde_yaml::from_str::<Value>(&text).unwrap());
+    let files = generated("baselines", recording, &out).into_iter();
+    let mut documents = files.map(|file| serde_yaml::from_str::<Value>(&fs::read_to_string(file).unwrap()).unwrap());
     let document = documents.find(|it| it["image"]["repository"] == IMAGE).unwrap();
     Value::Array(vec![document["behaviours"].clone(), document["notLearned"].clone()])
 }
@@ -112,17 +102,8 @@ fn an_export_becomes_a_baseline_and_a_policy() {
     assert_eq!(not_learned, ["/etc/shadow", "/proc/self/fd"]);
 
     let policies = scratch.path("policies");
-    let done = finish(
-        generate()
-            .args(["policies", "--recording"])
-            .arg(scratch.recording())
-            .arg("--out")
-            .arg(&policies),
-    );
-    assert_eq!(done.code(), 0, "{done}");
-    let policy = fs::read_dir(&policies)
-        .unwrap()
-        .map(|it| fs::read_to_string(it.unwrap().path()).unwrap());
+    let policy = generated("policies", scratch.recording(), &policies).into_iter();
+    let policy = policy.map(|file| fs::read_to_string(file).unwrap());
     let policy = policy
         .filter(|it| it.contains("kind: TracingPolicy"))
         .collect::<Vec<_>>()

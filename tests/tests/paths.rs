@@ -12,7 +12,7 @@ mod story;
 
 use std::fs;
 
-use end_to_end::{Scratch, finish, generate};
+use end_to_end::{Scratch, generated};
 use serde_json::json;
 
 use story::{Story, assemble, nothing_else, seen};
@@ -79,16 +79,8 @@ for name in names:
 
     // In documents, too, and they are read back as what they were.
     let folder = story.scratch.path("baselines");
-    let done = finish(
-        generate()
-            .args(["baselines", "--recording"])
-            .arg(story.scratch.recording())
-            .arg("--out")
-            .arg(&folder),
-    );
-    assert_eq!(done.code(), 0, "{done}");
-    let document = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
-    let text = fs::read_to_string(&document).unwrap();
+    let document = &generated("baselines", story.scratch.recording(), &folder)[0];
+    let text = fs::read_to_string(document).unwrap();
     assert!(
         text.chars()
             .all(|character| character == '\n' || !character.is_control()),
@@ -96,7 +88,7 @@ for name in names:
     );
     assert!(text.contains(r"bad\xff\xfe"), "{text}");
     assert_eq!(
-        baselines::document::read(&document).unwrap().behaviours,
+        baselines::document::read(document).unwrap().behaviours,
         story.baseline.behaviours
     );
 }
