@@ -70,7 +70,12 @@ fn every_backend_loads() {
 }
 
 fn promises_hold(story: &Story, peer: SocketAddr) {
-    story.assert_nothing_is_lost();
+    let losses = story.losses();
+    // There the end of a connection, a rename, a mount or new credentials, of whatever process, can be skipped: the kernel
+    // counts that, and `profile doctor` says so (profiler/src/probes/misses.rs). Nothing else may be lost.
+    let may_miss = env::var("PREEMPTS").is_ok() && backend_of(story) == "lsm";
+    let is_allowed = |loss: &Value| may_miss && loss["reason"] == "probe_missed";
+    assert!(losses.iter().all(is_allowed), "{:#}", story.scratch.status());
     everything_is_counted(story, peer);
     every_path_is_that_of_its_time_and_its_root(story);
 }
