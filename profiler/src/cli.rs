@@ -1,6 +1,6 @@
 //! The command line of `profile`.
 
-mod values;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use self::values::{duration, recording_size, ring_kib};
+use self::values::{duration, recording_size, report_interval, ring_kib};
 use crate::learning_policy::Tetragon;
 use crate::probes::Sizes;
 
@@ -163,6 +163,14 @@ Examples:
     /// Make a recording of what another program has seen.
     #[command(subcommand)]
     Import(Import),
+    /// Follow the learning windows of a cluster on one of its nodes. The DaemonSet runs this.
+    #[command(after_help = "\
+Examples:
+  sudo profile agent --kubeconfig agent.kubeconfig --node node-7
+  kubectl get learningwindows                          What the agents follow
+
+Runs until it is told to stop (SIGTERM). Its windows go on when an agent is there again.")]
+    Agent(Agent),
     /// Print the tracing policy that makes Tetragon's agent post what `profile import tetragon` needs.
     #[command(after_help = "\
 Examples:
@@ -283,6 +291,12 @@ pub struct Start {
     /// How long: 90s, 10m, 24h, 7d. Without it, until Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
+    /// Record here, on this machine, rather than make a learning window for the agents of a cluster. So does --node.
+    #[arg(long, help_heading = "Kubernetes")]
+    pub local: bool,
+    /// End with this process, which has started us.
+    #[arg(long, hide = true)]
+    pub parent: Option<u32>,
     /// The cgroup hierarchy to follow: `unified` or a v1 controller such as `memory` [default: the one that most workloads
     /// are in].
     #[arg(long, value_name = "NAME", env = "WARDLINE_HIERARCHY")]
@@ -290,6 +304,44 @@ pub struct Start {
     /// Where and how to record.
     #[command(flatten)]
     pub recording: Recording,
+}
+
+/// `profile agent`.
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// What the cluster calls this machine, see `kubectl get nodes` [default: the host name].
+    #[arg(long, value_name = "NAME", env = "NODE_NAME", value_parser = node_name)]
+    pub node: Option<String>,
+    /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace that the agents are in, for their lease.
+    #[arg(long, short, value_name = "NAME", env = "POD_NAMESPACE", default_value = "wardline")]
+    pub namespace: String,
+    /// The pod that this runs in, where recordings can be collected from.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub pod: Option<String>,
+    /// Where the recordings are kept, one for each window.
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/wardline/windows")]
+    pub directory: PathBuf,
+    /// How long a recording is kept when its window is over.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    pub keep: Duration,
+    /// The most that one recording may take on the disk: what would make it larger is counted as lost.
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = recording_size)]
+    pub recording_max: u64,
+    /// Memory that one window may take on a busy machine, in MiB, see `profile start`.
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(40..=4096))]
+    pub memory: u32,
+    /// How many windows are followed at a time; others wait.
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
+    pub windows_max: u8,
+    /// How often to tell the cluster how a window does: at most 60 s, or the agent seems to be gone.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = report_interval)]
+    pub report_interval: Duration,
+    /// Where the probes watch [default: the best that works, see `profile doctor`].
+    #[arg(long, value_name = "NAME", env = "WARDLINE_BACKEND")]
+    pub backend: Option<crate::probes::backend::Backend>,
 }
 
 /// `profile prune`.

@@ -1,5 +1,6 @@
 //! What each command of `profile` does, and what they share.
 
+pub mod agent;
 pub mod backup;
 pub mod doctor;
 pub mod import;

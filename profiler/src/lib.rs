@@ -15,6 +15,7 @@
 //! | [`learning_policy`] | What must they be told to look at? |
 //! | [`commands`], [`cli`] | What does the program `profile` do? |
 
+pub mod agent;
 pub mod cgroups;
 pub mod cli;
 pub mod clock;

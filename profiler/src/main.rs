@@ -7,7 +7,7 @@ use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command, Import};
 use profiler::commands::{
-    backup, completions, doctor, import, look_up, merge, policy_for_learning, prune, run, start, status,
+    agent, backup, completions, doctor, import, look_up, merge, policy_for_learning, prune, run, start, status,
 };
 use profiler::error::Failure;
 
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             output,
         } => merge::restore(backup, recording, *force, *output, cli.quiet),
         Command::Import(Import::Tetragon(options)) => import::tetragon(options, cli.quiet),
+        Command::Agent(options) => agent::agent(options, cli.quiet),
         Command::PolicyForLearning { tetragon, namespace } => policy_for_learning(*tetragon, namespace.as_deref()),
         Command::LookUp { parent } => look_up::look_up(*parent),
         Command::Completions { shell } => completions(*shell),

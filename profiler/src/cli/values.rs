@@ -15,7 +15,7 @@ pub(super) fn ring_kib(text: &str) -> Result<u32, String> {
 }
 
 /// A duration as people write it: a number and one of ms, s, m, h, d.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration: write a number and ms, s, m, h or d, such as 90s or 24h");
     let units = [
         ("ms", 1),
@@ -29,6 +29,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         // A hundred years: clocks and timers hold it.
         total if total <= 3_155_760_000_000 => Ok(Duration::from_millis(total)),
         _ => Err("it is too long".to_owned()),
+    }
+}
+
+/// How often an agent tells how it does. Five minutes of silence mean that it is gone.
+pub(super) fn report_interval(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time <= Duration::from_mins(1) => Ok(time),
+        _ => Err("an agent that tells less often seems to be gone: write at most 60s".to_owned()),
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::process::parent_id;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use baselines::recording::EndReason;
 use profiler_common::{CgroupState, pod};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Prepared, conclude, drop_privileges, learn, node, say, start_window};
@@ -29,6 +31,9 @@ use crate::recorder::cluster::Cluster;
 /// # Errors
 /// [`Failure`].
 pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
+    if let Some(parent) = options.parent {
+        end_with(parent)?;
+    }
     let cluster = cluster(options)?;
     let hierarchies = cgroups::mounted()?;
     let census = Census::take()?;
@@ -238,6 +243,18 @@ fn start_of(process: u32) -> Option<u64> {
         .parse()
         .ok()?;
     Some(ticks.saturating_mul(NANOS_PER_TICK).max(1))
+}
+
+/// From here on we are told to stop when this process ends, which has started us: an agent. Whoever it is started anew by
+/// starts us anew, too.
+fn end_with(parent: u32) -> Result<(), Failure> {
+    let failed = |why: String| Failure::Kernel(format!("cannot end with the process {parent}: {why}"));
+    set_parent_process_death_signal(Some(Signal::TERM)).map_err(|error| failed(error.to_string()))?;
+    // It may have ended before that.
+    if parent_id() != parent {
+        return Err(failed("it is not the one that started us, or has ended".to_owned()));
+    }
+    Ok(())
 }
 
 /// The time is over, or a signal came. `ready` is called once a signal ends the window cleanly.

@@ -40,6 +40,40 @@ pub enum ConnectError {
     #[error("the cluster's configuration cannot be used: {0}")]
     #[diagnostic(help("try it with kubectl"))]
     Unusable(String),
+    /// The API server did not do what it was asked to.
+    #[error("{0}")]
+    #[diagnostic(help(
+        "`kubectl auth can-i --list` says what your user may do; `kubectl cluster-info` whether the server is there"
+    ))]
+    Refused(String),
+    /// Nobody has installed the definitions of the objects.
+    #[error("the cluster knows no learning windows")]
+    #[diagnostic(help(
+        "install Wardline there: `kubectl apply --server-side -f deploy/chart/crds/`, or the chart in deploy/chart"
+    ))]
+    NotInstalled,
+    /// There is no such object.
+    #[error("there is no learning window `{0}`")]
+    #[diagnostic(help("`profile list` shows those that there are"))]
+    NoWindow(String),
+}
+
+impl ConnectError {
+    /// What to say of an error of the API server, for what a role needs this rule.
+    pub fn of(doing: &str, rule: &str, error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 404 => {
+                // Of a kind that it does not know, the API server names no object.
+                let name = status
+                    .details
+                    .as_ref()
+                    .map(|details| details.name.clone())
+                    .filter(|name| !name.is_empty());
+                name.map_or(Self::NotInstalled, |name| Self::NoWindow(printable(&name)))
+            }
+            _ => Self::Refused(what_went_wrong(doing, rule, error)),
+        }
+    }
 }
 
 impl Source {
@@ -87,7 +121,7 @@ impl Source {
 }
 
 /// What to tell when the API server could not be asked to do this, for which a role needs this rule.
-pub(super) fn what_went_wrong(doing: &str, rule: &str, error: &kube::Error) -> String {
+pub(crate) fn what_went_wrong(doing: &str, rule: &str, error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => format!(
             "the API server refuses to {doing} ({}): a ClusterRole of its user needs the rule {rule}",

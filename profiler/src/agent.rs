@@ -1,0 +1,402 @@
+//! The agent of a cluster's node: it follows the cluster's learning windows, has a recorder for each, and tells how they do.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`objects`] | What are agents told, and what do they tell? |
+//! | [`plan`] | What does a window ask of a node? |
+//! | [`recorder`] | How does a recorder begin and end? |
+//! | `followed` | What is to be done about a window just now? |
+//! | [`report`] | What is told of a recording? |
+//! | [`aggregate`] | What do all nodes together tell? |
+//! | [`lease`] | Which agent adds that up? |
+//! | [`lead`] | How? |
+//!
+//! `plan`, `report` and `aggregate` are pure. Windows end by the API server's clock: an agent finds out how much its own is
+//! ahead from the time that the API server writes beside each change (`managedFields`).
+
+pub mod aggregate;
+mod followed;
+pub mod lead;
+pub mod lease;
+pub mod objects;
+pub mod plan;
+pub mod recorder;
+pub mod report;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use baselines::time::UtcTime;
+use futures_util::StreamExt as _;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::time::{interval, timeout};
+
+use self::followed::Followed;
+use self::lead::Lead;
+use self::lease::Election;
+use self::objects::{AgentFacts, LearningWindow, NodeWindow, NodeWindowSpec, Phase, WINDOW_LABEL};
+use self::plan::{Plan, plan};
+use self::report::utc;
+
+/// Who writes what a node tells, in its `managedFields`.
+const MANAGER: &str = "wardline-agent";
+/// How often windows are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the API server may take for an answer: recorders are looked after meanwhile, but not forever.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// A clock that is ahead by less is right: the API server writes whole seconds.
+const CLOCK_TOLERANCE_SECONDS: i64 = 2;
+/// How often old recordings are looked for.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
+/// How long recorders may take to end, when the agent does.
+const END_WITHIN: Duration = Duration::from_secs(20);
+
+/// How an agent works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the cluster calls this node.
+    pub node: String,
+    /// Where recordings are.
+    pub directory: PathBuf,
+    /// How often to tell how a window does.
+    pub report_interval: Duration,
+    /// How many windows are followed at a time.
+    pub windows_max: usize,
+    /// How long a recording is kept when its window is over, or its object is gone.
+    pub keep: Duration,
+    /// Options of all recorders.
+    pub recorder_options: Vec<OsString>,
+    /// Where the agents' lease is.
+    pub lease_namespace: String,
+    /// The pod that this runs in.
+    pub pod: Option<AgentFacts>,
+}
+
+/// An agent at work.
+pub struct Agent {
+    settings: Settings,
+    client: Client,
+    election: Election,
+    lead: Option<Lead>,
+    /// By uid.
+    windows: BTreeMap<String, Followed>,
+    /// Those in the list that is being read.
+    listed: HashSet<String>,
+    /// All that there are have been read once.
+    is_complete: bool,
+    /// How much our clock is ahead of the API server's, s.
+    clock_ahead: i64,
+    lead_at: Instant,
+    tidy_at: Instant,
+}
+
+impl Agent {
+    /// One that has not begun yet.
+    pub fn new(client: Client, settings: Settings) -> Self {
+        Self {
+            election: Election::new(client.clone(), &settings.lease_namespace, &settings.node),
+            settings,
+            client,
+            lead: None,
+            windows: BTreeMap::new(),
+            listed: HashSet::new(),
+            is_complete: false,
+            clock_ahead: 0,
+            lead_at: Instant::now(),
+            tidy_at: Instant::now(),
+        }
+    }
+
+    /// Follows windows until `end`; then ends its recorders, whose windows go on when an agent is there again.
+    pub async fn run(mut self, end: impl Future<Output = ()>) {
+        tokio::pin!(end);
+        let all = Api::<LearningWindow>::all(self.client.clone());
+        let events = watcher(all, watcher::Config::default()).default_backoff();
+        tokio::pin!(events);
+        let mut tick = interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                () = &mut end => break,
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.hear(event).await,
+                    Some(Err(error)) => tracing::warn!("learning windows cannot be heard of: {error}"),
+                    // A watcher has no end.
+                    None => break,
+                },
+                () = async { match &mut self.lead { Some(lead) => lead.listen().await, None => std::future::pending().await } } => {}
+                _ = tick.tick() => self.look().await,
+            }
+        }
+        self.end().await;
+    }
+
+    async fn hear(&mut self, event: Event<LearningWindow>) {
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(window) => {
+                self.listed.extend(window.uid());
+                self.apply(window);
+            }
+            Event::Apply(window) => self.apply(window),
+            Event::InitDone => {
+                let gone = self.windows.keys().filter(|uid| !self.listed.contains(*uid));
+                for uid in gone.cloned().collect::<Vec<_>>() {
+                    self.forget(&uid).await;
+                }
+                self.is_complete = true;
+            }
+            Event::Delete(window) => self.forget(&window.uid().unwrap_or_default()).await,
+        }
+    }
+
+    fn apply(&mut self, window: LearningWindow) {
+        let uid = window.uid().unwrap_or_default();
+        // It names a file.
+        if !is_uid(&uid) {
+            tracing::warn!(
+                "the learning window {} has an unusual uid: it is not followed",
+                window.name_any()
+            );
+            return;
+        }
+        let file = self.settings.directory.join(format!("{uid}.db"));
+        match self.windows.get_mut(&uid) {
+            Some(followed) => followed.window = window,
+            None => {
+                self.windows.insert(uid, Followed::new(window, file));
+            }
+        }
+    }
+
+    /// Its object is gone. The recording stays for a while.
+    async fn forget(&mut self, uid: &str) {
+        if let Some(mut followed) = self.windows.remove(uid) {
+            followed.end();
+            if timeout(END_WITHIN, followed.ended()).await.is_err() {
+                tracing::warn!("{}: the recorder does not end", followed.window.name_any());
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let mut recording = self.windows.values().filter(|followed| followed.is_recording()).count();
+        let now = self.server_now();
+        for followed in self.windows.values_mut() {
+            let before = usize::from(followed.is_recording());
+            let has_room = recording < self.settings.windows_max;
+            followed.follow(now, has_room, &self.settings.recorder_options).await;
+            recording = recording + usize::from(followed.is_recording()) - before;
+        }
+        self.tell_all().await;
+        self.lead().await;
+        if self.is_complete && Instant::now() >= self.tidy_at {
+            self.tidy_at = Instant::now() + TIDY_EVERY;
+            tidy(&self.settings.directory, &self.in_use(), self.settings.keep);
+        }
+    }
+
+    /// The API server's clock.
+    fn server_now(&self) -> UtcTime {
+        let nanos = UtcTime::now()
+            .nanos()
+            .saturating_sub(self.clock_ahead.saturating_mul(1_000_000_000));
+        UtcTime::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    }
+
+    async fn tell_all(&mut self) {
+        let due = self.windows.iter().filter(|(_, followed)| {
+            followed.tell_at.is_some_and(|at| Instant::now() >= at) && followed.has_something_to_tell()
+        });
+        let due: Vec<String> = due.map(|(uid, _)| uid.clone()).collect();
+        for uid in due {
+            let Some(followed) = self.windows.get(&uid) else {
+                continue;
+            };
+            let told = timeout(ANSWER_WITHIN, self.tell(followed)).await;
+            let told = told.unwrap_or_else(|_| Err(kube::Error::Service("it does not answer".into())));
+            let (status, ahead) = match told {
+                Ok(told) => told,
+                Err(error) => {
+                    tracing::warn!("{}: nobody can be told: {error}", followed.window.name_any());
+                    let next = Instant::now() + self.settings.report_interval;
+                    if let Some(followed) = self.windows.get_mut(&uid) {
+                        followed.tell_at = Some(next);
+                    }
+                    continue;
+                }
+            };
+            self.clock_ahead = ahead.filter(|ahead| ahead.abs() > CLOCK_TOLERANCE_SECONDS).unwrap_or(0);
+            if let Some(followed) = self.windows.get_mut(&uid) {
+                let is_last = status.phase == Phase::Ended;
+                followed.tell_at = (!is_last).then(|| Instant::now() + self.settings.report_interval);
+                followed.told = status;
+            }
+        }
+    }
+
+    /// Writes the node's object of a window; what it says, and how much our clock is ahead, s.
+    async fn tell(&self, followed: &Followed) -> Result<(objects::NodeWindowStatus, Option<i64>), kube::Error> {
+        let api = Api::<NodeWindow>::all(self.client.clone());
+        let options = PatchParams::apply(MANAGER).force();
+        let name = name_of(&followed.window.name_any(), &self.settings.node);
+        let (version, kind) = (NodeWindow::api_version(&()), NodeWindow::kind(&()));
+        // For the first time, or a new agent's: its clock is not known either.
+        if followed.told.heard.is_none() {
+            let window = followed.window.name_any();
+            let metadata = json!({
+                "name": name, "labels": {WINDOW_LABEL: window}, "ownerReferences": [followed.window.owner_ref(&())],
+            });
+            let spec = NodeWindowSpec {
+                window,
+                window_uid: followed.window.uid().unwrap_or_default(),
+                node: self.settings.node.clone(),
+            };
+            let object = json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
+            api.patch(&name, &options, &Patch::Apply(object)).await?;
+        }
+        let now = UtcTime::now();
+        let mut status = followed.status(now);
+        status.clock_ahead_seconds = self.clock_ahead;
+        status.agent.clone_from(&self.settings.pod);
+        let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "status": status});
+        let written = api.patch_status(&name, &options, &Patch::Apply(object)).await?;
+        let fields = written.metadata.managed_fields.into_iter().flatten();
+        let ours = fields.filter(|field| field.manager.as_deref() == Some(MANAGER));
+        let server = ours.filter_map(|field| field.time).map(|time| utc(&time)).max();
+        let ahead = server.map(|server| (now.nanos() - server.nanos()) / 1_000_000_000);
+        Ok((status, ahead))
+    }
+
+    /// Whoever holds the lease adds up what all tell. Without windows there is nothing to hold it for.
+    async fn lead(&mut self) {
+        if Instant::now() < self.lead_at || self.windows.is_empty() || !self.is_complete {
+            return;
+        }
+        match timeout(ANSWER_WITHIN, self.election.is_holder()).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => {
+                self.lead = None;
+                return;
+            }
+            Ok(Err(error)) => return tracing::warn!("the agents' lease cannot be read: {error}"),
+            Err(_) => return tracing::warn!("the agents' lease cannot be read: the API server does not answer"),
+        }
+        let now = self.server_now();
+        let client = &self.client;
+        let lead = self.lead.get_or_insert_with(|| Lead::new(client.clone()));
+        lead.keep_only(&self.windows.keys().map(String::as_str).collect::<BTreeSet<_>>());
+        for followed in self.windows.values() {
+            let written = timeout(ANSWER_WITHIN, lead.write(&followed.window, now)).await;
+            let why = match written {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the API server does not answer".to_owned(),
+            };
+            tracing::warn!("{}: the sums cannot be written: {why}", followed.window.name_any());
+        }
+        // Soon at first: somebody waits for the first sums.
+        self.lead_at = Instant::now()
+            + if lead.is_complete() {
+                self.settings.report_interval
+            } else {
+                LOOK_EVERY
+            };
+    }
+
+    /// Recordings of windows that go on.
+    fn in_use(&self) -> HashSet<PathBuf> {
+        let now = self.server_now();
+        let going_on = self
+            .windows
+            .values()
+            .filter(|followed| followed.is_recording() || matches!(plan(&followed.window, now), Plan::Record { .. }));
+        going_on.map(|followed| followed.file.clone()).collect()
+    }
+
+    async fn end(&mut self) {
+        for followed in self.windows.values_mut() {
+            followed.end();
+        }
+        for followed in self.windows.values_mut() {
+            if timeout(END_WITHIN, followed.ended()).await.is_err() {
+                tracing::warn!("{}: the recorder does not end", followed.window.name_any());
+            }
+            if followed.has_something_to_tell() {
+                followed.tell_at = followed.tell_at.map(|_| Instant::now());
+            }
+        }
+        self.tell_all().await;
+        match timeout(ANSWER_WITHIN, self.election.give_up()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the agents' lease cannot be given up: {error}"),
+            Err(_) => tracing::warn!("the agents' lease cannot be given up: the API server does not answer"),
+        }
+    }
+}
+
+/// As the API server makes them: hexadecimal digits and hyphens.
+fn is_uid(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
+/// The name of a node's object: at most 253 characters (RFC 1123's subdomains).
+fn name_of(window: &str, node: &str) -> String {
+    let name = format!("{window}.{node}");
+    if name.len() <= 253 {
+        return name;
+    }
+    let hash = Sha256::digest(node.as_bytes());
+    // Of 5,000 nodes no two share 64 bits of it.
+    let hash = hash
+        .iter()
+        .take(8)
+        .fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+    format!("{window}.{hash:016x}")
+}
+
+/// Removes recordings that nobody writes to, when they are too old.
+fn tidy(directory: &Path, in_use: &HashSet<PathBuf>, keep: Duration) {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return tracing::warn!("{} cannot be listed: {error}", directory.display()),
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let is_recording = path.extension().is_some_and(|extension| extension == "db")
+            && path.file_stem().and_then(|stem| stem.to_str()).is_some_and(is_uid);
+        if is_recording && !in_use.contains(&path) && is_older(&path, keep) {
+            match remove(&path) {
+                Ok(()) => tracing::info!("removed {}, which is older than --keep", path.display()),
+                Err(error) => tracing::warn!("{} cannot be removed: {error}", path.display()),
+            }
+        }
+    }
+}
+
+fn is_older(path: &Path, keep: Duration) -> bool {
+    let changed = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    // A time in the future is not old.
+    changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > keep))
+}
+
+/// With the files that are kept beside it.
+fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    for beside in ["-wal", "-shm", "-lock"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(beside);
+        match fs::remove_file(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! What the agent that holds the lease does: it adds up what all nodes tell of each window.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use baselines::time::UtcTime;
+use futures_util::{Stream, StreamExt as _};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource as _, ResourceExt};
+use serde_json::json;
+
+use super::aggregate::aggregate;
+use super::objects::{LearningWindow, LearningWindowStatus, NodeWindow, Phase};
+use super::plan::{Plan, ends_at, plan};
+
+/// Who writes a learning window's status, in its `managedFields`.
+const MANAGER: &str = "wardline-aggregate";
+/// How often the nodes are listed, to find those without an agent.
+const LIST_NODES_EVERY: Duration = Duration::from_mins(2);
+
+type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<NodeWindow>>> + Send>>;
+
+/// Everything that the nodes tell, while this agent leads.
+pub struct Lead {
+    client: Client,
+    events: Events,
+    /// By the learning window's uid and the object's name.
+    told: BTreeMap<String, BTreeMap<String, NodeWindow>>,
+    /// Whether everything that was there has been read.
+    is_complete: bool,
+    /// What was written last.
+    written: BTreeMap<String, LearningWindowStatus>,
+    nodes: Option<BTreeSet<String>>,
+    list_nodes: Instant,
+}
+
+impl Lead {
+    /// Begins to listen, when [`Lead::listen`] is polled.
+    pub fn new(client: Client) -> Self {
+        let all = Api::<NodeWindow>::all(client.clone());
+        Self {
+            client,
+            events: Box::pin(watcher(all, watcher::Config::default()).default_backoff()),
+            told: BTreeMap::new(),
+            is_complete: false,
+            written: BTreeMap::new(),
+            nodes: None,
+            list_nodes: Instant::now(),
+        }
+    }
+
+    /// Takes in the next thing that a node tells.
+    pub async fn listen(&mut self) {
+        match self.events.next().await {
+            Some(Ok(Event::Init)) => {
+                self.told.clear();
+                self.is_complete = false;
+            }
+            Some(Ok(Event::InitDone)) => self.is_complete = true,
+            Some(Ok(Event::InitApply(node) | Event::Apply(node))) => self.insert(node),
+            Some(Ok(Event::Delete(node))) => {
+                if let Some(nodes) = self.told.get_mut(&node.spec.window_uid) {
+                    nodes.remove(&node.name_any());
+                }
+            }
+            Some(Err(error)) => tracing::warn!("what the nodes tell cannot be heard: {error}"),
+            // A watcher has no end.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn insert(&mut self, mut node: NodeWindow) {
+        // Nothing else of it is read here, and there may be thousands.
+        node.metadata.managed_fields = None;
+        node.metadata.owner_references = None;
+        let nodes = self.told.entry(node.spec.window_uid.clone()).or_default();
+        nodes.insert(node.name_any(), node);
+    }
+
+    /// Writes the sums of a window, if they have changed. `now` is by the API server's clock.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn write(&mut self, window: &LearningWindow, now: UtcTime) -> Result<(), kube::Error> {
+        if !self.is_complete {
+            return Ok(());
+        }
+        self.list_nodes().await;
+        let uid = window.uid().unwrap_or_default();
+        let told = self.told.get(&uid).into_iter().flat_map(BTreeMap::values);
+        let status = match (plan(window, now), ends_at(window)) {
+            (Plan::Refuse(why), _) | (_, Err(why)) => LearningWindowStatus {
+                phase: Phase::Refused,
+                message: Some(why),
+                ..LearningWindowStatus::default()
+            },
+            (planned, Ok(ends_at)) => aggregate(told, self.nodes.as_ref(), ends_at, planned == Plan::End, now),
+        };
+        if self.written.get(&uid) == Some(&status) {
+            return Ok(());
+        }
+        let patch = json!({
+            "apiVersion": LearningWindow::api_version(&()), "kind": LearningWindow::kind(&()),
+            "metadata": {"name": window.name_any()}, "status": status,
+        });
+        let windows = Api::<LearningWindow>::all(self.client.clone());
+        let options = PatchParams::apply(MANAGER).force();
+        windows
+            .patch_status(&window.name_any(), &options, &Patch::Apply(patch))
+            .await?;
+        self.written.insert(uid, status);
+        Ok(())
+    }
+
+    /// Whether everything that the nodes told has been heard.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Forgets windows that are no more.
+    pub fn keep_only(&mut self, uids: &BTreeSet<&str>) {
+        self.told.retain(|uid, _| uids.contains(uid.as_str()));
+        self.written.retain(|uid, _| uids.contains(uid.as_str()));
+    }
+
+    /// Only their names, and seldom: nodes have large descriptions that change all the time.
+    async fn list_nodes(&mut self) {
+        if Instant::now() < self.list_nodes {
+            return;
+        }
+        self.list_nodes = Instant::now() + LIST_NODES_EVERY;
+        match Api::<Node>::all(self.client.clone())
+            .list_metadata(&ListParams::default())
+            .await
+        {
+            Ok(list) => self.nodes = Some(list.iter().map(ResourceExt::name_any).collect()),
+            Err(error) => {
+                tracing::warn!("nodes without an agent cannot be told, since nodes cannot be listed: {error}");
+                self.nodes = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Agents follow the learning windows of a real API server, each on a node of its own, and tell how they do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests may stop at the first surprise, and so may their helpers"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use end_to_end::{ApiServer, Cgroup, Running, Scratch, poll, profile, require_root, start};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "wardline";
+
+fn deployed(file: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file);
+    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A cluster with the definitions of the objects, the namespaces, and what an agent is allowed.
+fn cluster() -> ApiServer {
+    let server = ApiServer::start();
+    for name in ["production", "staging", NAMESPACE] {
+        server.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    }
+    for name in ["learningwindows", "nodewindows"] {
+        let definition = deployed(&format!("chart/crds/wardline.dev_{name}.yaml"));
+        server.create(&definition);
+        let is_established = |definition: &Value| {
+            let conditions = definition["status"]["conditions"].as_array()?;
+            conditions
+                .iter()
+                .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+                .then_some(())
+        };
+        poll(|| is_established(&server.get(&definition)?)).expect("a definition that is established");
+    }
+    server.allow(
+        "wardline-agent",
+        &json!([
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]},
+            {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get"]},
+            {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
+            {"apiGroups": ["wardline.dev"], "resources": ["learningwindows"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["wardline.dev"], "resources": ["learningwindows/status"], "verbs": ["patch"]},
+            {"apiGroups": ["wardline.dev"], "resources": ["nodewindows"], "verbs": ["create", "list", "patch", "watch"]},
+            {"apiGroups": ["wardline.dev"], "resources": ["nodewindows/status"], "verbs": ["patch"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
+        ]),
+    );
+    server
+}
+
+fn window(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "wardline.dev/v1alpha1", "kind": "LearningWindow", "metadata": {"name": name}, "spec": spec,
+    })
+}
+
+/// A pod that runs on a node: what its scheduler and its kubelet do.
+struct Pod {
+    _cgroup: Cgroup,
+    _process: Running,
+}
+
+impl Pod {
+    fn run(server: &ApiServer, scratch: &Scratch, namespace: &str, name: &str, node: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let pod = server.create(&json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name, "labels": {"app": name}},
+            "spec": {"nodeName": node, "containers": [{"name": name, "image": format!("shop/{name}:1.4")}]},
+        }));
+        let id = format!(
+            "{:032x}{:032x}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
+        let status = json!({
+            "name": name, "ready": true, "restartCount": 0, "containerID": format!("containerd://{id}"),
+            "image": format!("docker.io/shop/{name}:1.4"),
+            "imageID": format!("docker.io/shop/{name}@sha256:{}", "d".repeat(64)),
+            "state": {"running": {"startedAt": "2026-11-21T09:30:00Z"}},
+        });
+        server.set_status(&pod, &json!({"phase": "Running", "containerStatuses": [status]}));
+        let uid = pod["metadata"]["uid"].as_str().unwrap();
+        let cgroup = Cgroup::create(&format!("/kubepods/besteffort/pod{uid}/{id}"));
+        let file = scratch.file(&format!("{name}-opened"), "");
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "while :; do : <\"$0\"; sleep 0.1; done"])
+            .arg(&file);
+        let process = cgroup.start(&mut command);
+        Self {
+            _cgroup: cgroup,
+            _process: process,
+        }
+    }
+}
+
+/// An agent, as the DaemonSet runs it.
+struct Agent {
+    process: Option<Running>,
+    directory: PathBuf,
+}
+
+impl Agent {
+    fn start(server: &ApiServer, scratch: &Scratch, node: &str) -> Self {
+        require_root();
+        let directory = scratch.path(node);
+        let mut command = profile();
+        command
+            .env("WARDLINE_HIERARCHY", "unified")
+            .args([
+                "agent",
+                "--node",
+                node,
+                "--namespace",
+                NAMESPACE,
+                "--report-interval",
+                "500ms",
+                "--kubeconfig",
+            ])
+            .arg(server.agent_kubeconfig())
+            .arg("--directory")
+            .arg(&directory);
+        let mut process = start(&mut command);
+        process.wait_for("the agent", |agent| agent.stderr().contains("following "));
+        Self {
+            process: Some(process),
+            directory,
+        }
+    }
+
+    fn recordings(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.directory).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|path| path.extension().is_some_and(|extension| extension == "db"))
+            .collect()
+    }
+
+    fn stop(mut self) -> String {
+        let process = self.process.take().unwrap();
+        process.signal(libc::SIGTERM);
+        let done = process.finish();
+        assert_eq!(done.code(), 0, "{done}");
+        done.stderr
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(process) = &self.process
+            && std::thread::panicking()
+        {
+            // A test that fails says why only with what the agent said.
+            eprintln!("{}: {}", self.directory.display(), process.stderr());
+        }
+    }
+}
+
+/// Waits until the object's status is as it should be.
+fn wait_for_status(server: &ApiServer, object: &Value, what: &str, is_as_expected: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let found = poll(|| {
+        last = server.get(object)?["status"].clone();
+        is_as_expected(&last).then(|| last.clone())
+    });
+    assert!(found.is_some(), "{what}: {last:#}");
+    found.unwrap()
+}
+
+fn node_window(window: &str, node: &str) -> Value {
+    json!({
+        "apiVersion": "wardline.dev/v1alpha1", "kind": "NodeWindow", "metadata": {"name": format!("{window}.{node}")},
+    })
+}
+
+#[test]
+fn a_window_is_learned_on_every_node_and_added_up() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    for node in ["node-a", "node-b", "node-c"] {
+        server.create(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}));
+    }
+    let _pods = [
+        ("production", "web", "node-a"),
+        ("production", "db", "node-b"),
+        ("staging", "other", "node-b"),
+    ]
+    .map(|(namespace, name, node)| Pod::run(&server, &scratch, namespace, name, node));
+    let agents = ["node-a", "node-b"].map(|node| Agent::start(&server, &scratch, node));
+
+    let shop = window("shop", &json!({"namespaces": ["production"], "duration": "25s"}));
+    server.create(&shop);
+    let status = wait_for_status(&server, &shop, "two nodes that learn", |status| {
+        status["nodes"]["learning"] == 2 && status["containers"] == 2 && status["events"].as_u64() > Some(0)
+    });
+    assert_eq!(status["phase"], "Learning", "{status:#}");
+    // Nobody learns on the third one, and that is said.
+    assert_eq!(status["nodes"]["withoutAgentNames"], json!(["node-c"]), "{status:#}");
+    assert!(status["message"].as_str().unwrap().contains("node-c"), "{status:#}");
+
+    let status = wait_for_status(&server, &shop, "its end", |status| status["phase"] == "Ended");
+    assert_eq!(status["nodes"]["ended"], 2, "{status:#}");
+    let workloads: Vec<&str> = status["workloads"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["workload"].as_str().unwrap())
+        .collect();
+    assert_eq!(workloads.len(), 2, "{status:#}");
+    assert!(workloads.contains(&"production/Pod/web/web") && workloads.contains(&"production/Pod/db/db"));
+
+    // Each node has its own, and no more.
+    for (agent, name) in agents.iter().zip(["web", "db"]) {
+        let recordings = agent.recordings();
+        assert_eq!(recordings.len(), 1, "{recordings:?}");
+        let status = end_to_end::status(&recordings[0]);
+        assert_eq!(status["containers"].as_array().unwrap().len(), 1, "{status:#}");
+        assert_eq!(
+            status["containers"][0]["workload"],
+            format!("production/Pod/{name}/{name}")
+        );
+        assert_eq!(status["windows"][0]["endReason"], "completed", "{status:#}");
+    }
+    let told = server.get(&node_window("shop", "node-b")).unwrap();
+    assert_eq!(told["status"]["phase"], "Ended", "{told:#}");
+    assert_eq!(told["metadata"]["ownerReferences"][0]["name"], "shop", "{told:#}");
+    for agent in agents {
+        agent.stop();
+    }
+}
+
+#[test]
+fn a_window_can_be_stopped_goes_on_after_an_upgrade_and_ends_with_its_object() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let agent = Agent::start(&server, &scratch, "node-a");
+    let [shop, gone] =
+        ["shop", "gone"].map(|name| window(name, &json!({"namespaces": ["production"], "duration": "1h"})));
+    for window in [&shop, &gone] {
+        server.create(window);
+        wait_for_status(&server, window, "a node that learns", |status| {
+            status["containers"] == 1
+        });
+    }
+    // What it learns cannot be changed; how long, can.
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        server.patch(&shop, &json!({"spec": {"namespaces": ["staging"]}}))
+    }));
+    assert!(refused.is_err());
+    server.patch(&shop, &json!({"spec": {"duration": "2h"}}));
+
+    // The agent is replaced: another one goes on, and says that there is a gap.
+    agent.stop();
+    let told = server.get(&node_window("shop", "node-a")).unwrap();
+    assert_ne!(told["status"]["phase"], "Learning", "{told:#}");
+    let agent = Agent::start(&server, &scratch, "node-a");
+    let told = wait_for_status(
+        &server,
+        &node_window("shop", "node-a"),
+        "a node that learns again",
+        |status| status["phase"] == "Learning" && status["begun"] == 2,
+    );
+    assert!(told["lossy"].as_str().unwrap().contains("interrupted"), "{told:#}");
+
+    server.patch(&shop, &json!({"spec": {"stop": true}}));
+    wait_for_status(&server, &shop, "its end", |status| status["phase"] == "Ended");
+    server.delete(&gone);
+    assert!(
+        poll(|| {
+            let ended = agent
+                .recordings()
+                .iter()
+                .filter(|path| {
+                    let status = end_to_end::status(path);
+                    status["windows"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .all(|window| !window["ended"].is_null())
+                })
+                .count();
+            (ended == 2).then_some(())
+        })
+        .is_some(),
+        "a recorder that ended with its object"
+    );
+    agent.stop();
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused_with_its_reason() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    let agent = Agent::start(&server, &scratch, "node-a");
+    let covered = window(
+        "covered",
+        &json!({"namespaces": ["production"], "duration": "1h", "coverageTarget": 0.99}),
+    );
+    server.create(&covered);
+    let status = wait_for_status(&server, &covered, "a refusal", |status| status["phase"] == "Refused");
+    assert!(
+        status["message"].as_str().unwrap().starts_with("spec.coverageTarget: "),
+        "{status:#}"
+    );
+    assert_eq!(agent.recordings(), Vec::<PathBuf>::new());
+    agent.stop();
+}
