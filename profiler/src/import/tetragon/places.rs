@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::event::{Pod, Process};
 use crate::containers::HOST;
-use crate::image;
+use crate::kubernetes::images::PodImage;
 
 /// How many containers one import follows on one node.
 const CONTAINERS_MAX: usize = 65_536;
@@ -117,9 +117,9 @@ impl Place {
         if !self.is_named && told.is_some_and(|it| !it.image.id.is_empty() || !it.image.name.is_empty()) {
             container.workload = workload(pod);
             container.id = told.map(|it| name(bare_id(&it.id))).unwrap_or_default();
-            container.image = told
-                .and_then(|it| image_of(&it.image.id, &it.image.name))
-                .unwrap_or_else(|| container.image.clone());
+            // Named as a window of the cluster names it: what the author wrote is in no event.
+            let image = told.and_then(|it| PodImage::of("", &it.image.name, &it.image.id));
+            container.image = image.map_or_else(|| container.image.clone(), |image| image.recorded());
             self.is_named = true;
         }
     }
@@ -197,27 +197,6 @@ fn workload(pod: &Pod<'_>) -> Workload {
     }
 }
 
-/// The image by what the container runtime says: `repository@digest`, the same with `docker-pullable://` before it, or a
-/// bare digest, and beside it a name with a tag. None where neither names a repository.
-fn image_of(id: &str, named: &str) -> Option<Image> {
-    let id = bare_id(id);
-    let named = image::parse(named).ok();
-    match image::parse(id) {
-        Ok(by_id) if by_id.digest.is_some() => Some(Image {
-            tag: named.and_then(|named| named.tag),
-            ..by_id
-        }),
-        by_id => {
-            let digest = image::is_digest(id).then(|| id.to_owned());
-            let known = named.or_else(|| by_id.ok().filter(|_| !id.starts_with("sha256:")))?;
-            Some(Image {
-                digest: known.digest.clone().or(digest),
-                ..known
-            })
-        }
-    }
-}
-
 /// What follows `containerd://` and the like.
 fn bare_id(id: &str) -> &str {
     id.split_once("://").map_or(id, |(_, id)| id)
@@ -248,33 +227,39 @@ mod tests {
     }
 
     #[test]
-    fn images_have_the_names_that_runtimes_give_them() {
+    fn images_have_the_names_that_windows_of_a_cluster_give_them() {
         let digest = format!("sha256:{}", "a".repeat(64));
+        let web = "docker.io/shop/web";
         let cases = [
             (
-                format!("docker.io/shop/web@{digest}"),
+                format!("{web}@{digest}"),
                 "docker.io/shop/web:1.4",
-                format!("docker.io/shop/web:1.4@{digest}"),
+                format!("{web}:1.4@{digest}"),
             ),
             (
                 format!("docker-pullable://shop/web@{digest}"),
                 "shop/web:1.4",
-                format!("shop/web:1.4@{digest}"),
+                format!("{web}:1.4@{digest}"),
             ),
-            (digest.clone(), "shop/web:1.4", format!("shop/web:1.4@{digest}")),
-            (format!("docker://{digest}"), "shop/web", format!("shop/web@{digest}")),
-            (String::new(), "shop/web:1.4", "shop/web:1.4".to_owned()),
+            // The digest of a configuration is none of a registry.
+            (digest.clone(), "shop/web:1.4", format!("{web}:1.4")),
+            (format!("docker://{digest}"), "shop/web", format!("{web}:latest")),
+            (String::new(), "nginx:1.27", "docker.io/library/nginx:1.27".to_owned()),
             (
-                format!("shop/web@{digest}"),
-                "sha256:abc",
-                format!("shop/web:abc@{digest}"),
+                format!("quay.io/shop/web@{digest}"),
+                &digest,
+                format!("quay.io/shop/web@{digest}"),
             ),
+            // Neither says which image it is.
+            (digest.clone(), "", "unresolved/tetragon/551e161c47d8".to_owned()),
+            ("\n".to_owned(), "A B", "unresolved/tetragon/551e161c47d8".to_owned()),
         ];
-        for (id, name, expected) in cases.iter().take(5) {
-            assert_eq!(image_of(id, name).unwrap().to_string(), *expected);
-        }
-        for (id, name) in [("", ""), (&*digest, ""), ("\n", "A B")] {
-            assert_eq!(image_of(id, name), None, "{id} {name}");
+        for (id, name, expected) in cases {
+            let image = serde_json::json!({"id": id, "name": name});
+            let container = serde_json::json!({"id": "containerd://551e161c47d8ff0eb", "name": "main", "image": image});
+            let pod = serde_json::json!({"namespace": "shop", "name": "web-1", "container": container});
+            let seen = place(&serde_json::json!({"pod": pod}).to_string());
+            assert_eq!(seen.container.image.to_string(), expected, "{id} {name}");
         }
     }
 

@@ -178,7 +178,7 @@ fn an_execution_has_the_kernels_path_and_so_has_whoever_it_becomes() {
         script.opens("/tmp/new", 0x10_001e, 3),
         script.exited(4),
     ]);
-    let web = scratch.baseline("shop/web:1.4");
+    let web = scratch.baseline("docker.io/shop/web:1.4");
     let [exec_shell, exec_script] = &web.behaviours.exec[..] else {
         panic!("{web:?}")
     };
@@ -215,7 +215,7 @@ fn an_execution_that_nobody_checked_is_as_called_and_a_loss() {
     let summary = scratch.import(&[POD
         .executed(&NODE, 0)
         .replace(r#""binary":"""#, r#""binary":"/bin/sh""#)]);
-    let exec = &scratch.baseline("shop/web").behaviours.exec[0];
+    let exec = &scratch.baseline("docker.io/shop/web").behaviours.exec[0];
     assert_eq!(
         (exec.binary.to_text(), exec.binary.origin()),
         ("/bin/sh".to_owned(), Origin::AsCalled)
@@ -230,7 +230,7 @@ fn a_check_without_an_execution_is_none() {
     let denied = POD.checks("/bin/denied", 0).replace("ACTION_POST", "ACTION_OVERRIDE");
     let summary = scratch.import(&[denied, POD.checks("/bin/failed", 1), POD.opens("/a", 1, 2)]);
     assert_eq!((why(&summary, Why::Denied), why(&summary, Why::NoExecution)), (1, 1));
-    assert!(scratch.baseline("shop/web").behaviours.exec.is_empty());
+    assert!(scratch.baseline("docker.io/shop/web").behaviours.exec.is_empty());
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn who_ran_before_the_agent_is_known_and_executed_nothing() {
         ..POD
     };
     scratch.import(&[daemon.executed(&NODE, 0), daemon.opens("/etc/a", 1, 1)]);
-    let web = scratch.baseline("shop/web");
+    let web = scratch.baseline("docker.io/shop/web");
     assert!(web.behaviours.exec.is_empty());
     assert_eq!(web.behaviours.open[0].subject.origin(), Origin::Canonical);
 }
@@ -280,7 +280,7 @@ fn nameless_files_keep_what_is_known_of_them() {
         deleted.opens("/bad\u{fffd}", 1, 2),
         deleted.opens("", 1, 2),
     ]);
-    let behaviours = scratch.baseline("shop/web").behaviours;
+    let behaviours = scratch.baseline("docker.io/shop/web").behaviours;
     let origins: Vec<_> = behaviours.exec.iter().map(|it| it.binary.origin()).collect();
     assert_eq!(origins, [Origin::Deleted, Origin::Memfd]);
     assert_eq!(behaviours.open[0].path.origin(), Origin::Cut);
@@ -316,7 +316,7 @@ fn connections_have_the_address_that_was_passed() {
         ),
         POD.calls("security_socket_connect", r#"{"int_arg":16}"#, 1),
     ]);
-    let behaviours = scratch.baseline("shop/web").behaviours;
+    let behaviours = scratch.baseline("docker.io/shop/web").behaviours;
     let connect: Vec<_> = behaviours
         .connect
         .iter()
@@ -368,7 +368,7 @@ fn who_entered_a_container_and_who_set_it_up_is_not_learned() {
         runtime.opens("/runtime", 1, 1),
         old.opens("/old", 1, 1),
     ]);
-    let web = scratch.baseline("shop/web");
+    let web = scratch.baseline("docker.io/shop/web");
     let provenance = |behaviours: &baselines::document::Behaviours| -> Vec<_> {
         behaviours
             .open
@@ -404,7 +404,7 @@ fn a_layers_file_is_the_open_that_was_just_seen_unless_its_path_is_another() {
         process.opens("/layer/etc/a", 0x2000_001d, 1),
         process.opens("/etc/a", 0x1d, 1),
     ]);
-    let opens = scratch.baseline("shop/web").behaviours.open;
+    let opens = scratch.baseline("docker.io/shop/web").behaviours.open;
     let counts: Vec<_> = opens.iter().map(|it| (it.path.to_text(), it.evidence.count)).collect();
     assert_eq!(counts, [("/etc/a".to_owned(), 2), ("/layer/etc/a".to_owned(), 1)]);
     assert_eq!(why(&summary, Why::LayerOfOpen), 1);
@@ -444,7 +444,7 @@ fn what_the_source_lost_is_lost() {
             .map(|it| it.starts_with("a test: EOF")),
         Some(true)
     );
-    let web = scratch.baseline("shop/web");
+    let web = scratch.baseline("docker.io/shop/web");
     assert_eq!(web.losses.len(), 3);
     assert_eq!(web.uncounted_losses.len(), 1);
 }
@@ -465,7 +465,7 @@ fn arguments_are_recorded_when_asked_for() {
     };
     let lines = [POD.executed(&NODE, 0), cut.executed(&NODE, 0)];
     import_with(Options { rules, ..options }, &lines);
-    let exec = scratch.baseline("shop/web").behaviours.exec;
+    let exec = scratch.baseline("docker.io/shop/web").behaviours.exec;
     let arguments: Vec<_> = exec
         .iter()
         .map(|it| it.arguments.as_ref().unwrap().to_string())
@@ -481,6 +481,6 @@ fn phases_are_told_by_the_containers_start() {
         let opens = scratch.baseline(image).behaviours.open;
         opens.iter().map(|it| it.evidence.phases[0]).collect()
     };
-    assert_eq!(phases("shop/web"), [Phase::Startup, Phase::Steady]);
+    assert_eq!(phases("docker.io/shop/web"), [Phase::Startup, Phase::Steady]);
     assert_eq!(phases("host/worker-1"), [Phase::Steady]);
 }

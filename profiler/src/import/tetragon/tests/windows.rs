@@ -12,7 +12,7 @@ fn nothing_counts_twice_however_often_it_is_imported() {
         .map(|number| process.opens(&format!("/{number}"), 1, number))
         .collect();
     let count = |scratch: &Scratch| {
-        let opens = scratch.baseline("shop/web").behaviours.open;
+        let opens = scratch.baseline("docker.io/shop/web").behaviours.open;
         opens.iter().map(|it| it.evidence.count).sum::<u64>()
     };
     // The log as it was at noon, at night, and at night again with a piece of it twice.
