@@ -17,6 +17,7 @@
 //! # Ok::<(), cgroups::CgroupError>(())
 //! ```
 
+mod ages;
 mod choice;
 mod error;
 mod mounts;

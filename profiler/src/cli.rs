@@ -7,9 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use kube::core::Selector;
 
 use self::values::{duration, recording_size, report_interval, ring_kib};
-use crate::learning_policy::Tetragon;
+use crate::containers::HOST;
+use crate::kubernetes::labels;
+use crate::kubernetes::selection::ImagePattern;
+use crate::learning_policy::{Tetragon, namespace};
 use crate::probes::Sizes;
 
 /// Where recordings are kept, unless told otherwise.
@@ -76,7 +80,9 @@ Exit codes: the command's, or 128 + n if signal n killed it; 127 if it was not f
 Examples:
   sudo profile start --namespace host --for 10m
   sudo profile start --for 24h --recording /srv/learn.db
-  sudo profile start --namespace production --kubeconfig ~/.kube/config --node node-7")]
+  sudo profile start --namespace production --kubeconfig ~/.kube/config --node node-7
+  sudo profile start --namespace shop,payments --selector 'app=web,env in (prod,canary),!debug'
+  sudo profile start --all-namespaces --image 'registry.example/shop/*' --image nginx")]
     Start(Start),
     /// Say what was learned: windows, containers, behaviours, losses.
     Status {
@@ -181,7 +187,7 @@ Examples:
         #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
         tetragon: Tetragon,
         /// Only pods of this namespace [default: everything on each node].
-        #[arg(long, short, value_name = "NAME", value_parser = crate::learning_policy::namespace)]
+        #[arg(long, short, value_name = "NAME", value_parser = namespace)]
         namespace: Option<String>,
     },
     /// Print a completion script for a shell.
@@ -276,9 +282,20 @@ pub struct Run {
 /// `profile start`.
 #[derive(Debug, Args)]
 pub struct Start {
-    /// Whose workloads: those of a Kubernetes namespace, or `host` for everything on this machine.
-    #[arg(long, short, default_value = "host")]
-    pub namespace: String,
+    /// Whose workloads: those of a Kubernetes namespace, or `host` for everything on this machine. Several namespaces are
+    /// separated by commas, or given one by one.
+    #[arg(long = "namespace", short, value_name = "NAME", default_value = HOST, value_delimiter = ',', value_parser = namespace)]
+    pub namespaces: Vec<String>,
+    /// Those of every pod on this node, and nothing of the host.
+    #[arg(long, short = 'A', conflicts_with = "namespaces")]
+    pub all_namespaces: bool,
+    /// Only pods with these labels, such as `app=web,tier!=db,env in (a,b),!canary`. A pod whose labels change comes or goes.
+    #[arg(long, short = 'l', value_name = "LABELS", value_parser = labels::parse)]
+    pub selector: Option<Selector>,
+    /// Only containers of images that this glob matches, by repository or repository:tag, with the registry or without it;
+    /// may be given several times. `*` matches no slash, `**` does.
+    #[arg(long = "image", value_name = "GLOB")]
+    pub images: Vec<ImagePattern>,
     /// Whether a cluster names the containers of its pods.
     #[arg(long, value_enum, default_value_t, help_heading = "Kubernetes")]
     pub kubernetes: Kubernetes,

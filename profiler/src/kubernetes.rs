@@ -5,6 +5,7 @@
 //! | [`images`] | Which image is it, whatever the runtime writes? |
 //! | [`owners`] | Which workload is a pod of? |
 //! | [`pods`] | What does a pod's description say of its containers? |
+//! | [`labels`], [`selection`] | Which containers are asked for? |
 //! | [`directory`] | Whose container is this cgroup? |
 //! | [`connect`] | Where is the API server? |
 //! | [`watch`] | What changes on this node? |
@@ -14,7 +15,9 @@
 pub mod connect;
 pub mod directory;
 pub mod images;
+pub mod labels;
 pub mod owners;
 mod parents;
 pub mod pods;
+pub mod selection;
 pub mod watch;

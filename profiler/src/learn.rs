@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use baselines::loss::Reason;
 use baselines::recording::{EndReason, Flush, Latency, WindowId, Writer};
 use hdrhistogram::Histogram;
-use profiler_common::{CgroupState, Settings, loss};
+use profiler_common::{Settings, loss};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
@@ -224,7 +224,7 @@ impl Session {
                 }
                 changes = cluster::changes(&mut self.cluster) => {
                     self.recorder.attribution.pods_changed(changes);
-                    self.tell_excluded();
+                    self.tell_choices();
                 }
                 guard = ready.readable() => {
                     guard.map_err(waiting)?.clear_ready();
@@ -260,20 +260,36 @@ impl Session {
             self.recorder.describe(&message, clock);
             record(&mut self.descriptions, started.elapsed());
         }
-        self.tell_excluded();
+        self.tell_choices();
     }
 
-    /// Tells the probes which cgroups need not be recorded.
-    fn tell_excluded(&mut self) {
+    /// Tells the probes which cgroups need not be recorded, and which have to be after all.
+    fn tell_choices(&mut self) {
         for id in self.recorder.attribution.take_excluded() {
-            let excluded = CgroupState {
-                recorded: 0,
-                ..profiler_common::pod::zeroed()
-            };
-            if let Err(error) = self.probes.cgroups.insert(id, Wire(excluded), 0) {
-                // It is recorded then, and thrown away here: slower, and nothing else.
-                tracing::warn!(cgroup = id, %error, "a cgroup could not be excluded");
-            }
+            self.choose(id, false);
+        }
+        for id in self.recorder.attribution.take_admitted() {
+            self.choose(id, true);
+        }
+    }
+
+    fn choose(&mut self, id: u64, is_recorded: bool) {
+        // What the probes note about it between the two calls is forgotten, once or twice in a cgroup's life.
+        let known = self.probes.cgroups.get(&id, 0);
+        let mut state = known.map_or_else(|_| profiler_common::pod::zeroed(), |Wire(state)| state);
+        state.recorded = is_recorded.into();
+        let path = self.recorder.attribution.path_of(id);
+        if is_recorded && let Some(oldest) = path.and_then(|path| self.hierarchy.oldest(path)) {
+            // Whoever comes now enters a running container.
+            state.entries = state.entries.max(1);
+            state.started = if state.started == 0 { oldest } else { state.started };
+        }
+        if let Err(error) = self.probes.cgroups.insert(id, Wire(state), 0) {
+            tracing::warn!(cgroup = id, is_recorded, %error, "the probes could not be told whether to record a cgroup");
+            // One that should be excluded is thrown away here: slower, and nothing else.
+            let lost = u64::from(is_recorded);
+            self.recorder
+                .lose(Some(id), Reason::CgroupTableFull, lost, Clock::now());
         }
     }
 

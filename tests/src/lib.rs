@@ -20,6 +20,7 @@
 
 mod apiserver;
 mod cgroup;
+pub mod kubelet;
 mod mounts;
 mod process;
 mod scratch;

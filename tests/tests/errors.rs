@@ -103,7 +103,7 @@ fn without_cgroups_nothing_is_recorded() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let cases: [(&[&str], &str); 18] = [
+    let cases: [(&[&str], &str); 25] = [
         (&[], "Usage"),
         (&["learn"], "unrecognized subcommand"),
         (&["run", "--", "true"], "--image"),
@@ -123,7 +123,7 @@ fn wrong_usage_is_exit_code_2() {
         (&["start", "--for"], "--for"),
         (
             &["start", "--namespace", "production"],
-            "there is no namespace `production`",
+            "pods of namespace production cannot be told on this machine",
         ),
         (
             &["start", "--namespace", "production", "--kubernetes", "off"],
@@ -131,8 +131,21 @@ fn wrong_usage_is_exit_code_2() {
         ),
         (
             &["start", "--namespace", "a b", "--kubernetes", "required"],
-            "cannot be a namespace",
+            "a namespace is at most 63",
         ),
+        (
+            &["start", "--namespace", "a,host"],
+            "another namespace chooses among pods",
+        ),
+        (&["start", "--selector", "app=web"], "--selector chooses among pods"),
+        (&["start", "--image", "shop/*"], "--image chooses among pods"),
+        (&["start", "-A", "--namespace", "production"], "--all-namespaces"),
+        (
+            &["start", "-A", "--selector", "app=web,env in a"],
+            "at character 16: `(` is expected",
+        ),
+        (&["start", "-A", "--image", "shop/[web"], "write it like shop/*"),
+        (&["start", "-A", "--kubernetes", "off"], "there is only `host`"),
         (&["start", "--node", "a,spec.nodeName=b"], "a node's name"),
         (&["start", "--kubernetes", "perhaps"], "perhaps"),
         (&["status", "-o", "xml"], "xml"),

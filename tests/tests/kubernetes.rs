@@ -8,150 +8,14 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use baselines::loss::Reason;
-use baselines::recording::{Recording, Summary};
-use end_to_end::{ApiServer, Cgroup, Running, Scratch, poll, profile_start, start, workload};
+use end_to_end::kubelet::{
+    Container, NODE, OPENS, bare, counted, digest, end, learn, make_namespaces, nameless, names, object, opens, pulled,
+    run_status, spec_of, summary,
+};
+use end_to_end::{ApiServer, Cgroup, Scratch, poll, workload};
 use serde_json::{Value, json};
-
-const NODE: &str = "node-7";
-/// How often each container opens its file.
-const OPENS: &str = "20";
-
-/// A container of a pod: a cgroup with the kubelet's name, and a process in it that opens a file.
-struct Container {
-    id: String,
-    cgroup: Cgroup,
-    process: Running,
-}
-
-impl Container {
-    fn run(scratch: &Scratch, pod: &Value) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{:032x}{number:032x}", std::process::id());
-        let uid = pod["metadata"]["uid"].as_str().unwrap();
-        let cgroup = Cgroup::create(&format!("/kubepods/besteffort/pod{uid}/{id}"));
-        let file = scratch.file("opened", "");
-        let mut command = Command::new(workload());
-        command.args(["open", file.to_str().unwrap(), OPENS, "1", "then", "sleep", "600000"]);
-        let process = cgroup.start(&mut command);
-        Self { id, cgroup, process }
-    }
-
-    fn path(&self) -> &str {
-        self.cgroup.path()
-    }
-
-    /// As a kubelet reports it while it runs.
-    fn status(&self, name: &str, image_id: &str) -> Value {
-        json!({
-            "name": name, "ready": true, "restartCount": 0, "containerID": format!("containerd://{}", self.id),
-            "image": format!("docker.io/shop/{name}:1.4"), "imageID": image_id,
-            "state": {"running": {"startedAt": "2026-11-21T09:30:00Z"}},
-        })
-    }
-}
-
-/// The digest that a registry has for an image.
-fn digest(name: &str) -> String {
-    let number = name
-        .bytes()
-        .fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    format!("sha256:{number:064x}")
-}
-
-fn pulled(name: &str) -> String {
-    format!("docker.io/shop/{name}@{}", digest(name))
-}
-
-fn object(api: &str, kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
-    json!({
-        "apiVersion": api, "kind": kind, "metadata": {"namespace": namespace, "name": name}, "spec": spec,
-    })
-}
-
-fn spec_of(name: &str) -> Value {
-    json!({"containers": [{"name": name, "image": format!("shop/{name}:1.4")}]})
-}
-
-/// A pod on the node, with one container of its name.
-fn bare(namespace: &str, name: &str) -> Value {
-    let mut pod = object("v1", "Pod", namespace, name, &spec_of(name));
-    pod["spec"]["nodeName"] = NODE.into();
-    pod
-}
-
-fn make_namespaces(server: &ApiServer) {
-    for name in ["production", "staging"] {
-        server.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-    }
-}
-
-fn run_status(server: &ApiServer, pod: &Value, container: &Container, name: &str) {
-    let statuses = json!([container.status(name, &pulled(name))]);
-    server.set_status(pod, &json!({"phase": "Running", "containerStatuses": statuses}));
-}
-
-fn learn(scratch: &Scratch, kubeconfig: &Path, options: &[&str]) -> Running {
-    let mut command = profile_start(scratch.recording(), options);
-    command
-        .args(["--node", NODE, "--flush-interval", "200ms", "--kubeconfig"])
-        .arg(kubeconfig);
-    let mut recorder = start(&mut command);
-    recorder.wait_for("the window", |recorder| recorder.stderr().contains("learning "));
-    recorder
-}
-
-fn end(recorder: Running) -> String {
-    recorder.signal(libc::SIGINT);
-    let done = recorder.finish();
-    assert_eq!(done.code(), 0, "{done}");
-    done.stderr
-}
-
-fn summary(scratch: &Scratch) -> Summary {
-    Recording::open(scratch.recording()).unwrap().summary().unwrap()
-}
-
-/// Workload and image of the containers in the recording, by the paths of their cgroups.
-fn names(scratch: &Scratch) -> BTreeMap<String, String> {
-    let containers = summary(scratch).containers.into_iter();
-    let told = containers.map(|seen| {
-        let path = String::from_utf8_lossy(&seen.container.cgroup_path).into_owned();
-        (path, format!("{} {}", seen.container.workload, seen.container.image))
-    });
-    told.collect()
-}
-
-/// How often containers opened their files, by their cgroups.
-fn opens(scratch: &Scratch) -> BTreeMap<String, u64> {
-    let file = scratch.path("opened");
-    let mut counts = BTreeMap::new();
-    for baseline in end_to_end::baselines(scratch.recording()) {
-        for open in baseline
-            .behaviours
-            .open
-            .iter()
-            .filter(|open| open.path.as_bytes() == file.as_os_str().as_encoded_bytes())
-        {
-            for container in &baseline.containers {
-                *counts.entry(container.workload.to_string()).or_default() += open.evidence.count;
-            }
-        }
-    }
-    counts
-}
-
-/// What was lost in one cgroup because nobody could name it.
-fn nameless(scratch: &Scratch, cgroup: u64) -> u64 {
-    let losses = summary(scratch).losses.into_iter();
-    let of_it = losses.filter(|loss| loss.reason == Reason::UnresolvedContainer && loss.cgroup_id == Some(cgroup));
-    of_it.map(|loss| loss.count).sum()
-}
 
 /// The one pod that a controller makes of this object.
 fn made_by(server: &ApiServer, owner: &Value) -> Value {
@@ -429,4 +293,91 @@ fn everything_on_a_machine_is_learned_and_its_pods_have_names() {
         opens(&scratch)["production/Pod/late/late"],
         OPENS.parse::<u64>().unwrap()
     );
+}
+
+#[test]
+fn only_what_is_asked_for_is_recorded_and_labels_are_followed() {
+    let server = ApiServer::start();
+    make_namespaces(&server);
+    let scratch = Scratch::new();
+    let labelled = |namespace: &str, name: &str, app: &str| {
+        let mut pod = bare(namespace, name);
+        pod["metadata"]["labels"] = json!({"app": app});
+        server.create(&pod)
+    };
+    let comes = labelled("production", "comes", "db");
+    let goes = labelled("production", "goes", "web");
+    let staging = labelled("staging", "staging", "web");
+    let other = labelled("production", "other", "web");
+    let elsewhere = labelled("default", "elsewhere", "web");
+    let options = [
+        ["--namespace", "production,staging"],
+        ["--selector", "app in (web,front),!canary"],
+        ["--image", "shop/{comes,goes}"],
+        ["--image", "**/staging:1.4"],
+    ];
+    let mut recorder = learn(&scratch, &server.kubeconfig(), options.as_flattened());
+    let asked =
+        "namespaces production, staging, labels app in (front,web),!canary, images shop/{comes,goes}, **/staging:1.4";
+    let selector = scratch.status()["windows"][0]["selector"].as_str().unwrap().to_owned();
+    assert!(selector.starts_with(&format!("{asked} on node {NODE} (")), "{selector}");
+    assert!(recorder.stderr().contains(asked), "{}", recorder.stderr());
+    let [of_comes, of_goes] = [&comes, &goes].map(|pod| Container::counting(&scratch, pod));
+    let [of_staging, of_other, of_elsewhere] = [&staging, &other, &elsewhere].map(|pod| Container::run(&scratch, pod));
+    let all = [
+        (&comes, &of_comes, "comes"),
+        (&goes, &of_goes, "goes"),
+        (&staging, &of_staging, "staging"),
+        (&other, &of_other, "other"),
+        (&elsewhere, &of_elsewhere, "elsewhere"),
+    ];
+    for (pod, container, name) in all {
+        run_status(&server, pod, container, name);
+    }
+    let becomes_known = |container: &Container| poll(|| names(&scratch).contains_key(container.path()).then_some(()));
+    for container in [&of_goes, &of_staging] {
+        assert!(becomes_known(container).is_some(), "{}", recorder.stderr());
+    }
+
+    // The one comes, the other goes.
+    server.patch(&comes, &json!({"metadata": {"labels": {"app": "front"}}}));
+    let before = counted(&scratch, &goes);
+    server.patch(&goes, &json!({"metadata": {"labels": {"canary": ""}}}));
+    assert!(becomes_known(&of_comes).is_some(), "{}", recorder.stderr());
+    let learned = |name: &str| {
+        opens(&scratch)
+            .get(&format!("production/Pod/{name}/{name}"))
+            .copied()
+            .unwrap_or_default()
+    };
+    let comes_now = learned("comes");
+    recorder.wait_for("more of what came", |_| learned("comes") > comes_now);
+    // By now nothing of what it did before it went is on its way.
+    let at_most = counted(&scratch, &goes);
+    let learned_of_goes = learned("goes");
+    assert!(
+        (before..at_most).contains(&learned_of_goes),
+        "{learned_of_goes} of {before} to {at_most}"
+    );
+    recorder.wait_for("even more", |_| learned("comes") > comes_now + 1_000);
+    assert_eq!(learned("goes"), learned_of_goes);
+    assert!(counted(&scratch, &goes) > at_most);
+
+    let said = end(recorder);
+    let told: BTreeMap<_, _> = names(&scratch)
+        .into_iter()
+        .map(|(path, name)| (path, name.split(' ').next().unwrap().to_owned()))
+        .collect();
+    let expected = [
+        (of_comes.path().to_owned(), "production/Pod/comes/comes".to_owned()),
+        (of_goes.path().to_owned(), "production/Pod/goes/goes".to_owned()),
+        (of_staging.path().to_owned(), "staging/Pod/staging/staging".to_owned()),
+    ];
+    assert_eq!(told, expected.into(), "{said}");
+    let is_partial = |container: &Container| {
+        let seen = summary(&scratch).containers.into_iter();
+        let mut seen = seen.filter(|seen| seen.container.cgroup_path == container.path().as_bytes());
+        seen.next().unwrap().container.partial
+    };
+    assert_eq!((is_partial(&of_comes), is_partial(&of_goes)), (true, false));
 }

@@ -1,6 +1,6 @@
 //! `profile start`: learns the workloads of this machine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::unix::process::parent_id;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use crate::command::is_ignored;
 use crate::containers::HOST;
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
+use crate::kubernetes::selection::Selection;
 use crate::learn::Session;
 use crate::privileges;
 use crate::probes::{Probes, Wire};
@@ -34,7 +35,9 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     if let Some(parent) = options.parent {
         end_with(parent)?;
     }
-    let cluster = cluster(options)?;
+    let selection = selection(options)?;
+    let cluster = cluster(options, selection.as_ref())?;
+    let whose = whose(selection.as_ref(), cluster.as_ref());
     let hierarchies = cgroups::mounted()?;
     let census = Census::take()?;
     let hierarchy = match options.hierarchy {
@@ -48,9 +51,9 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         sizes,
         memory: _,
     } = Prepared::new(hierarchy, &options.recording, true)?;
-    let namespace = (options.namespace != HOST).then(|| options.namespace.clone());
+    let is_host = selection.is_none();
     let mut attribution = match &cluster {
-        Some(_) => Attribution::in_cluster(Cluster::new(namespace)),
+        Some(_) => Attribution::in_cluster(Cluster::new(selection)),
         None => Attribution::new(Scope::Host),
     };
     // What is there already, before anything is recorded; then what came while the probes were attached.
@@ -62,7 +65,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     let window = start_window(
         &mut writer,
         probes.backend,
-        selector(&whose(options, cluster.as_ref()), hierarchy.kind, &unseen),
+        selector(&whose, hierarchy.kind, &unseen),
         options.recording.flush_interval,
     )?;
     if let Some(warning) = warning(hierarchy.kind, &unseen) {
@@ -70,10 +73,10 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     }
     let learning = format!(
         "learning {}, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
-        if options.namespace == HOST {
+        if is_host {
             format!("{} containers and units of this machine", attribution.len())
         } else {
-            whose(options, cluster.as_ref())
+            whose
         },
         hierarchy.kind,
         options
@@ -100,25 +103,46 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     })
 }
 
+/// Which containers of pods are asked for. None: everything on this machine.
+fn selection(options: &cli::Start) -> Result<Option<Selection>, Failure> {
+    let namespaces: BTreeSet<String> = if options.all_namespaces {
+        BTreeSet::new()
+    } else {
+        options.namespaces.iter().cloned().collect()
+    };
+    if !namespaces.contains(HOST) {
+        return Ok(Some(Selection {
+            namespaces,
+            labels: options.selector.clone().unwrap_or_default(),
+            images: options.images.clone(),
+        }));
+    }
+    let beside = match options {
+        _ if namespaces.len() > 1 => "another namespace",
+        cli::Start { selector: Some(_), .. } => "--selector",
+        cli::Start { images, .. } if !images.is_empty() => "--image",
+        _ => return Ok(None),
+    };
+    Err(Failure::Usage {
+        what: format!("{beside} chooses among pods, and `--namespace host` is everything on this machine"),
+        help: "write --namespace NAME for the pods of a namespace, or --all-namespaces for those of all".to_owned(),
+    })
+}
+
 /// The cluster that names containers, if one is to, and what it calls this machine.
-fn cluster(options: &cli::Start) -> Result<Option<(Source, String)>, Failure> {
+fn cluster(options: &cli::Start, selection: Option<&Selection>) -> Result<Option<(Source, String)>, Failure> {
     let without = |why: &str| Failure::Usage {
-        what: format!("there is no namespace `{}` on this machine: {why}", options.namespace),
+        what: match selection {
+            Some(selection) => format!("pods of {selection} cannot be told on this machine: {why}"),
+            None => why.to_owned(),
+        },
         help: "write --namespace host for everything on this machine, or --kubeconfig FILE (or set KUBECONFIG)"
             .to_owned(),
     };
-    let is_host = options.namespace == HOST;
-    match options.kubernetes {
-        Kubernetes::Off if !is_host => return Err(without("without Kubernetes there is only `host`")),
-        Kubernetes::Auto if is_host => return Ok(None),
-        Kubernetes::Off => return Ok(None),
-        Kubernetes::Auto | Kubernetes::Required => {}
-    }
-    if !is_namespace(&options.namespace) {
-        return Err(Failure::Usage {
-            what: format!("`{}` cannot be a namespace", options.namespace.escape_debug()),
-            help: "a namespace's name consists of a-z, 0-9 and `-`, see `kubectl get namespaces`".to_owned(),
-        });
+    match (options.kubernetes, selection) {
+        (Kubernetes::Off, Some(_)) => return Err(without("without Kubernetes there is only `host`")),
+        (Kubernetes::Auto | Kubernetes::Off, None) => return Ok(None),
+        (Kubernetes::Auto, Some(_)) | (Kubernetes::Required, _) => {}
     }
     let source = Source::find(options.kubeconfig.as_deref())?;
     let source = match source {
@@ -138,18 +162,13 @@ fn cluster(options: &cli::Start) -> Result<Option<(Source, String)>, Failure> {
     Ok(Some((source, node)))
 }
 
-/// RFC 1123's labels.
-fn is_namespace(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(is_part)
-}
-
 /// Whose workloads are learned, in words.
-fn whose(options: &cli::Start, cluster: Option<&(Source, String)>) -> String {
-    match cluster {
-        None => HOST.to_owned(),
-        Some((_, node)) if options.namespace == HOST => format!("{HOST}, pods named as on node {node}"),
-        Some((_, node)) => format!("namespace {} on node {node}", options.namespace),
+fn whose(selection: Option<&Selection>, cluster: Option<&(Source, String)>) -> String {
+    match (selection, cluster) {
+        (Some(selection), Some((_, node))) => format!("{selection} on node {node}"),
+        (Some(selection), None) => selection.to_string(),
+        (None, Some((_, node))) => format!("{HOST}, pods named as on node {node}"),
+        (None, None) => HOST.to_owned(),
     }
 }
 
@@ -219,30 +238,8 @@ fn find_cgroups(
 
 /// When the oldest process of each populated cgroup started, boot clock, ns: its start-up phase may be over.
 fn starts(hierarchy: &Hierarchy, walk: &cgroups::Walk) -> HashMap<u64, u64> {
-    let oldest = |cgroup: &cgroups::Cgroup| {
-        let processes = hierarchy.processes(&cgroup.path).ok()?;
-        processes
-            .into_iter()
-            .filter_map(start_of)
-            .min()
-            .map(|start| (cgroup.id, start))
-    };
+    let oldest = |cgroup: &cgroups::Cgroup| Some((cgroup.id, hierarchy.oldest(&cgroup.path)?));
     walk.cgroups.iter().filter_map(oldest).collect()
-}
-
-/// Field 22 of `/proc/PID/stat`: clock ticks since boot (`proc_pid_stat(5)`). The name in field 2 may hold anything.
-fn start_of(process: u32) -> Option<u64> {
-    // USER_HZ, which is 100 on every architecture that Linux has eBPF on.
-    const NANOS_PER_TICK: u64 = 10_000_000;
-    let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
-    let after_name = stat.rsplit(|byte| *byte == b')').next()?;
-    let ticks: u64 = std::str::from_utf8(after_name)
-        .ok()?
-        .split_ascii_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()?;
-    Some(ticks.saturating_mul(NANOS_PER_TICK).max(1))
 }
 
 /// From here on we are told to stop when this process ends, which has started us: an agent. Whoever it is started anew by
@@ -316,11 +313,5 @@ mod tests {
         let nobody = Unseen::default();
         assert_eq!(selector(HOST, Kind::V2, &nobody), "host (unified cgroup hierarchy)");
         assert_eq!(super::warning(Kind::V2, &nobody), None);
-    }
-
-    #[test]
-    fn our_own_start_lies_between_boot_and_now() {
-        let start = start_of(std::process::id()).unwrap();
-        assert!((1..=crate::clock::boot_ns()).contains(&start), "{start}");
     }
 }

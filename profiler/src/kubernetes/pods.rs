@@ -35,11 +35,11 @@ use super::owners::{Above, Controller, Owner, is_name, workload};
 
 /// More containers than a pod of that many that anybody runs; an object of the API server has at most 1.5 MiB (etcd).
 const CONTAINERS_MAX: usize = 256;
-/// Labels that a policy can select on, of one pod.
+/// Labels of one pod.
 const LABELS_MAX: usize = 64;
 /// A label's key has a prefix of 253 bytes, a slash and 63 more; its value 63 (apimachinery, pkg/util/validation).
 const LABEL_KEY_MAX: usize = 317;
-const LABEL_VALUE_MAX: usize = 63;
+pub(super) const LABEL_VALUE_MAX: usize = 63;
 
 /// What a pod's description says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct PodFacts {
     pub cgroup_uid: String,
     /// Which workload it is of.
     pub workload: Controller,
-    /// Labels that a policy may select on, those left out that change with each pod, revision or place.
+    /// Its labels, see [`PodFacts::lasting_labels`].
     pub labels: BTreeMap<String, String>,
     /// Its containers, those that have not started yet among them.
     pub containers: Vec<ContainerFacts>,
@@ -203,6 +203,12 @@ impl PodFacts {
         })
     }
 
+    /// Labels that a policy may select on, those left out that change with each pod, revision or place.
+    pub fn lasting_labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let labels = self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        labels.filter(|(key, _)| !is_volatile(key))
+    }
+
     /// Whether this is the mirror of a static pod: what it is called in cgroups is a text that whoever made it wrote.
     pub fn is_mirror(&self) -> bool {
         self.uid != self.cgroup_uid
@@ -233,9 +239,6 @@ fn static_uid(metadata: &ObjectMeta) -> Option<&str> {
 fn labels(metadata: &ObjectMeta, odd: &mut BTreeMap<Odd, usize>) -> BTreeMap<String, String> {
     let mut kept = BTreeMap::new();
     for (key, value) in metadata.labels.iter().flatten() {
-        if is_volatile(key) {
-            continue;
-        }
         if key.len() > LABEL_KEY_MAX || value.len() > LABEL_VALUE_MAX || kept.len() >= LABELS_MAX {
             note(odd, Odd::Label);
         } else {

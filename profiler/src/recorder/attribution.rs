@@ -38,7 +38,8 @@ pub enum Scope {
 /// One cgroup.
 struct Home {
     path: Vec<u8>,
-    /// The container that it belongs to, by its own cgroup's id. None where nobody's workload runs in it.
+    /// The container that it belongs to, by its own cgroup's id, also one that is not asked for. None where nobody's workload
+    /// runs in it.
     container: Option<u64>,
 }
 
@@ -61,6 +62,11 @@ pub struct Attribution {
     homes: HashMap<u64, Home>,
     /// Those that live, and those that are gone and wait to be named.
     containers: HashMap<u64, Resident>,
+    /// Containers that live and are not asked for, which may change with the labels of their pods.
+    unwanted: HashMap<u64, InPod>,
+    /// Containers that are not asked for any more; what they did before may still come until the next flush but one.
+    left: HashSet<u64>,
+    leaving: HashSet<u64>,
     given_up: Vec<GivenUp>,
     /// The first container of each pod, by the pod's uid. Ids of cgroups grow.
     firsts: HashMap<String, u64>,
@@ -72,6 +78,7 @@ pub struct Attribution {
     missing: HashSet<u64>,
     /// Decided since the probes were last told.
     excluded: Vec<u64>,
+    admitted: Vec<u64>,
     dead: Vec<u64>,
 }
 
@@ -83,6 +90,9 @@ impl Attribution {
             cluster: None,
             homes: HashMap::new(),
             containers: HashMap::new(),
+            unwanted: HashMap::new(),
+            left: HashSet::new(),
+            leaving: HashSet::new(),
             given_up: Vec::new(),
             firsts: HashMap::new(),
             by_path: HashMap::new(),
@@ -90,6 +100,7 @@ impl Attribution {
             going: HashSet::new(),
             missing: HashSet::new(),
             excluded: Vec::new(),
+            admitted: Vec::new(),
             dead: Vec::new(),
         }
     }
@@ -141,10 +152,6 @@ impl Attribution {
             }
             Scope::Host => self.recognised(id, path, clock, partial),
         };
-        // `profile run` records nothing that it was not told to, so that the probes need not know what it excludes.
-        if container.is_none() && matches!(self.scope, Scope::Host) {
-            self.excluded.push(id);
-        }
         self.homes.insert(
             id,
             Home {
@@ -152,6 +159,10 @@ impl Attribution {
                 container,
             },
         );
+        // `profile run` records nothing that it was not told to, so that the probes need not know what it excludes.
+        if self.container_of(id).is_none() && matches!(self.scope, Scope::Host) {
+            self.excluded.push(id);
+        }
     }
 
     fn recognised(&mut self, id: u64, path: &[u8], clock: Clock, partial: bool) -> Option<u64> {
@@ -160,7 +171,7 @@ impl Attribution {
         };
         // A sub-cgroup belongs to the container above it; if that one's own cgroup was never seen, it stands for it.
         let home = self.by_path.get(&found.cgroup).copied().unwrap_or(id);
-        if self.containers.contains_key(&home) {
+        if self.containers.contains_key(&home) || self.unwanted.contains_key(&home) {
             return Some(home);
         }
         if self.cluster.is_some() && self.homes.get(&home).is_some_and(|known| known.container.is_none()) {
@@ -202,7 +213,8 @@ impl Attribution {
             gone_since: None,
         };
         self.containers.insert(home, resident);
-        self.name(home).then_some(home)
+        self.name(home);
+        Some(home)
     }
 
     /// A cgroup that is nobody's workload, whatever its path says.
@@ -262,9 +274,10 @@ impl Attribution {
         !self.missing.is_empty()
     }
 
-    /// The container that a cgroup belongs to, by the id of its own cgroup.
+    /// The container that a cgroup belongs to, by the id of its own cgroup, if it is asked for.
     pub fn container_of(&self, cgroup: u64) -> Option<u64> {
-        self.homes.get(&cgroup).and_then(|home| home.container)
+        let container = self.homes.get(&cgroup)?.container?;
+        self.containers.contains_key(&container).then_some(container)
     }
 
     /// A cgroup's path.
@@ -300,6 +313,7 @@ impl Attribution {
                 Some(resident) if !resident.is_named => resident.gone_since = Some(at),
                 _ => drop(self.containers.remove(id)),
             }
+            self.unwanted.remove(id);
             if let Some(home) = self.homes.remove(id)
                 && self.by_path.get(&home.path) == Some(id)
             {
@@ -308,7 +322,8 @@ impl Attribution {
         }
         self.dead.extend(gone);
         for (id, resident) in &mut self.containers {
-            if !self.going.contains(id) && resident.gone_since.is_none() {
+            let is_leaving = self.leaving.contains(id) || self.left.contains(id);
+            if !self.going.contains(id) && !is_leaving && resident.gone_since.is_none() {
                 resident.container.alive_until = at;
             }
         }
@@ -321,12 +336,18 @@ impl Attribution {
         let rows = rows.map(|(_, resident)| resident.container.clone()).collect();
         self.containers
             .retain(|_, resident| resident.gone_since.is_none() || !resident.is_named);
+        self.set_aside();
         rows
     }
 
     /// Cgroups that need not be recorded, decided since the last call.
     pub fn take_excluded(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.excluded)
+    }
+
+    /// Cgroups that need not be recorded until now, and have to be from now on: decided since the last call.
+    pub fn take_admitted(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.admitted)
     }
 
     /// Cgroups that are gone for good since the last call.

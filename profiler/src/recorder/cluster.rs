@@ -5,6 +5,9 @@
 //! another pod's containers are called. So nothing inside a container of a pod is taken for another container, whatever its
 //! name; it is of its pod's namespace, and nobody can tell what it is. A cluster whose nodes are containers themselves
 //! (kind) is therefore not recognised: all its pods are inside another container.
+//!
+//! What is asked for may change while a pod lives: its labels do. A container that is not asked for any more is excluded
+//! from then on, and one that is asked for only now is recorded from then on, as one that was found running.
 
 use std::time::Instant;
 
@@ -12,13 +15,13 @@ use baselines::workload::{Image, Workload};
 
 use crate::containers::{Found, outermost};
 use crate::kubernetes::directory::{Answer, Directory, PodChange};
-use crate::kubernetes::pods::PodFacts;
+use crate::kubernetes::selection::Selection;
 
 /// A cluster's word on containers.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Only this namespace is asked for; None: everything on this machine.
-    namespace: Option<String>,
+    /// Only these containers are asked for; None: everything on this machine.
+    selection: Option<Selection>,
     directory: Directory,
 }
 
@@ -28,7 +31,7 @@ pub(super) struct InPod {
     pub(super) uid: String,
     id: String,
     /// It is inside the container with this id, and another one.
-    is_nested: bool,
+    pub(super) is_nested: bool,
 }
 
 /// Where a cgroup belongs, before anything is asked.
@@ -44,7 +47,7 @@ pub(super) enum Place {
 /// What the cluster says about a container now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is of a namespace that is not asked for.
+    /// It is not asked for.
     Excluded,
     /// Nothing yet.
     Awaited,
@@ -59,17 +62,17 @@ pub(super) enum Verdict {
 }
 
 impl Cluster {
-    /// A cluster that has not said anything yet. `namespace` is the one to learn; None for everything on this machine.
-    pub fn new(namespace: Option<String>) -> Self {
+    /// A cluster that has not said anything yet. `selection` is what to learn; None for everything on this machine.
+    pub fn new(selection: Option<Selection>) -> Self {
         Self {
-            namespace,
+            selection,
             directory: Directory::default(),
         }
     }
 
-    /// Whether only one namespace is asked for: what is not known to be in it must not be written.
+    /// Whether only some containers are asked for: what is not known to be one of them must not be written.
     pub(super) fn selects(&self) -> bool {
-        self.namespace.is_some()
+        self.selection.is_some()
     }
 
     /// Takes in a change; the pod that it is about, as cgroups name it.
@@ -102,15 +105,14 @@ impl Cluster {
 
     /// What is known about a container by now.
     pub(super) fn verdict(&self, of: &InPod) -> Verdict {
-        let excludes = |pod: &PodFacts| {
-            self.namespace
-                .as_ref()
-                .is_some_and(|namespace| pod.namespace != *namespace)
+        let excludes = |pod, container| {
+            let selection = self.selection.as_ref();
+            selection.is_some_and(|selection| !selection.wants(pod, container))
         };
         match self.directory.find(&of.uid, &of.id) {
             // The API server gives uids, so that its word on the pod is enough. A mirror's name is its maker's word.
-            Answer::NoContainer(pod) if excludes(pod) && !pod.is_mirror() => Verdict::Excluded,
-            Answer::Container { pod, .. } if excludes(pod) => Verdict::Excluded,
+            Answer::NoContainer(pod) if excludes(pod, None) && !pod.is_mirror() => Verdict::Excluded,
+            Answer::Container { pod, container, .. } if excludes(pod, Some(container)) => Verdict::Excluded,
             Answer::Container {
                 pod,
                 container,
@@ -158,8 +160,15 @@ mod tests {
     const ONE: &str = "0f5e1d2c-0000-4000-8000-000000000001";
     const TWO: &str = "0f5e1d2c-0000-4000-8000-000000000002";
 
+    fn of_namespace(name: &str) -> Selection {
+        Selection {
+            namespaces: [name.to_owned()].into(),
+            ..Selection::default()
+        }
+    }
+
     fn attribution(namespace: Option<&str>) -> Attribution {
-        Attribution::in_cluster(Cluster::new(namespace.map(str::to_owned)))
+        Attribution::in_cluster(Cluster::new(namespace.map(of_namespace)))
     }
 
     fn at(minutes: u64) -> UtcTime {
@@ -308,6 +317,83 @@ mod tests {
         assert!(rows(&mut attribution, at(0))[&1].starts_with("host/pod/"));
         attribution.give_up_naming();
         assert_eq!(given_up(&mut attribution), []);
+    }
+
+    #[test]
+    fn a_pod_whose_labels_change_goes_and_comes_with_its_cgroups() {
+        let labelled = |app: &str| {
+            let mut facts = pod("production", "web", ONE, &[("server", A)]);
+            facts.labels.insert("app".to_owned(), app.to_owned());
+            [PodChange::Applied(facts)]
+        };
+        let sorted = |mut ids: Vec<u64>| {
+            ids.sort_unstable();
+            ids
+        };
+        let selection = Selection {
+            labels: crate::kubernetes::labels::parse("app=web").unwrap(),
+            ..Selection::default()
+        };
+        let mut attribution = Attribution::in_cluster(Cluster::new(Some(selection)));
+        attribution.appeared(1, path(ONE, A).as_bytes(), Clock::now());
+        attribution.appeared(2, format!("{}/worker", path(ONE, A)).as_bytes(), Clock::now());
+        attribution.pods_changed(labelled("web"));
+        assert_eq!(rows(&mut attribution, at(0)).len(), 1);
+
+        // It goes: what it did until now is written.
+        attribution.pods_changed(labelled("db"));
+        assert_eq!(sorted(attribution.take_excluded()), [1, 2]);
+        assert_eq!(
+            (attribution.container_of(2), attribution.standing(1)),
+            (Some(1), Standing::Written)
+        );
+        attribution.appeared(3, format!("{}/late", path(ONE, A)).as_bytes(), Clock::now());
+        let seen: Vec<usize> = (0..4).map(|_| rows(&mut attribution, at(0)).len()).collect();
+        assert_eq!(seen, [1, 1, 0, 0]);
+        assert_eq!(sorted(attribution.take_excluded()), [1, 2, 3]);
+        assert_eq!((attribution.container_of(2), attribution.len()), (None, 0));
+        attribution.appeared(4, format!("{}/later", path(ONE, A)).as_bytes(), Clock::now());
+        assert_eq!(attribution.take_excluded(), [4]);
+
+        // It comes: as if it had been found running.
+        attribution.pods_changed(labelled("web"));
+        assert_eq!(sorted(attribution.take_admitted()), [1, 2, 3, 4]);
+        let found = attribution.flush(at(1));
+        assert_eq!((found.len(), found[0].partial), (1, true));
+        assert_eq!(found[0].workload.to_string(), "production/Pod/web/server");
+        assert_eq!(attribution.container_of(4), Some(1));
+
+        // Twice between two flushes.
+        for app in ["db", "web", "db", "web"] {
+            attribution.pods_changed(labelled(app));
+        }
+        for _ in 0..3 {
+            assert_eq!(rows(&mut attribution, at(1)).len(), 1);
+        }
+
+        // Nobody is remembered whose cgroup is gone.
+        attribution.pods_changed(labelled("db"));
+        attribution.gone(1);
+        (0..4).for_each(|_| drop(attribution.flush(at(1))));
+        attribution.pods_changed(labelled("web"));
+        assert_eq!(rows(&mut attribution, at(1)), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_container_of_another_image_in_the_same_pod_is_excluded() {
+        let selection = Selection {
+            images: vec!["shop/server".parse().unwrap()],
+            ..Selection::default()
+        };
+        let mut attribution = Attribution::in_cluster(Cluster::new(Some(selection)));
+        for (id, container) in [(1, A), (2, B), (3, C)] {
+            attribution.appeared(id, path(ONE, container).as_bytes(), Clock::now());
+        }
+        attribution.pods_changed(applied("production", ONE, &[("server", A), ("mesh", B)]));
+        assert_eq!(attribution.take_excluded(), [2]);
+        // Of the third one nobody knows yet what it runs.
+        assert_eq!(attribution.unnamed(), 1);
+        assert_eq!(rows(&mut attribution, at(0)).into_keys().collect::<Vec<_>>(), [1]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! How containers of pods get their names, or are given up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use baselines::time::UtcTime;
 
-use super::{Attribution, Resident};
+use super::{Attribution, Home, Resident};
+use crate::clock::Clock;
 use crate::kubernetes::directory::{PodChange, REMEMBERED};
 use crate::recorder::cluster::{Cluster, InPod, Verdict};
 
@@ -38,8 +39,18 @@ pub(in crate::recorder) struct GivenUp {
     pub(in crate::recorder) is_sandbox: bool,
 }
 
+/// The cgroups of these containers.
+fn cgroups_of(homes: &HashMap<u64, Home>, containers: &HashSet<u64>) -> Vec<u64> {
+    if containers.is_empty() {
+        return Vec::new();
+    }
+    let is_of_them = |home: &Home| home.container.is_some_and(|container| containers.contains(&container));
+    let cgroups = homes.iter().filter(|(_, home)| is_of_them(home));
+    cgroups.map(|(cgroup, _)| *cgroup).collect()
+}
+
 impl Attribution {
-    /// Gives a container the name that the cluster knows for it by now. False if it is not asked for, and gone from here.
+    /// Gives a container the name that the cluster knows for it by now. False if it is not asked for.
     pub(super) fn name(&mut self, id: u64) -> bool {
         let (Some(cluster), Some(resident)) = (&self.cluster, self.containers.get_mut(&id)) else {
             return true;
@@ -47,8 +58,16 @@ impl Attribution {
         let Some(pod) = &resident.pod else { return true };
         match cluster.verdict(pod) {
             Verdict::Awaited => {}
+            // What it did so far was asked for.
+            Verdict::Excluded if resident.is_named => {
+                resident.container.alive_until = UtcTime::now();
+                if !self.left.contains(&id) {
+                    self.leaving.insert(id);
+                }
+                return false;
+            }
             Verdict::Excluded => {
-                self.containers.remove(&id);
+                self.turn_away(id);
                 return false;
             }
             Verdict::Named {
@@ -67,7 +86,7 @@ impl Attribution {
         true
     }
 
-    /// The cluster says something new: containers get their names, or are excluded.
+    /// The cluster says something new: containers get their names, or are excluded, or are asked for after all.
     pub fn pods_changed(&mut self, changes: impl IntoIterator<Item = PodChange>) {
         let Some(cluster) = &mut self.cluster else { return };
         let now = Instant::now();
@@ -81,16 +100,66 @@ impl Attribution {
             pod.is_some_and(|pod| pods.contains(&pod.uid))
         });
         let concerned: Vec<u64> = concerned.map(|(id, _)| *id).collect();
-        let excluded: HashSet<u64> = concerned.into_iter().filter(|id| !self.name(*id)).collect();
-        if excluded.is_empty() {
-            return;
-        }
-        for (cgroup, home) in &mut self.homes {
-            if home.container.is_some_and(|container| excluded.contains(&container)) {
-                home.container = None;
-                self.excluded.push(*cgroup);
+        let unwanted = self.unwanted.iter().filter(|(_, pod)| pods.contains(&pod.uid));
+        let unwanted: Vec<u64> = unwanted.map(|(id, _)| *id).collect();
+        let mut admitted: HashSet<u64> = unwanted.into_iter().filter(|id| self.admit(*id)).collect();
+        let mut excluded = HashSet::new();
+        for id in concerned {
+            if !self.name(id) {
+                excluded.insert(id);
+            } else if self.leaving.remove(&id) || self.left.remove(&id) {
+                admitted.insert(id);
             }
         }
+        self.exclude_all_of(&excluded);
+        let cgroups = cgroups_of(&self.homes, &admitted);
+        self.admitted.extend(cgroups);
+    }
+
+    /// A container that was not asked for so far is from now on, if the cluster says so.
+    fn admit(&mut self, id: u64) -> bool {
+        let (Some(cluster), Some(pod), Some(home)) = (&self.cluster, self.unwanted.get(&id), self.homes.get(&id))
+        else {
+            return false;
+        };
+        let is_wanted = match cluster.verdict(pod) {
+            Verdict::Named { .. } => true,
+            // Nobody will ever name it: what it does is a loss.
+            Verdict::Awaited => pod.is_nested,
+            Verdict::Excluded => false,
+        };
+        if is_wanted {
+            let path = home.path.clone();
+            self.unwanted.remove(&id);
+            // As one that was found running.
+            self.recognised(id, &path, Clock::now(), true);
+        }
+        is_wanted
+    }
+
+    /// A container is not asked for.
+    fn turn_away(&mut self, id: u64) {
+        if let Some(Resident {
+            pod: Some(pod),
+            gone_since: None,
+            ..
+        }) = self.containers.remove(&id)
+        {
+            self.unwanted.insert(id, pod);
+        }
+    }
+
+    /// Nothing comes any more of those that were told to leave before the last flush.
+    pub(super) fn set_aside(&mut self) {
+        let left = std::mem::replace(&mut self.left, std::mem::take(&mut self.leaving));
+        left.iter().for_each(|id| self.turn_away(*id));
+        // Those that came into it since then, too.
+        self.exclude_all_of(&left);
+    }
+
+    fn exclude_all_of(&mut self, containers: &HashSet<u64>) {
+        let cgroups = cgroups_of(&self.homes, containers);
+        self.excluded.extend(cgroups);
     }
 
     /// What becomes of what a container did.
