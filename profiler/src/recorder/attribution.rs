@@ -50,7 +50,9 @@ struct Resident {
     pod: Option<InPod>,
     /// Whether it has the name that it keeps.
     is_named: bool,
-    /// Since when its cgroup is gone, while it waits to be named.
+    /// Whether it was in a flush, since it was named.
+    is_flushed: bool,
+    /// Since when its cgroup is gone, while it waits to be named, and to be flushed.
     gone_since: Option<UtcTime>,
 }
 
@@ -145,6 +147,7 @@ impl Attribution {
                         container: container(cgroup, workload, String::new(), image, &own, clock, partial),
                         pod: None,
                         is_named: true,
+                        is_flushed: false,
                         gone_since: None,
                     });
                     cgroup
@@ -209,6 +212,7 @@ impl Attribution {
         let resident = Resident {
             container: container(home, workload, full_id(), image, &found.cgroup, clock, partial),
             is_named: pod.is_none(),
+            is_flushed: false,
             pod,
             gone_since: None,
         };
@@ -310,7 +314,8 @@ impl Attribution {
         let gone = std::mem::take(&mut self.gone);
         for id in &gone {
             match self.containers.get_mut(id) {
-                Some(resident) if !resident.is_named => resident.gone_since = Some(at),
+                // It may have been named since the last flush.
+                Some(resident) if !resident.is_named || !resident.is_flushed => resident.gone_since = Some(at),
                 _ => drop(self.containers.remove(id)),
             }
             self.unwanted.remove(id);
@@ -329,11 +334,13 @@ impl Attribution {
         }
         self.gone = std::mem::take(&mut self.going);
         self.give_up_nameless(at);
-        let rows = self
-            .containers
-            .iter()
-            .filter(|(id, _)| self.standing(**id) != Standing::Held);
-        let rows = rows.map(|(_, resident)| resident.container.clone()).collect();
+        let selects = self.selects();
+        let mut rows = Vec::new();
+        let told = self.containers.values_mut();
+        for resident in told.filter(|resident| resident.is_named || !selects) {
+            resident.is_flushed = true;
+            rows.push(resident.container.clone());
+        }
         self.containers
             .retain(|_, resident| resident.gone_since.is_none() || !resident.is_named);
         self.set_aside();

@@ -274,6 +274,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_named_just_after_its_end_is_written_once() {
+        for namespace in [None, Some("production")] {
+            for flushes_before in 0..3 {
+                let mut attribution = attribution(namespace);
+                attribution.appeared(1, path(ONE, A).as_bytes(), Clock::now());
+                attribution.gone(1);
+                (0..flushes_before).for_each(|_| drop(attribution.flush(at(0))));
+                attribution.pods_changed(applied("production", ONE, &[("server", A)]));
+                let named: Vec<BTreeMap<u64, String>> = (0..3).map(|_| rows(&mut attribution, at(0))).collect();
+                let name =
+                    |rows: &BTreeMap<u64, String>| rows.get(&1).is_some_and(|name| name.starts_with("production/"));
+                assert!(
+                    named.first().is_some_and(name),
+                    "{namespace:?}, {flushes_before}: {named:?}"
+                );
+                assert_eq!(named.last(), Some(&BTreeMap::new()));
+            }
+        }
+    }
+
+    #[test]
     fn a_pods_sandbox_is_no_loss_and_any_other_container_without_a_name_is() {
         let mut attribution = attribution(Some("production"));
         // The sandbox, a container, one that is never reported; and one of a pod that nobody knows.

@@ -79,6 +79,8 @@ impl Attribution {
                 if is_current || !resident.is_named {
                     resident.container.workload = workload;
                     resident.container.image = image.unwrap_or_else(|| resident.container.image.clone());
+                    // Under its last name.
+                    resident.is_flushed &= resident.is_named;
                     resident.is_named = true;
                 }
             }
@@ -162,13 +164,17 @@ impl Attribution {
         self.excluded.extend(cgroups);
     }
 
+    /// Whether what is not known to be asked for must not be written.
+    pub(super) fn selects(&self) -> bool {
+        self.cluster.as_ref().is_some_and(Cluster::selects)
+    }
+
     /// What becomes of what a container did.
     pub(in crate::recorder) fn standing(&self, container: u64) -> Standing {
-        let selects = self.cluster.as_ref().is_some_and(Cluster::selects);
         match self.containers.get(&container) {
             None => Standing::Nobody,
             Some(resident) if resident.is_named => Standing::Written,
-            Some(_) if selects => Standing::Held,
+            Some(_) if self.selects() => Standing::Held,
             Some(_) => Standing::Unnamed,
         }
     }
