@@ -31,6 +31,7 @@ Examples:
   sudo profile run --image shop/web:1.4 -- ./server    Learn one command
   sudo profile start --namespace host --for 10m        Learn the workloads of this machine
   profile status                                       What was learned, and what was lost
+  profile start --namespace production --for 24h       On a workstation: let a cluster's agents learn
   generate baselines --out baselines-out/              Then: one document an image
   generate policies --out policies/                    And one policy
 
@@ -80,15 +81,60 @@ Exit codes: the command's, or 128 + n if signal n killed it; 127 if it was not f
 Examples:
   sudo profile start --namespace host --for 10m
   sudo profile start --for 24h --recording /srv/learn.db
+  profile start --namespace production --for 24h       With a kubeconfig: on every node of the cluster
   sudo profile start --namespace production --kubeconfig ~/.kube/config --node node-7
-  sudo profile start --namespace shop,payments --selector 'app=web,env in (prod,canary),!debug'
-  sudo profile start --all-namespaces --image 'registry.example/shop/*' --image nginx")]
+                                                       On this node alone
+  profile start --namespace shop,payments --for 7d --detach --selector 'app=web,env in (prod,canary),!debug'
+  sudo profile start --local --all-namespaces --image 'registry.example/shop/*' --image nginx")]
     Start(Start),
-    /// Say what was learned: windows, containers, behaviours, losses.
+    /// Say what was learned: windows, containers, behaviours, losses. Or how a learning window of a cluster does.
+    #[command(after_help = "\
+Examples:
+  profile status                          The recording of this machine
+  profile status shop-x7k2p -o yaml       A learning window of the cluster, see `profile list`")]
     Status {
+        /// A learning window of the cluster.
+        window: Option<String>,
+        /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
+        #[arg(long, value_name = "FILE", requires = "window")]
+        kubeconfig: Option<PathBuf>,
         /// The recording.
         #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
         recording: PathBuf,
+        /// How to print it.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// End a learning window of a cluster, or the recorder of this machine.
+    #[command(after_help = "\
+Examples:
+  profile stop shop-x7k2p                              A learning window of the cluster
+  sudo profile stop                                    Who records into the usual recording here
+  sudo profile stop --recording /srv/learn.db          Who records into this one")]
+    Stop {
+        /// The learning window of the cluster.
+        #[arg(conflicts_with = "recording")]
+        window: Option<String>,
+        /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
+        #[arg(long, value_name = "FILE", requires = "window")]
+        kubeconfig: Option<PathBuf>,
+        /// The recording whose recorder is to end its window.
+        #[arg(long, value_name = "FILE", default_value = RECORDING, env = "WARDLINE_RECORDING")]
+        recording: PathBuf,
+    },
+    /// List the learning windows of a cluster.
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
+Examples:
+  profile list
+  profile list -o json --kubeconfig ~/.kube/production
+  profile status                          The windows in the recording of this machine"
+    )]
+    List {
+        /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
         /// How to print it.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
@@ -311,6 +357,15 @@ pub struct Start {
     /// Record here, on this machine, rather than make a learning window for the agents of a cluster. So does --node.
     #[arg(long, help_heading = "Kubernetes")]
     pub local: bool,
+    /// The learning window's name in the cluster [default: one is made up].
+    #[arg(long, value_name = "NAME", value_parser = window_name, help_heading = "Kubernetes")]
+    pub name: Option<String>,
+    /// Do not wait until the learning window of the cluster ends.
+    #[arg(long, short, help_heading = "Kubernetes")]
+    pub detach: bool,
+    /// Until this share of the behaviour is estimated to have been seen. This version does not estimate it yet.
+    #[arg(long, value_name = "SHARE", value_parser = until_covered)]
+    pub until_covered: Option<f64>,
     /// End with this process, which has started us.
     #[arg(long, hide = true)]
     pub parent: Option<u32>,
@@ -321,6 +376,57 @@ pub struct Start {
     /// Where and how to record.
     #[command(flatten)]
     pub recording: Recording,
+}
+
+impl Start {
+    /// Whether this machine is to record, whatever cluster there is.
+    pub fn is_local(&self) -> bool {
+        self.local || self.node.is_some()
+    }
+
+    /// An option that was given and means nothing to the agents of a cluster.
+    pub fn only_for_this_machine(&self) -> Option<&'static str> {
+        let Ok(Cli {
+            command: Command::Start(default),
+            ..
+        }) = Cli::try_parse_from(["profile", "start"])
+        else {
+            return None; // never: every option has a default
+        };
+        let (given, unset) = (&self.recording, &default.recording);
+        let options = [
+            ("--hierarchy", self.hierarchy != default.hierarchy),
+            ("--recording", given.recording != unset.recording),
+            ("--recording-max", given.recording_max != unset.recording_max),
+            ("--backend", given.backend != unset.backend),
+            ("--flush-interval", given.flush_interval != unset.flush_interval),
+            ("--memory", given.memory != unset.memory),
+            ("--behaviours-max", given.behaviours_max != unset.behaviours_max),
+            (
+                "--behaviours-per-container",
+                given.behaviours_per_container != unset.behaviours_per_container,
+            ),
+            ("--executables-max", given.executables_max != unset.executables_max),
+            ("--cgroups-max", given.cgroups_max != unset.cgroups_max),
+            ("--ring", given.ring != unset.ring),
+        ];
+        options
+            .into_iter()
+            .find_map(|(option, is_given)| is_given.then_some(option))
+    }
+}
+
+/// The names that `LearningWindow` objects can have: a DNS name's (RFC 1123), and short enough for a label's value.
+fn window_name(text: &str) -> Result<String, String> {
+    match node_name(text) {
+        Ok(name) if name.len() <= 63 => Ok(name),
+        _ => Err("a learning window's name consists of at most 63 of a-z, 0-9, `-` and `.`".to_owned()),
+    }
+}
+
+/// Until there is an estimate, there is nothing to wait for.
+fn until_covered(_: &str) -> Result<f64, String> {
+    Err("this version does not estimate coverage yet: windows end by time, write --for 24h".to_owned())
 }
 
 /// `profile agent`.

@@ -11,6 +11,7 @@ pub mod prune;
 pub mod run;
 pub mod start;
 pub mod status;
+pub mod windows;
 
 use std::io::{self, Write as _};
 use std::path::Path;

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command, Import};
 use profiler::commands::{
-    agent, backup, completions, doctor, import, look_up, merge, policy_for_learning, prune, run, start, status,
+    agent, backup, completions, doctor, import, look_up, merge, policy_for_learning, prune, run, start, status, windows,
 };
 use profiler::error::Failure;
 
@@ -19,7 +19,20 @@ fn main() -> ExitCode {
         Command::Doctor { output } => doctor::doctor(*output, cli.quiet),
         Command::Run(options) => run::run(options, cli.quiet),
         Command::Start(options) => start::start(options, cli.quiet),
-        Command::Status { recording, output } => status::status(recording, *output, cli.quiet),
+        Command::Status {
+            window: Some(window),
+            kubeconfig,
+            recording: _,
+            output,
+        } => windows::status(kubeconfig.as_deref(), window, *output, cli.quiet),
+        Command::Status { recording, output, .. } => status::status(recording, *output, cli.quiet),
+        Command::Stop {
+            window: Some(window),
+            kubeconfig,
+            recording: _,
+        } => windows::stop(kubeconfig.as_deref(), window, cli.quiet),
+        Command::Stop { recording, .. } => windows::stop_local(recording, cli.quiet),
+        Command::List { kubeconfig, output } => windows::list(kubeconfig.as_deref(), *output, cli.quiet),
         Command::Merge {
             files,
             out,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use end_to_end::{ApiServer, Cgroup, Running, Scratch, poll, profile, require_root, start};
+use end_to_end::{ApiServer, Cgroup, Running, Scratch, finish, poll, profile, profile_start, require_root, start};
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "wardline";
@@ -291,6 +291,142 @@ fn a_window_can_be_stopped_goes_on_after_an_upgrade_and_ends_with_its_object() {
         "a recorder that ended with its object"
     );
     agent.stop();
+}
+
+/// `profile` with this cluster, as from a workstation.
+fn from_workstation(server: &ApiServer, arguments: &[&str]) -> Command {
+    let mut command = profile();
+    command.args(arguments).arg("--kubeconfig").arg(server.kubeconfig());
+    command
+}
+
+#[test]
+fn a_workstation_makes_a_window_follows_it_and_lists_it() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let agent = Agent::start(&server, &scratch, "node-a");
+    let asked = [
+        "start",
+        "--namespace",
+        "production",
+        "--selector",
+        "app in (web,shop)",
+        "--image",
+        "shop/*",
+    ];
+    let mut command = from_workstation(&server, &[&asked[..], &["--for", "15s", "--name", "shop"]].concat());
+    let done = start(&mut command).finish();
+    assert_eq!(done.code(), 0, "{done}");
+    assert!(done.stderr.contains("made the learning window shop, for 15s"), "{done}");
+    let learned = done
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("learned: "))
+        .unwrap_or_default();
+    assert!(learned.contains("in 1 containers on 1 nodes"), "{done}");
+
+    let listed = finish(&mut from_workstation(&server, &["list"]));
+    assert!(
+        listed
+            .stdout
+            .lines()
+            .any(|line| line.starts_with("shop ") && line.contains("Ended")),
+        "{listed}"
+    );
+    let described = finish(&mut from_workstation(&server, &["status", "shop"]));
+    assert!(described.stdout.contains("production/Pod/web/web"), "{described}");
+    let object = finish(&mut from_workstation(&server, &["status", "shop", "-o", "json"]));
+    let object: Value = serde_json::from_str(&object.stdout).unwrap();
+    assert_eq!(
+        object["spec"]["selector"]["matchExpressions"][0]["key"], "app",
+        "{object:#}"
+    );
+    assert_eq!(object["status"]["nodes"]["ended"], 1, "{object:#}");
+    let recording = end_to_end::status(&agent.recordings()[0]);
+    let selector = recording["windows"][0]["selector"].as_str().unwrap();
+    assert!(
+        selector.contains("app in (shop,web)") && selector.contains("images shop/*"),
+        "{selector}"
+    );
+    agent.stop();
+}
+
+#[test]
+fn ctrl_c_leaves_the_clusters_window_running_and_stop_ends_it() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let agent = Agent::start(&server, &scratch, "node-a");
+    let arguments = ["start", "--all-namespaces", "--for", "1h", "--name", "all"];
+    let mut following = start(&mut from_workstation(&server, &arguments));
+    following.wait_for("the window", |following| {
+        following.stderr().contains("made the learning window")
+    });
+    let all = window("all", &Value::Null);
+    wait_for_status(&server, &all, "a node that learns", |status| {
+        status["nodes"]["learning"] == 1
+    });
+    following.signal(libc::SIGINT);
+    let done = following.finish();
+    assert_eq!(done.code(), 0, "{done}");
+    assert!(done.stderr.contains("`profile stop all` ends it"), "{done}");
+    assert_eq!(server.get(&all).unwrap()["status"]["phase"], "Learning");
+
+    let stopped = finish(&mut from_workstation(&server, &["stop", "all"]));
+    assert_eq!(stopped.code(), 0, "{stopped}");
+    wait_for_status(&server, &all, "its end", |status| status["phase"] == "Ended");
+    agent.stop();
+}
+
+#[test]
+fn what_a_workstation_cannot_ask_for_is_one_clear_error() {
+    let server = ApiServer::start();
+    let start = ["start", "--namespace", "production"];
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&[], 2, "--for 24h"),
+        (
+            &["--for", "1h", "--until-covered", "0.99"],
+            2,
+            "does not estimate coverage",
+        ),
+        (
+            &["--for", "1h", "--recording", "/tmp/a.db"],
+            2,
+            "--recording is for recording on this machine",
+        ),
+        (&["--for", "1h", "--memory", "96"], 2, "--memory is for"),
+        (&["--for", "1h", "--name", "No"], 2, "at most 63"),
+        (&["--for", "1h", "--selector", "a in"], 2, "--selector"),
+        // Nobody has installed anything there.
+        (&["--for", "1h"], 1, "the cluster knows no learning windows"),
+    ];
+    for (options, code, text) in cases {
+        let done = finish(&mut from_workstation(&server, &[&start[..], options].concat()));
+        assert_eq!(done.code(), code, "{done}");
+        assert!(done.stderr.contains(text), "{text}: {done}");
+    }
+    let server = cluster();
+    for command in ["stop", "status"] {
+        let done = finish(&mut from_workstation(&server, &[command, "nothing"]));
+        assert_eq!(done.code(), 1, "{done}");
+        assert!(done.stderr.contains("there is no learning window `nothing`"), "{done}");
+    }
+}
+
+#[test]
+fn a_recorder_of_this_machine_is_stopped_by_its_recording() {
+    let scratch = Scratch::new();
+    let stop = || finish(profile().args(["stop", "--recording"]).arg(scratch.recording()));
+    let none = stop();
+    assert_eq!(none.code(), 1, "{none}");
+    let mut recorder = start(&mut profile_start(scratch.recording(), &["--namespace", "host"]));
+    recorder.wait_for("the window", |recorder| recorder.stderr().contains("learning "));
+    assert_eq!(stop().code(), 0);
+    let done = recorder.finish();
+    assert_eq!(done.code(), 0, "{done}");
+    assert_eq!(scratch.status()["windows"][0]["endReason"], "interrupted");
+    let nobody = stop();
+    assert_eq!(nobody.code(), 2, "{nobody}");
+    assert!(nobody.stderr.contains("nobody records into"), "{nobody}");
 }
 
 #[test]

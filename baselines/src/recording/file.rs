@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -147,6 +147,11 @@ impl WriterLock {
 
     /// Whether somebody holds it.
     pub(super) fn is_taken(path: &Path) -> Result<bool> {
+        Ok(Self::held(path)?.is_some())
+    }
+
+    /// The lock's file, if somebody holds it.
+    fn held(path: &Path) -> Result<Option<File>> {
         let lock_path = lock_path(path);
         let file = match OpenOptions::new()
             .read(true)
@@ -154,12 +159,12 @@ impl WriterLock {
             .open(&lock_path)
         {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open", &lock_path)(error)),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(file)),
             Err(TryLockError::Error(error)) => Err(failed("lock", &lock_path)(error)),
         }
     }
@@ -170,6 +175,32 @@ fn process_in(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+/// The id of the process that records into this file now, if one does.
+///
+/// # Errors
+/// [`Error::Missing`] without a file there, or what the system says.
+pub fn writer_of(path: &Path) -> Result<Option<u32>> {
+    let resolved = path.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
+        _ => failed("open", path)(error),
+    })?;
+    let mut held = WriterLock::held(&resolved)?;
+    let writer = held.as_mut().and_then(process_in);
+    // Somebody else may have written another process's id there.
+    Ok(writer.filter(|writer| has_open(*writer, &lock_path(&resolved))))
+}
+
+/// Whether a process has a file open.
+fn has_open(process: u32, path: &Path) -> bool {
+    let Ok(wanted) = path.metadata() else { return false };
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
+        return false;
+    };
+    // These links lead to the open file itself, whatever its name is by now (proc(5)).
+    let mut open = descriptors.filter_map(|descriptor| descriptor.ok()?.path().metadata().ok());
+    open.any(|open| (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()))
 }
 
 fn lock_path(path: &Path) -> PathBuf {

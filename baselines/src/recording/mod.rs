@@ -66,6 +66,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use backup::backup;
 pub(crate) use error::Failure;
 pub use error::{Error, Result};
+pub use file::writer_of;
 pub use id::{RecordingId, RecordingIdError};
 pub use merge::{Merged, MergedSource, merge, restore};
 pub(crate) use merge::{Newest, newest};

@@ -1,6 +1,7 @@
 //! One pattern, from text.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::str::FromStr;
@@ -10,6 +11,8 @@ use globset::{GlobBuilder, GlobMatcher};
 /// A glob of path components, see the [module](super).
 #[derive(Clone, Debug)]
 pub struct Pattern {
+    /// As it was written.
+    text: String,
     is_anchored: bool,
     is_literal: bool,
     components: Vec<Component>,
@@ -112,11 +115,19 @@ impl FromStr for Pattern {
             .replace("/**", "*")
             .replace("**/", "*");
         Ok(Self {
+            text: text.to_owned(),
             is_anchored,
             is_literal,
             components,
             anywhere: glob(&format!("*{text_anywhere}*")).map_err(error)?,
         })
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.text)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use baselines::redaction::Pattern;
 use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Resource as _;
@@ -12,6 +13,7 @@ use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec};
 use super::report::utc;
 use crate::cli::values::duration;
 use crate::containers::HOST;
+use crate::kubernetes::selection::ImagePattern;
 
 /// What a window asks of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +97,18 @@ fn options(spec: &LearningWindowSpec) -> Result<Vec<OsString>, String> {
     if let Some(selector) = selector(&spec.selector)? {
         options.push(option("selector", &selector));
     }
-    options.extend(spec.images.iter().map(|image| option("image", image)));
-    options.extend(spec.record.redact.iter().map(|pattern| option("redact", pattern)));
+    for image in &spec.images {
+        image
+            .parse::<ImagePattern>()
+            .map_err(|error| format!("spec.images: `{}`: {error}", image.escape_debug()))?;
+        options.push(option("image", image));
+    }
+    for pattern in &spec.record.redact {
+        pattern
+            .parse::<Pattern>()
+            .map_err(|error| format!("spec.record.redact: {error}"))?;
+        options.push(option("redact", pattern));
+    }
     duration(&spec.record.startup).map_err(|why| format!("spec.record.startup: {why}"))?;
     options.push(option("startup", &spec.record.startup));
     if spec.record.arguments {
@@ -218,6 +230,14 @@ mod tests {
             (
                 json!({"namespaces": ["a"], "duration": "1h", "selector": {"matchExpressions": [{"key": "a,b", "operator": "Exists"}]}}),
                 "spec.selector",
+            ),
+            (
+                json!({"namespaces": ["a"], "duration": "1h", "images": ["shop/*", "a b"]}),
+                "spec.images",
+            ),
+            (
+                json!({"namespaces": ["a"], "duration": "1h", "record": {"redact": ["/**"]}}),
+                "spec.record.redact",
             ),
             (
                 json!({"namespaces": ["a"], "duration": "1h", "record": {"startup": "soon"}}),

@@ -11,7 +11,7 @@ use profiler_common::{CgroupState, pod};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Prepared, conclude, drop_privileges, learn, node, say, start_window};
+use super::{Prepared, conclude, drop_privileges, learn, node, say, start_window, windows};
 use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen};
 use crate::cli::{self, Kubernetes};
 use crate::clock::Clock;
@@ -37,6 +37,12 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     }
     let selection = selection(options)?;
     let cluster = cluster(options, selection.as_ref())?;
+    if let Some((source, _)) = &cluster
+        && selection.is_some()
+        && !options.is_local()
+    {
+        return windows::start(source, options, quiet);
+    }
     let whose = whose(selection.as_ref(), cluster.as_ref());
     let hierarchies = cgroups::mounted()?;
     let census = Census::take()?;

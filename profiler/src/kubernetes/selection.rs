@@ -91,6 +91,13 @@ impl ImagePattern {
     }
 }
 
+/// As it was written.
+impl fmt::Display for ImagePattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.text)
+    }
+}
+
 /// Text that is no glob.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; write it like shop/*, **/web or nginx:1.*")]
