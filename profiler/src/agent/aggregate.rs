@@ -133,8 +133,178 @@ fn message(sum: &LearningWindowStatus) -> Option<String> {
             "have no agent that told of it",
         ),
         (sum.lossy_nodes > 0).then(|| format!("losses cannot be ruled out on {} nodes", sum.lossy_nodes)),
+        (sum.containers == 0 && matches!(sum.phase, Phase::Learning | Phase::Ended))
+            .then(|| "no container of what it asks for was seen so far".to_owned()),
         (sum.phase == Phase::Pending).then(|| "no agent has told of it so far".to_owned()),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::super::objects::NodeWindowSpec;
+    use super::*;
+
+    fn at(seconds: u64) -> UtcTime {
+        UtcTime::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn heard(seconds: u64) -> Option<Time> {
+        Some(time(at(seconds)))
+    }
+
+    fn node(name: &str, status: NodeWindowStatus) -> NodeWindow {
+        let spec = NodeWindowSpec {
+            window: "shop".to_owned(),
+            window_uid: "1".to_owned(),
+            node: name.to_owned(),
+        };
+        let mut node = NodeWindow::new(name, spec);
+        node.status = Some(status);
+        node
+    }
+
+    fn workload(name: &str, behaviours: u64, events: u64, last_new: u64) -> WorkloadProgress {
+        WorkloadProgress {
+            workload: name.to_owned(),
+            containers: 1,
+            behaviours,
+            events,
+            last_new: heard(last_new),
+        }
+    }
+
+    #[test]
+    fn what_the_nodes_tell_is_added_up() {
+        let learning = |workloads: Vec<WorkloadProgress>| NodeWindowStatus {
+            phase: Phase::Learning,
+            heard: heard(1_000),
+            containers: 2,
+            behaviours: 10,
+            events: 100,
+            lost: 3,
+            losses: [("map_full".to_owned(), 3)].into(),
+            lossy: Some("why".to_owned()),
+            workloads,
+            workloads_left_out: 1,
+            ..NodeWindowStatus::default()
+        };
+        let nodes = [
+            node(
+                "a",
+                learning(vec![workload("web", 7, 60, 900), workload("db", 3, 40, 100)]),
+            ),
+            node("b", learning(vec![workload("web", 9, 100, 500)])),
+        ];
+        let sum = aggregate(&nodes, None, at(2_000), false, at(1_010));
+        assert_eq!(
+            (sum.phase, sum.nodes.learning, sum.nodes.reporting),
+            (Phase::Learning, 2, 2)
+        );
+        assert_eq!(
+            (sum.containers, sum.node_behaviours, sum.events, sum.lost),
+            (4, 20, 200, 6)
+        );
+        assert_eq!((sum.losses.get("map_full"), sum.lossy_nodes), (Some(&6), 2));
+        let web = WorkloadProgress {
+            containers: 2,
+            ..workload("web", 9, 160, 900)
+        };
+        assert_eq!(sum.workloads, [web, workload("db", 3, 40, 100)]);
+        assert_eq!((sum.workloads_left_out, sum.nodes.without_agent), (2, None));
+    }
+
+    #[test]
+    fn who_does_not_learn_is_named() {
+        let failing = NodeWindowStatus {
+            phase: Phase::Failing,
+            heard: heard(1_000),
+            ..NodeWindowStatus::default()
+        };
+        let learning = |seconds| NodeWindowStatus {
+            phase: Phase::Learning,
+            heard: heard(seconds),
+            ..failing.clone()
+        };
+        // Its clock is an hour ahead, and it knows that.
+        let ahead = NodeWindowStatus {
+            clock_ahead_seconds: 3_600,
+            ..learning(1_000 + 3_600)
+        };
+        let nodes = [
+            node("a", failing.clone()),
+            node("b", learning(700)),
+            node("c", learning(699)),
+            node("d", ahead),
+        ];
+        let cluster = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+        let sum = aggregate(&nodes, Some(&cluster), at(2_000), false, at(1_000));
+        assert_eq!((sum.nodes.reporting, sum.nodes.learning), (3, 2));
+        assert_eq!(sum.nodes.failing_names, ["a"]);
+        assert_eq!(sum.nodes.silent_names, ["c"]);
+        assert_eq!(sum.nodes.without_agent_names, ["e"]);
+        let message = sum.message.unwrap();
+        for text in [
+            "cannot record (a)",
+            "not heard for 5 minutes (c)",
+            "(e)",
+            "no container",
+        ] {
+            assert!(message.contains(text), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_window_has_ended_when_nobody_who_can_be_heard_is_at_it() {
+        let status = |phase, seconds| NodeWindowStatus {
+            phase,
+            heard: heard(seconds),
+            ended_at: (phase == Phase::Ended).then(|| time(at(seconds))),
+            ..NodeWindowStatus::default()
+        };
+        let (ended, learning) = (status(Phase::Ended, 2_001), status(Phase::Learning, 2_001));
+        let cases = [
+            (vec![], false, Phase::Pending),
+            (vec![], true, Phase::Ended),
+            (vec![ended.clone(), learning.clone()], true, Phase::Learning),
+            (
+                vec![ended.clone(), status(Phase::Failing, 2_001)],
+                true,
+                Phase::Learning,
+            ),
+            (vec![ended.clone(), status(Phase::Learning, 100)], true, Phase::Ended),
+            (vec![ended], true, Phase::Ended),
+        ];
+        for (statuses, is_over, phase) in cases {
+            let nodes: Vec<NodeWindow> = statuses.iter().map(|status| node("a", status.clone())).collect();
+            let sum = aggregate(&nodes, None, at(2_000), is_over, at(2_002));
+            assert_eq!(sum.phase, phase, "{statuses:?}");
+            assert_eq!(sum.ended_at.is_some(), phase == Phase::Ended && !nodes.is_empty());
+        }
+    }
+
+    #[test]
+    fn lists_stay_small_whatever_the_nodes_tell() {
+        let many = |node: usize| {
+            (0..300)
+                .map(move |number| workload(&format!("{node}-{number}"), 1, 1, 1))
+                .collect()
+        };
+        let nodes: Vec<NodeWindow> = (0..500)
+            .map(|number| {
+                let status = NodeWindowStatus {
+                    workloads: many(number),
+                    ..NodeWindowStatus::default()
+                };
+                node(&format!("node-{number}"), status)
+            })
+            .collect();
+        let sum = aggregate(&nodes, None, at(1), false, at(1_000));
+        assert_eq!((sum.workloads.len(), sum.workloads_left_out), (200, 500 * 300 - 200));
+        assert_eq!((sum.nodes.silent, sum.nodes.silent_names.len()), (500, 100));
+        assert!(serde_json::to_string(&sum).unwrap().len() < 100_000);
+    }
 }
