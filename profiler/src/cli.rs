@@ -533,7 +533,8 @@ pub struct Recording {
     /// How often to write: the most that a crash can cost.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub flush_interval: Duration,
-    /// How long a container starts up, from its first execution: what it does later is counted as steady.
+    /// How long a container starts up, from its first execution: what it does later is counted as steady. Of pods with a
+    /// readiness or startup probe, that tells.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub startup: Duration,
     /// Memory to take on a busy machine, in MiB: tables in the kernel and our own together. What finds no room is counted as

@@ -223,7 +223,7 @@ impl Session {
                     return Ok(reason);
                 }
                 changes = cluster::changes(&mut self.cluster) => {
-                    self.recorder.attribution.pods_changed(changes);
+                    self.recorder.pods_changed(changes);
                     self.tell_choices();
                 }
                 guard = ready.readable() => {

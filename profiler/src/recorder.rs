@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod cluster;
 mod described;
 mod held;
+mod readiness;
 mod resolver;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use profiler_common::{Key, phase, provenance};
 
 use crate::cgroups::Hierarchy;
 use crate::clock::Clock;
+use crate::kubernetes::directory::PodChange;
 use crate::probes::OwnRoot;
 use crate::probes::backend::Backend;
 use crate::probes::counters::Delta;
@@ -57,7 +59,7 @@ pub struct Recorder {
     described: Described,
     /// Counted, and not described yet.
     waiting: HashMap<Key, Delta>,
-    observations: HashMap<(u64, Behaviour, Provenance, Phase, Minute), Counted>,
+    observations: HashMap<Row, Counted>,
     losses: HashMap<(Option<u64>, Reason), Counted>,
     /// How often something was observed in containers that are not named yet.
     unnamed: HashMap<u64, u64>,
@@ -67,6 +69,9 @@ pub struct Recorder {
     /// Fingerprints of the behaviours seen so far: eight bytes each, whatever their paths.
     known: HashSet<u64>,
 }
+
+/// What is counted in one row of the recording. First, the container's id.
+type Row = (u64, Behaviour, Provenance, Phase, Minute);
 
 #[derive(Clone, Copy)]
 struct Counted {
@@ -122,6 +127,21 @@ impl Recorder {
         self.described.next_generation();
     }
 
+    /// The cluster says something new of the node's pods. What has not been written yet may be of another phase, then.
+    pub fn pods_changed(&mut self, changes: impl IntoIterator<Item = PodChange>) {
+        self.attribution.pods_changed(changes);
+        let told = self.attribution.take_told();
+        if told.is_empty() {
+            return;
+        }
+        for (mut key, counted) in std::mem::take(&mut self.observations) {
+            if told.contains(&key.0) {
+                key.3 = self.attribution.phase(key.0, counted.last, key.3);
+            }
+            self.add(key, counted);
+        }
+    }
+
     /// Takes what was counted since the last reading.
     pub fn count(&mut self, delta: Delta, clock: Clock) {
         self.tell(delta, clock);
@@ -172,7 +192,7 @@ impl Recorder {
             container,
             behaviour,
             provenance_of(&delta.key, self.attribution.takes_all_comers(container)),
-            phase_of(&delta.key),
+            self.attribution.phase(container, last, phase_of(&delta.key)),
             minute,
         );
         // `first` is that of the key's first count, which may be long ago.
@@ -181,6 +201,10 @@ impl Recorder {
             first: first.max(minute.start()).min(last),
             last,
         };
+        self.add(key, counted);
+    }
+
+    fn add(&mut self, key: Row, counted: Counted) {
         self.observations
             .entry(key)
             .and_modify(|known| known.add(counted))
@@ -355,10 +379,7 @@ impl Recorder {
 }
 
 /// As the recording has it.
-fn observation(
-    (cgroup_id, behaviour, provenance, phase, minute): (u64, Behaviour, Provenance, Phase, Minute),
-    counted: Counted,
-) -> Observation {
+fn observation((cgroup_id, behaviour, provenance, phase, minute): Row, counted: Counted) -> Observation {
     let Counted {
         count,
         first: first_seen,

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use baselines::behaviour::Phase;
 use end_to_end::kubelet::{
     Container, NODE, OPENS, bare, counted, digest, end, learn, make_namespaces, nameless, names, object, opens, pulled,
     run_status, spec_of, summary,
@@ -293,6 +294,43 @@ fn everything_on_a_machine_is_learned_and_its_pods_have_names() {
         opens(&scratch)["production/Pod/late/late"],
         OPENS.parse::<u64>().unwrap()
     );
+}
+
+#[test]
+fn a_container_with_a_probe_starts_up_until_it_is_ready() {
+    let server = ApiServer::start();
+    make_namespaces(&server);
+    let scratch = Scratch::new();
+    let mut probed = bare("production", "probed");
+    probed["spec"]["containers"][0]["readinessProbe"] = json!({"exec": {"command": ["/bin/true"]}});
+    let (probed, plain) = (server.create(&probed), server.create(&bare("production", "plain")));
+    let options = ["--namespace", "production", "--startup", "500ms"];
+    let recorder = learn(&scratch, &server.kubeconfig(), &options);
+    let [of_probed, of_plain] = [&probed, &plain].map(|pod| Container::counting(&scratch, pod));
+    let report = |pod: &Value, container: &Container, name: &str, is_ready: bool| {
+        let mut status = container.status(name, &pulled(name));
+        status["ready"] = is_ready.into();
+        server.set_status(pod, &json!({"phase": "Running", "containerStatuses": [status]}));
+    };
+    report(&probed, &of_probed, "probed", false);
+    report(&plain, &of_plain, "plain", true);
+    let has_both = |name: &str| poll(|| (phases(&scratch, name) == [Phase::Startup, Phase::Steady]).then_some(()));
+    assert!(has_both("plain").is_some(), "{}", recorder.stderr());
+    // They began together.
+    assert_eq!(phases(&scratch, "probed"), [Phase::Startup]);
+    report(&probed, &of_probed, "probed", true);
+    assert!(has_both("probed").is_some(), "{}", recorder.stderr());
+    end(recorder);
+}
+
+/// In which phases the container of this name opened its file.
+fn phases(scratch: &Scratch, name: &str) -> Vec<Phase> {
+    let file = scratch.path("opened");
+    let baselines = end_to_end::baselines(scratch.recording()).into_iter();
+    let of_it = baselines.filter(|baseline| baseline.image.repository.ends_with(&format!("/{name}")));
+    let opens = of_it.flat_map(|baseline| baseline.behaviours.open);
+    let opens = opens.filter(|open| open.path.as_bytes() == file.as_os_str().as_encoded_bytes());
+    opens.flat_map(|open| open.evidence.phases).collect()
 }
 
 #[test]

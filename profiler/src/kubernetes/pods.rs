@@ -76,6 +76,9 @@ pub struct ContainerFacts {
     pub image: Option<PodImage>,
     /// When the current one started.
     pub started: Option<UtcTime>,
+    /// Whether the kubelet asks it if it has started up: by a readiness or startup probe. One without is called ready as soon
+    /// as it runs (`UpdatePodStatus`, pkg/kubelet/prober/prober_manager.go).
+    pub is_probed: bool,
     /// Whether it has become ready.
     pub ready: Ready,
     /// What the kubelet executes in it.
@@ -306,6 +309,7 @@ fn container(
         runs: status.map(|status| runs(status, odd)).unwrap_or_default(),
         image,
         started: status.and_then(started),
+        is_probed: spec.is_probed,
         ready: status.map_or(Ready::No, |status| ready(status, all_ready)),
         commands,
     }

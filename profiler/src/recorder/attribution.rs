@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
+use baselines::behaviour::Phase;
 use baselines::recording::Container;
 use baselines::time::UtcTime;
 use baselines::workload::{Image, Workload};
@@ -16,6 +17,7 @@ use crate::containers::{Kind, Recognised, recognise};
 
 pub(super) use self::naming::{GivenUp, Standing};
 use super::cluster::{Cluster, InPod, Place};
+use super::readiness::Readiness;
 
 /// How cgroups become containers in this window.
 #[derive(Clone, Debug)]
@@ -54,6 +56,7 @@ struct Resident {
     is_flushed: bool,
     /// Since when its cgroup is gone, while it waits to be named, and to be flushed.
     gone_since: Option<UtcTime>,
+    readiness: Readiness,
 }
 
 /// What is known about each cgroup.
@@ -82,6 +85,8 @@ pub struct Attribution {
     excluded: Vec<u64>,
     admitted: Vec<u64>,
     dead: Vec<u64>,
+    /// Containers of whose readiness something new was told.
+    told: HashSet<u64>,
 }
 
 impl Attribution {
@@ -104,6 +109,7 @@ impl Attribution {
             excluded: Vec::new(),
             admitted: Vec::new(),
             dead: Vec::new(),
+            told: HashSet::new(),
         }
     }
 
@@ -149,6 +155,7 @@ impl Attribution {
                         is_named: true,
                         is_flushed: false,
                         gone_since: None,
+                        readiness: Readiness::Untold,
                     });
                     cgroup
                 })
@@ -215,6 +222,7 @@ impl Attribution {
             is_flushed: false,
             pod,
             gone_since: None,
+            readiness: Readiness::Untold,
         };
         self.containers.insert(home, resident);
         self.name(home);
@@ -302,6 +310,12 @@ impl Attribution {
             .is_some_and(|resident| resident.pod.is_none() && kinds.contains(&resident.container.workload.kind))
     }
 
+    /// The phase of what a container did last at this time, where the clock says this one.
+    pub(super) fn phase(&self, container: u64, last: UtcTime, by_clock: Phase) -> Phase {
+        let resident = self.containers.get(&container);
+        resident.map_or(by_clock, |resident| resident.readiness.phase(last, by_clock))
+    }
+
     /// Whether anything is known about a cgroup.
     pub fn knows(&self, cgroup: u64) -> bool {
         self.homes.contains_key(&cgroup)
@@ -355,6 +369,11 @@ impl Attribution {
     /// Cgroups that need not be recorded until now, and have to be from now on: decided since the last call.
     pub fn take_admitted(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.admitted)
+    }
+
+    /// Containers whose phases may have changed since the last call.
+    pub(super) fn take_told(&mut self) -> HashSet<u64> {
+        std::mem::take(&mut self.told)
     }
 
     /// Cgroups that are gone for good since the last call.

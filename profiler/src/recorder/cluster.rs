@@ -15,6 +15,7 @@ use baselines::workload::{Image, Workload};
 
 use crate::containers::{Found, outermost};
 use crate::kubernetes::directory::{Answer, Directory, PodChange};
+use crate::kubernetes::pods::Ready;
 use crate::kubernetes::selection::Selection;
 
 /// A cluster's word on containers.
@@ -58,6 +59,8 @@ pub(super) enum Verdict {
         image: Option<Image>,
         /// Whether that is certain of the image, too, see [`crate::kubernetes::pods::Run`].
         is_current: bool,
+        /// Whether it is ready, if a probe of its own tells.
+        ready: Option<Ready>,
     },
 }
 
@@ -129,6 +132,7 @@ impl Cluster {
                     ..image.recorded()
                 }),
                 is_current,
+                ready: (is_current && container.is_probed).then_some(container.ready),
             },
             Answer::NoPod | Answer::NoContainer(_) | Answer::Container { .. } => Verdict::Awaited,
         }

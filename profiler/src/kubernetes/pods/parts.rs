@@ -38,6 +38,8 @@ pub(super) struct Spec<'a> {
     pub(super) name: &'a str,
     pub(super) role: Role,
     pub(super) image: &'a str,
+    /// Whether it has a readiness or startup probe, of any kind.
+    pub(super) is_probed: bool,
     /// None for one that is too long.
     pub(super) commands: Vec<Option<KubeletCommand>>,
 }
@@ -63,6 +65,7 @@ pub(super) fn specs(pod: &PodSpec) -> Vec<Spec<'_>> {
             name: &container.name,
             role: Role::Ephemeral,
             image: container.image.as_deref().unwrap_or_default(),
+            is_probed: false,
             commands: Vec::new(),
         });
     }
@@ -93,6 +96,7 @@ fn spec(container: &Container, role: Role) -> Spec<'_> {
         name: &container.name,
         role,
         image: container.image.as_deref().unwrap_or_default(),
+        is_probed: container.readiness_probe.is_some() || container.startup_probe.is_some(),
         commands: commands.collect(),
     }
 }

@@ -157,6 +157,7 @@ fn names_times_image_and_commands_are_read() {
     };
     assert_eq!(server.started, Some("2026-11-21T09:30:00Z".parse().unwrap()));
     assert_eq!(server.ready, Ready::Since("2026-11-21T09:30:30Z".parse().unwrap()));
+    assert!(server.is_probed);
     let image = server.image.as_ref().unwrap();
     assert_eq!(image.digest, Some(Digest::Registry(format!("sha256:{A}"))));
     let commands: Vec<_> = server
@@ -198,6 +199,22 @@ fn readiness_is_what_the_kubelet_says_and_no_more() {
             "status": {"containerStatuses": [status], "conditions": conditions},
         }));
         assert_eq!(facts.containers[0].ready, expected, "{conditions:?}");
+    }
+}
+
+#[test]
+fn only_probes_of_readiness_and_start_tell_when_a_container_is_ready() {
+    let probe = json!({"tcpSocket": {"port": 80}});
+    let cases = [
+        (json!({}), false),
+        (json!({"livenessProbe": probe}), false),
+        (json!({"readinessProbe": probe}), true),
+        (json!({"startupProbe": probe}), true),
+    ];
+    for (mut container, expected) in cases {
+        container["name"] = "server".into();
+        let facts = facts(json!({"spec": {"containers": [container]}}));
+        assert_eq!(facts.containers[0].is_probed, expected, "{container}");
     }
 }
 

@@ -8,6 +8,7 @@ use baselines::time::UtcTime;
 use super::{Attribution, Home, Resident};
 use crate::clock::Clock;
 use crate::kubernetes::directory::{PodChange, REMEMBERED};
+use crate::kubernetes::pods::Ready;
 use crate::recorder::cluster::{Cluster, InPod, Verdict};
 
 /// How many containers that are gone may wait to be named, see [`Attribution::flush`].
@@ -74,7 +75,16 @@ impl Attribution {
                 workload,
                 image,
                 is_current,
+                ready,
             } => {
+                // One that was found running and is not ready now may have been so for days.
+                let may_be_told = |ready: &Ready| !resident.container.partial || *ready != Ready::No;
+                if let Some(ready) = ready.filter(may_be_told) {
+                    let readiness = resident.readiness.told(ready, UtcTime::now());
+                    if std::mem::replace(&mut resident.readiness, readiness) != readiness {
+                        self.told.insert(id);
+                    }
+                }
                 // What is said of a container that was restarted is about the one that came after it.
                 if is_current || !resident.is_named {
                     resident.container.workload = workload;
