@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`behaviour`] | What did a workload do, without who and when? |
 //! | [`path`] | Which bytes does a policy compare, and what do we know about where they came from? |
+//! | [`peer`] | Whom did it reach? |
 //! | [`workload`] | Who did it, and which image was it? |
 //! | [`time`] | When? |
 //! | [`loss`] | What happened and was not recorded? |
@@ -91,6 +92,7 @@ pub mod behaviour;
 pub mod document;
 pub mod loss;
 pub mod path;
+pub mod peer;
 pub mod recording;
 pub mod redaction;
 mod serde_text;

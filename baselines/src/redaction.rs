@@ -25,8 +25,8 @@
 //!   those that do not begin at the root that it means ([`Origin::Unreachable`], or [`Origin::AsCalled`] and relative).
 //! - An argument, or another text, is hidden as a whole if a pattern matches anywhere in it, at component boundaries or not;
 //!   an argument that was cut short is hidden in any case.
-//! - Names (of workloads, images, containers) are hidden like components of paths that no `/` comes before, and where they
-//!   are a part of what was hidden in the cgroup's path.
+//! - Names (of workloads, images, containers, peers) are hidden like components of paths that no `/` comes before, and
+//!   those of containers where they are a part of what was hidden in the cgroup's path.
 
 mod components;
 mod pattern;
@@ -37,6 +37,7 @@ use std::borrow::Cow;
 
 use crate::behaviour::{Action, Arguments, Behaviour};
 use crate::path::{FilePath, Origin};
+use crate::peer::Peer;
 use crate::recording::Container;
 use crate::workload::{Image, Workload};
 
@@ -158,6 +159,14 @@ impl Redaction {
         } else {
             Cow::Owned(hidden)
         }
+    }
+
+    /// The peer with the secrets in its names hidden.
+    pub fn peer(&self, peer: &Peer) -> Peer {
+        if self.patterns.is_empty() {
+            return peer.clone();
+        }
+        peer.with_names(|name| self.name(name, &[]))
     }
 
     /// A text such as an error's message, hidden as a whole if it has a secret.

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use crate::behaviour::{Access, Action, Arguments, Behaviour, Capabilities, Phase, Protocol, Provenance, RaiseCause};
 use crate::path::{FilePath, Origin};
+use crate::peer::{Peer, Untold};
 use crate::recording::{Container, Node, Observation, WindowStart};
 use crate::time::UtcTime;
 use crate::workload::{Image, Workload};
@@ -104,6 +105,18 @@ pub(crate) fn behaviours() -> impl Strategy<Value = Behaviour> {
     });
     (paths(), prop_oneof![exec, open, network, connect_unix, raise])
         .prop_map(|(subject, action)| Behaviour { subject, action })
+}
+
+/// Peers of every kind, with names that are hard on text formats.
+pub(crate) fn peers() -> impl Strategy<Value = Peer> {
+    let name = || prop_oneof!["[a-z]{1,3}", ".{0,6}"];
+    prop_oneof![
+        (name(), name()).prop_map(|(namespace, name)| Peer::Service { namespace, name }),
+        (name(), name(), name()).prop_map(|(namespace, kind, name)| Peer::Pod { namespace, kind, name }),
+        name().prop_map(|name| Peer::Node { name }),
+        Just(Peer::External),
+        prop::sample::select(Untold::ALL.to_vec()).prop_map(Peer::Unknown),
+    ]
 }
 
 /// A node of this name, in its first boot.

@@ -121,7 +121,7 @@ fn flush(number: u64) -> Flush {
         containers: vec![container],
         observations: shared.chain([observation(format!("/own/{number}"))]).collect(),
         losses: vec![loss],
-        latencies: vec![],
+        ..Flush::default()
     }
 }
 

@@ -145,6 +145,7 @@ fn connect() -> impl Strategy<Value = Connect> {
         port,
         protocol: Protocol::from_number(protocol),
         subject,
+        peers: vec![],
         evidence,
     })
 }

@@ -7,10 +7,12 @@
 //! | [`pods`] | What does a pod's description say of its containers? |
 //! | [`labels`], [`selection`] | Which containers are asked for? |
 //! | [`directory`] | Whose container is this cgroup? |
+//! | [`peers`] | Who has this address? |
 //! | [`connect`] | Where is the API server? |
 //! | [`watch`] | What changes on this node? |
+//! | [`peer_watch`] | What does the API server say about addresses? |
 //!
-//! All but the last two are pure: descriptions in, facts out.
+//! All but the last three are pure: descriptions in, facts out.
 
 pub mod connect;
 pub mod directory;
@@ -18,6 +20,8 @@ pub mod images;
 pub mod labels;
 pub mod owners;
 mod parents;
+pub mod peer_watch;
+pub mod peers;
 pub mod pods;
 pub mod selection;
 pub mod watch;

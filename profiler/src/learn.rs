@@ -165,10 +165,11 @@ impl Session {
         })
     }
 
-    /// Lets the pods of this node name containers. The attribution has to be that of a cluster.
+    /// Lets the pods of this node name containers, and a cluster whom they reach. The attribution has to be that of a cluster.
     #[must_use]
     pub fn with_pods_of(mut self, source: Source, node: &str) -> Self {
         self.cluster = Some(Listener::new(source, node));
+        self.recorder.record_peers();
         self
     }
 
@@ -219,13 +220,11 @@ impl Session {
                     if let Some(saving) = saving {
                         self.output.saved(saving.await)?;
                     }
+                    self.await_peers().await?;
                     self.finish(&reason, show)?;
                     return Ok(reason);
                 }
-                changes = cluster::changes(&mut self.cluster) => {
-                    self.recorder.pods_changed(changes);
-                    self.tell_choices();
-                }
+                news = cluster::news(&mut self.cluster) => self.take_news(news),
                 guard = ready.readable() => {
                     guard.map_err(waiting)?.clear_ready();
                     self.read_ring();
@@ -247,6 +246,7 @@ impl Session {
                     next = Instant::now() + interval;
                     let flush = self.collect()?;
                     saving = self.output.write(flush);
+                    self.ask();
                     show(&self.progress());
                 }
             }

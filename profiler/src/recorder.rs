@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod cluster;
 mod described;
 mod held;
+mod reached;
 mod readiness;
 mod resolver;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baselines::behaviour::{Behaviour, Phase, Provenance};
 use baselines::loss::Reason;
@@ -27,11 +28,13 @@ use profiler_common::{Key, phase, provenance};
 use crate::cgroups::Hierarchy;
 use crate::clock::Clock;
 use crate::kubernetes::directory::PodChange;
+use crate::kubernetes::peers::{self, Moment, Peers, Question};
 use crate::probes::OwnRoot;
 use crate::probes::backend::Backend;
 use crate::probes::counters::Delta;
 use attribution::{Attribution, Standing};
 use described::Described;
+use reached::Reached;
 use resolver::{Resolver, Workers};
 use told::{Told, images_of};
 
@@ -60,6 +63,8 @@ pub struct Recorder {
     /// Counted, and not described yet.
     waiting: HashMap<Key, Delta>,
     observations: HashMap<Row, Counted>,
+    /// Whom they reached, where there is a cluster to tell.
+    reached: Option<Reached>,
     losses: HashMap<(Option<u64>, Reason), Counted>,
     /// How often something was observed in containers that are not named yet.
     unnamed: HashMap<u64, u64>,
@@ -107,12 +112,18 @@ impl Recorder {
             described,
             waiting: HashMap::new(),
             observations: HashMap::new(),
+            reached: None,
             losses: HashMap::new(),
             unnamed: HashMap::new(),
             nameless: Nameless::default(),
             is_over: false,
             known: HashSet::new(),
         }
+    }
+
+    /// Records whom containers reach, too: a cluster will tell.
+    pub fn record_peers(&mut self) {
+        self.reached = Some(Reached::new(Peers::default()));
     }
 
     /// Takes a message of the ring buffer. Its bytes were written by the probes, but names in them by workloads.
@@ -125,21 +136,6 @@ impl Recorder {
     /// The probes start a new generation of counters, and describe everything in it again.
     pub fn next_generation(&mut self) {
         self.described.next_generation();
-    }
-
-    /// The cluster says something new of the node's pods. What has not been written yet may be of another phase, then.
-    pub fn pods_changed(&mut self, changes: impl IntoIterator<Item = PodChange>) {
-        self.attribution.pods_changed(changes);
-        let told = self.attribution.take_told();
-        if told.is_empty() {
-            return;
-        }
-        for (mut key, counted) in std::mem::take(&mut self.observations) {
-            if told.contains(&key.0) {
-                key.3 = self.attribution.phase(key.0, counted.last, key.3);
-            }
-            self.add(key, counted);
-        }
     }
 
     /// Takes what was counted since the last reading.
@@ -188,20 +184,18 @@ impl Recorder {
         }
         // A count is read every few seconds, and at the end of a minute, so its last time tells the minute of all.
         let minute = last.minute();
-        let key = (
-            container,
-            behaviour,
-            provenance_of(&delta.key, self.attribution.takes_all_comers(container)),
-            self.attribution.phase(container, last, phase_of(&delta.key)),
-            minute,
-        );
+        let provenance = provenance_of(&delta.key, self.attribution.takes_all_comers(container));
         // `first` is that of the key's first count, which may be long ago.
         let counted = Counted {
             count: delta.count,
             first: first.max(minute.start()).min(last),
             last,
         };
-        self.add(key, counted);
+        if let Some(reached) = &mut self.reached {
+            reached.observe(container, &behaviour, provenance, counted);
+        }
+        let phase = self.attribution.phase(container, last, phase_of(&delta.key));
+        self.add((container, behaviour, provenance, phase, minute), counted);
     }
 
     fn add(&mut self, key: Row, counted: Counted) {
@@ -247,6 +241,11 @@ impl Recorder {
         }
         let at = clock.utc(crate::clock::boot_ns());
         let observations = self.take_observations(clock);
+        self.look_up_peers();
+        let attribution = &self.attribution;
+        let reached = self.reached.as_mut();
+        let reached = reached.map(|reached| reached.take(at, |container| attribution.standing(container)));
+        let reached::Told { reached, left_out } = reached.unwrap_or_default();
         let containers = self.attribution.flush(at);
         self.lose_nameless(clock);
         let losses = self.losses.drain().map(
@@ -272,9 +271,60 @@ impl Recorder {
             at,
             containers,
             observations,
+            reached,
+            reached_left_out: left_out,
             losses,
             latencies: Vec::new(),
         }
+    }
+
+    /// The pods of this node change: containers get their names, and addresses their holders.
+    pub fn pods_changed(&mut self, changes: Vec<PodChange>) {
+        if let Some(reached) = &mut self.reached {
+            let now = Moment::now();
+            for change in &changes {
+                reached.peers().pod_changed(change, now);
+            }
+        }
+        self.attribution.pods_changed(changes);
+        // What has not been written yet may be of another phase, then.
+        let told = self.attribution.take_told();
+        if told.is_empty() {
+            return;
+        }
+        for (mut key, counted) in std::mem::take(&mut self.observations) {
+            if told.contains(&key.0) {
+                key.3 = self.attribution.phase(key.0, counted.last, key.3);
+            }
+            self.add(key, counted);
+        }
+    }
+
+    /// The cluster says something about addresses.
+    pub fn peers_told(&mut self, told: Vec<peers::Told>) {
+        if let Some(reached) = &mut self.reached {
+            let now = Moment::now();
+            for told in told {
+                reached.peers().take(told, now);
+            }
+        }
+    }
+
+    /// Looks up whom containers reached. Who is not known becomes a [`Recorder::question`].
+    pub fn look_up_peers(&mut self) {
+        if let Some(reached) = &mut self.reached {
+            reached.settle(Instant::now(), self.is_over);
+        }
+    }
+
+    /// What to ask the cluster next, if something may be asked now.
+    pub fn question(&mut self) -> Option<Question> {
+        self.reached.as_mut()?.peers().question(Instant::now())
+    }
+
+    /// Whether an answer is awaited that may come soon.
+    pub fn awaits_peers(&self) -> bool {
+        self.reached.as_ref().is_some_and(Reached::is_waiting)
     }
 
     /// What is to be written. What waits for its container's name stays, what is nobody's goes.

@@ -30,10 +30,7 @@ impl Container {
     /// Starts one of a pod, which opens its file [`OPENS`] times and stays.
     pub fn run(scratch: &Scratch, pod: &Value) -> Self {
         let file = scratch.file("opened", "");
-        Self::start(
-            pod,
-            &["open", file.to_str().unwrap(), OPENS, "1", "then", "sleep", "600000"],
-        )
+        Self::doing(pod, &["open", file.to_str().unwrap(), OPENS, "1"])
     }
 
     /// Starts one that opens its file until it is killed, and counts that itself.
@@ -44,6 +41,11 @@ impl Container {
             pod,
             &["open-counting", file.to_str().unwrap(), counter.to_str().unwrap()],
         )
+    }
+
+    /// Starts one that does this, and then stays.
+    pub fn doing(pod: &Value, steps: &[&str]) -> Self {
+        Self::start(pod, &[steps, &["then", "sleep", "600000"]].concat())
     }
 
     fn start(pod: &Value, steps: &[&str]) -> Self {

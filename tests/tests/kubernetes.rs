@@ -7,6 +7,9 @@
     reason = "tests may stop at the first surprise, and so may their helpers"
 )]
 
+#[path = "kubernetes/peers.rs"]
+mod peers;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 

@@ -128,8 +128,9 @@ fn behaviours(totals: HashMap<Behaviour, Total>) -> Result<Behaviours, Error> {
     // No two are equal.
     sorted.sort_unstable_by(|(a, _), (b, _)| (&a.action, &a.subject).cmp(&(&b.action, &b.subject)));
     let mut lists = Behaviours::default();
-    for (behaviour, total) in sorted {
-        lists.push(behaviour, total.into_evidence()?);
+    for (behaviour, mut total) in sorted {
+        let reached = total.reached()?;
+        lists.push_reached(behaviour, reached, total.into_evidence()?);
     }
     Ok(lists)
 }

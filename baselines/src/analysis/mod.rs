@@ -81,6 +81,11 @@ fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
             Ok(())
         });
         read.map_err(|failure| source.snapshot.error(failure))?;
+        let read = source.snapshot.reached(part.row, |behaviour, counted| {
+            tallies.add_peer(behaviour, counted);
+            Ok(())
+        });
+        read.map_err(|failure| source.snapshot.error(failure))?;
     }
     Ok(tallies)
 }

@@ -1,11 +1,12 @@
 //! Counting: first what one container did, then what all containers of an image did.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Error;
 use crate::behaviour::{Behaviour, Phase, Provenance};
-use crate::document::Evidence;
-use crate::recording::Counted;
+use crate::document::{Evidence, Reached};
+use crate::peer::Peer;
+use crate::recording::{Counted, CountedPeer};
 use crate::time::UtcTime;
 
 /// How many minutes of a container are one sampling unit of the steady phase.
@@ -31,6 +32,29 @@ impl Tallies {
             None => tallies.entry(behaviour.clone()).or_default().add(counted),
         }
     }
+
+    /// Adds whom a behaviour reached. Of one whose observations retention took away, nothing is known any more.
+    pub(super) fn add_peer(&mut self, behaviour: &Behaviour, counted: CountedPeer) {
+        let tallies = if counted.provenance.is_learned() {
+            &mut self.learned
+        } else {
+            &mut self.not_learned
+        };
+        if let Some(tally) = tallies.get_mut(behaviour) {
+            let peer = tally.peers.entry(counted.peer).or_default();
+            peer.count += u128::from(counted.count);
+            widen(&mut peer.seen, (counted.first_seen, counted.last_seen));
+        }
+    }
+}
+
+/// How often a peer was reached.
+#[derive(Debug, Default)]
+struct PeerTally {
+    count: u128,
+    /// In how many containers.
+    containers: u64,
+    seen: Option<(UtcTime, UtcTime)>,
 }
 
 /// How often one container showed one behaviour.
@@ -42,6 +66,7 @@ pub(super) struct Tally {
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
     steady_units: BTreeSet<i64>,
+    peers: BTreeMap<Peer, PeerTally>,
 }
 
 impl Tally {
@@ -67,6 +92,7 @@ pub(super) struct Total {
     seen: Option<(UtcTime, UtcTime)>,
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
+    peers: BTreeMap<Peer, PeerTally>,
 }
 
 impl Total {
@@ -83,6 +109,32 @@ impl Total {
         }
         self.phases.extend(tally.phases);
         self.provenance.extend(tally.provenance);
+        for (peer, reached) in tally.peers {
+            let total = self.peers.entry(peer).or_default();
+            total.count += reached.count;
+            total.containers += 1;
+            if let Some(seen) = reached.seen {
+                widen(&mut total.seen, seen);
+            }
+        }
+    }
+
+    /// Whom it reached, sorted.
+    ///
+    /// # Errors
+    /// [`Error::CountTooLarge`] beyond 64 bits.
+    pub(super) fn reached(&mut self) -> Result<Vec<Reached>, Error> {
+        let reached = std::mem::take(&mut self.peers).into_iter().map(|(peer, tally)| {
+            let (first_seen, last_seen) = tally.seen.unwrap_or_default();
+            Ok(Reached {
+                peer,
+                count: u64::try_from(tally.count).map_err(|_| Error::CountTooLarge)?,
+                containers: tally.containers,
+                first_seen: first_seen.whole_second(),
+                last_seen: last_seen.whole_second(),
+            })
+        });
+        reached.collect()
     }
 
     /// # Errors

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Evidence;
+use super::{Evidence, Reached};
 use crate::behaviour::{Access, Action, Arguments, Behaviour, Capabilities, Protocol, RaiseCause};
 use crate::path::FilePath;
 
@@ -82,6 +82,9 @@ pub struct Connect {
     pub protocol: Protocol,
     /// The executable that connected.
     pub subject: FilePath,
+    /// Whom it reached, sorted; empty where no cluster was asked, and for addresses that say it themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Reached>,
     /// How well known it is.
     pub evidence: Evidence,
 }
@@ -110,6 +113,9 @@ pub struct Send {
     pub protocol: Protocol,
     /// The executable that sent it.
     pub subject: FilePath,
+    /// Whom it reached, sorted; empty where no cluster was asked, and for addresses that say it themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Reached>,
     /// How well known it is.
     pub evidence: Evidence,
 }
@@ -164,6 +170,11 @@ impl Behaviours {
     /// Adds a behaviour at the end of its list. Those that come in the order of their actions, then subjects, make sorted
     /// lists.
     pub fn push(&mut self, behaviour: Behaviour, evidence: Evidence) {
+        self.push_reached(behaviour, Vec::new(), evidence);
+    }
+
+    /// The same with whom it reached, which says nothing of behaviours other than connections and datagrams.
+    pub fn push_reached(&mut self, behaviour: Behaviour, peers: Vec<Reached>, evidence: Evidence) {
         let Behaviour { subject, action } = behaviour;
         match action {
             Action::Exec {
@@ -193,6 +204,7 @@ impl Behaviours {
                 port,
                 protocol,
                 subject,
+                peers,
                 evidence,
             }),
             Action::ConnectUnix { path } => self.connect_unix.push(ConnectUnix {
@@ -209,6 +221,7 @@ impl Behaviours {
                 port,
                 protocol,
                 subject,
+                peers,
                 evidence,
             }),
             Action::Listen {

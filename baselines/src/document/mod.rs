@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::behaviour::{Phase, Provenance};
 use crate::loss::Reason;
+use crate::peer::Peer;
 use crate::recording::RecordingId;
 use crate::serde_text;
 use crate::time::UtcTime;
@@ -144,6 +145,22 @@ pub struct Evidence {
     pub phases: Vec<Phase>,
     /// How its processes came into the containers, sorted.
     pub provenance: Vec<Provenance>,
+}
+
+/// Whom a behaviour reached, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Reached {
+    /// Whom, as the cluster knew it at that moment.
+    pub peer: Peer,
+    /// How many times.
+    pub count: u64,
+    /// From how many containers.
+    pub containers: u64,
+    /// The first time.
+    pub first_seen: UtcTime,
+    /// The last time.
+    pub last_seen: UtcTime,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::behaviour::{Access, Protocol};
 use crate::path::{FilePath, Origin};
-use crate::testing::{behaviours, seconds};
+use crate::testing::{behaviours, peers, seconds};
 
 /// Text of every kind, much of it what YAML takes for something else.
 fn texts() -> impl Strategy<Value = String> {
@@ -87,11 +87,21 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     )
 }
 
+fn reached() -> impl Strategy<Value = Reached> {
+    (peers(), any::<[u64; 2]>(), 0_u64..9_000_000_000).prop_map(|(peer, [count, containers], second)| Reached {
+        peer,
+        count,
+        containers,
+        first_seen: seconds(second),
+        last_seen: seconds(second + 1),
+    })
+}
+
 fn lists() -> impl Strategy<Value = Behaviours> {
-    vec((behaviours(), evidence()), 0..6).prop_map(|all| {
+    vec((behaviours(), vec(reached(), 0..3), evidence()), 0..6).prop_map(|all| {
         let mut lists = Behaviours::default();
-        for (behaviour, evidence) in all {
-            lists.push(behaviour, evidence);
+        for (behaviour, reached, evidence) in all {
+            lists.push_reached(behaviour, reached, evidence);
         }
         lists
     })
@@ -248,6 +258,7 @@ fn example() -> Baseline {
                 port: 443,
                 protocol: Protocol::Tcp,
                 subject: server,
+                peers: vec![],
                 evidence: evidence(12),
             }],
             ..Behaviours::default()

@@ -10,7 +10,8 @@ use super::columns::{CgroupId, Count};
 use super::encoding::encode;
 use super::error::Failure;
 use super::interned::Interned;
-use super::{Container, Counted, Flush, Latency, Loss, Observation, WindowId};
+use super::peers::{self, Apart};
+use super::{Container, Counted, CountedPeer, Flush, Latency, Loss, Observation, Reached, WindowId};
 use crate::behaviour::Behaviour;
 use crate::loss::Reason;
 use crate::redaction::Redaction;
@@ -45,6 +46,10 @@ pub(super) fn write(
         containers: HashMap::new(),
         written: Written::default(),
         no_room: BTreeMap::new(),
+        apart: Apart {
+            redacted: 0,
+            left_out: flush.reached_left_out,
+        },
     };
     writing.begin(window, flush)?;
     for container in &flush.containers {
@@ -52,6 +57,9 @@ pub(super) fn write(
     }
     for observation in flush.observations.iter().filter(|observation| observation.count > 0) {
         writing.observation(interned, observation)?;
+    }
+    for reached in flush.reached.iter().filter(|reached| reached.count > 0) {
+        writing.reached(interned, window, reached)?;
     }
     for loss in &flush.losses {
         writing.loss(window, loss)?;
@@ -71,6 +79,7 @@ struct Writing<'a> {
     written: Written,
     /// What was not written because the file may not become larger, by cgroup where that has a row.
     no_room: BTreeMap<Option<u64>, Loss>,
+    apart: Apart,
 }
 
 /// Of the observations, how many were written.
@@ -110,6 +119,7 @@ impl Writing<'_> {
                 self.written.new_behaviours,
                 signed(self.written.redacted)?
             ])?;
+        peers::add_apart(self.transaction, window, self.apart)?;
         let losses: Vec<Loss> = self.no_room.into_values().collect();
         write_losses(self.transaction, window, &losses)?;
         write_presence(self.transaction, window, self.containers.into_values().flatten())?;
@@ -131,19 +141,10 @@ impl Writing<'_> {
     fn observation(&mut self, interned: &mut Interned, observation: &Observation) -> Result<()> {
         let behaviour = self.rules.redaction.behaviour(&observation.behaviour);
         let is_full = self.is_full()?;
-        let container = match self.containers.get(&observation.cgroup_id) {
-            Some(row) => *row,
-            None => self.find(observation.cgroup_id)?,
+        let Some(container) = self.row_of(observation.cgroup_id, is_full)? else {
+            self.lose(None, observation);
+            return Ok(());
         };
-        let Some(container) = container else {
-            // Nobody who is not in the file can be counted in it.
-            if is_full || self.containers.contains_key(&observation.cgroup_id) {
-                self.lose(None, observation);
-                return Ok(());
-            }
-            return Err(Failure::UnknownContainer(observation.cgroup_id));
-        };
-        self.containers.insert(observation.cgroup_id, Some(container));
         if is_full && !self.has_row(container, &behaviour, observation)? {
             self.lose(Some(observation.cgroup_id), observation);
             return Ok(());
@@ -158,6 +159,54 @@ impl Writing<'_> {
             written.redacted = add(written.redacted, observation.count)?;
         }
         Ok(())
+    }
+
+    fn reached(&mut self, interned: &mut Interned, window: WindowId, reached: &Reached) -> Result<()> {
+        let behaviour = self.rules.redaction.behaviour(&reached.behaviour);
+        let peer = self.rules.redaction.peer(&reached.peer);
+        let is_redacted = peer != reached.peer;
+        let counted = CountedPeer {
+            window: 0,
+            provenance: reached.provenance,
+            peer,
+            count: reached.count,
+            first_seen: reached.first_seen,
+            last_seen: reached.last_seen,
+        };
+        let add = |sum: u64| sum.checked_add(reached.count).ok_or(Failure::CountTooLarge);
+        let is_full = self.is_full()?;
+        let row = match self.row_of(reached.cgroup_id, is_full)? {
+            Some(row) if is_full && !peers::has_row(self.transaction, window, row, &behaviour, &counted)? => None,
+            row => row,
+        };
+        let Some(container) = row else {
+            self.apart.left_out = add(self.apart.left_out)?;
+            return Ok(());
+        };
+        let behaviour = interned.intern(self.transaction, &behaviour)?;
+        self.written.new_behaviours += i64::from(behaviour.is_new);
+        peers::add(self.transaction, window, container, behaviour.row, &counted)?;
+        if is_redacted {
+            self.apart.redacted = add(self.apart.redacted)?;
+        }
+        Ok(())
+    }
+
+    /// The row of a container that did something. None for one that found no room: nobody who is not in the file can be
+    /// counted in it.
+    fn row_of(&mut self, cgroup_id: u64, is_full: bool) -> Result<Option<i64>> {
+        let row = match self.containers.get(&cgroup_id) {
+            Some(row) => *row,
+            None => self.find(cgroup_id)?,
+        };
+        match row {
+            Some(row) => {
+                self.containers.insert(cgroup_id, Some(row));
+                Ok(Some(row))
+            }
+            None if is_full || self.containers.contains_key(&cgroup_id) => Ok(None),
+            None => Err(Failure::UnknownContainer(cgroup_id)),
+        }
     }
 
     /// Writes a loss. In a full file those of cgroups that have no row there become one.

@@ -14,6 +14,7 @@ use super::error::{Error, Failure, Result};
 use super::flush::{self, nanos, signed};
 use super::interned::Interned;
 use super::new_file::NewFile;
+use super::peers;
 use super::read::{Read, Snapshot, Source, StoredContainer};
 use super::schema::{self, Content};
 use super::{EndReason, Loss, Recording, RecordingId, WindowId, WindowSummary};
@@ -190,12 +191,14 @@ impl Copier<'_> {
         let windows = snapshot.windows(&source)?;
         let mut losses = snapshot.losses(&source)?.into_iter().peekable();
         let boots_of_windows: HashMap<u64, String> = snapshot.boots_of_windows(&source)?.into_iter().collect();
+        let mut ids = HashMap::new();
         for window in &windows {
             let boot = boots_of_windows
                 .get(&window.number)
                 .and_then(|boot| boots.get(boot))
                 .ok_or_else(|| Failure::Damaged(format!("window {} is of no boot", window.number)))?;
             let id = self.window(*boot, window)?;
+            ids.insert(window.number, id);
             for container in snapshot.presence(&source, window.number)? {
                 let container = rows_of_containers.get(&container).copied();
                 self.write(|transaction| flush::write_presence(transaction, id, container))?;
@@ -214,6 +217,9 @@ impl Copier<'_> {
                 flush::write_losses(transaction, id, &lost)?;
                 flush::write_latencies(transaction, id, &window.latencies)
             })?;
+        }
+        for (from, to) in &rows_of_containers {
+            self.reached(snapshot, *from, *to, &ids)?;
         }
         self.removed(snapshot, &source, row)?;
         Ok(MergedSource {
@@ -306,6 +312,26 @@ impl Copier<'_> {
         Ok(rows)
     }
 
+    /// Copies whom a container reached. `windows` are the new ones, by their numbers.
+    fn reached(&mut self, snapshot: &Snapshot<'_>, from: i64, to: i64, windows: &HashMap<u64, WindowId>) -> Read<()> {
+        let Self {
+            transaction,
+            interned,
+            written,
+            ..
+        } = self;
+        snapshot.reached(from, |behaviour, counted| {
+            let window = windows
+                .get(&counted.window)
+                .ok_or_else(|| Failure::Damaged(format!("window {} is of no boot", counted.window)))?;
+            let mut write = || {
+                let behaviour = interned.intern(transaction, behaviour)?.row;
+                peers::add(transaction, *window, to, behaviour, &counted)
+            };
+            write().map_err(|failure| Failure::Other(written(failure)))
+        })
+    }
+
     fn window(&self, boot: i64, window: &WindowSummary) -> Read<WindowId> {
         // Nobody records into a copy.
         let (ended, reason) = match &window.ended {
@@ -317,7 +343,7 @@ impl Copier<'_> {
             let sql = "INSERT INTO learning_window (boot, number, started, last_flush, ended, end_reason, end_detail, \
                        selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours, \
                        redacted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
-            let row = transaction.prepare_cached(sql)?.insert(params![
+            let row = WindowId(transaction.prepare_cached(sql)?.insert(params![
                 boot,
                 signed(window.number)?,
                 window.started,
@@ -333,8 +359,13 @@ impl Copier<'_> {
                 signed(window.observations)?,
                 signed(window.new_behaviours)?,
                 signed(window.redacted_observations)?,
-            ])?;
-            Ok(WindowId(row))
+            ])?);
+            let apart = peers::Apart {
+                redacted: window.redacted_peers,
+                left_out: window.peers_left_out,
+            };
+            peers::add_apart(transaction, row, apart)?;
+            Ok(row)
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::interned;
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::loss::Reason;
+use crate::peer::Peer;
 use crate::time::{Minute, UtcTime};
 use crate::workload::{Image, Workload};
 
@@ -109,6 +110,27 @@ pub struct Observation {
     pub last_seen: UtcTime,
 }
 
+/// Whom a container reached by a behaviour: a part of what its [`Observation`]s count, or all of it.
+///
+/// It may come later than those, because somebody had to be asked. Without a cluster there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The container's [`Container::cgroup_id`].
+    pub cgroup_id: u64,
+    /// What it did: [`crate::behaviour::Action::Connect`] or [`crate::behaviour::Action::Send`].
+    pub behaviour: Behaviour,
+    /// How the process came into the container.
+    pub provenance: Provenance,
+    /// Whom it reached.
+    pub peer: Peer,
+    /// How many times since the last flush; 0 adds nothing.
+    pub count: u64,
+    /// The first of these times.
+    pub first_seen: UtcTime,
+    /// The last of these times.
+    pub last_seen: UtcTime,
+}
+
 /// What was lost since the last flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -150,6 +172,10 @@ pub struct Flush {
     pub containers: Vec<Container>,
     /// What they did.
     pub observations: Vec<Observation>,
+    /// Whom they reached.
+    pub reached: Vec<Reached>,
+    /// How many observations have no peer here because there was no room to remember it.
+    pub reached_left_out: u64,
     /// What is known to be missing.
     pub losses: Vec<Loss>,
     /// How quick the recorder is.
@@ -181,6 +207,7 @@ impl Flush {
         // A count of 0 adds nothing, and its times nothing either.
         for flush in [&mut *self, &mut later] {
             flush.observations.retain(|observation| observation.count > 0);
+            flush.reached.retain(|reached| reached.count > 0);
             flush.losses.retain(|loss| loss.count > 0);
         }
         self.at = self.at.max(later.at);
@@ -208,6 +235,17 @@ impl Flush {
             },
         );
         merge(
+            &mut self.reached,
+            later.reached,
+            |one, other| one.place().cmp(&other.place()),
+            |known, newer| {
+                known.count = known.count.saturating_add(newer.count);
+                known.first_seen = known.first_seen.min(newer.first_seen);
+                known.last_seen = known.last_seen.max(newer.last_seen);
+            },
+        );
+        self.reached_left_out = self.reached_left_out.saturating_add(later.reached_left_out);
+        merge(
             &mut self.losses,
             later.losses,
             |one, other| (one.cgroup_id, one.reason).cmp(&(other.cgroup_id, other.reason)),
@@ -225,12 +263,17 @@ impl Flush {
         );
     }
 
-    /// About how much memory its observations take, in bytes: nearly all of it.
+    /// About how much memory its observations and their peers take, in bytes: nearly all of it.
     pub fn memory(&self) -> usize {
-        let behaviours = self.observations.iter().map(|observation| &observation.behaviour);
-        behaviours
-            .map(|behaviour| size_of::<Observation>() + interned::memory_of_content(behaviour))
-            .sum()
+        let observed = self.observations.iter().map(|observation| &observation.behaviour);
+        let observed = observed.map(|behaviour| size_of::<Observation>() + interned::memory_of_content(behaviour));
+        let reached = self.reached.iter().map(|reached| {
+            let (_, names) = reached.peer.parts();
+            // An allocation costs some 16 bytes beyond its content.
+            let names: usize = names.into_iter().map(|name| name.len() + 16).sum();
+            size_of::<Reached>() + interned::memory_of_content(&reached.behaviour) + names
+        });
+        observed.chain(reached).sum()
     }
 }
 
@@ -244,6 +287,13 @@ impl Observation {
             self.phase,
             self.minute,
         )
+    }
+}
+
+impl Reached {
+    /// The row that it counts in.
+    fn place(&self) -> (u64, &Behaviour, Provenance, &Peer) {
+        (self.cgroup_id, &self.behaviour, self.provenance, &self.peer)
     }
 }
 

@@ -240,7 +240,7 @@ fn remember(transaction: &Transaction<'_>, window: &Oldest) -> Read<()> {
 /// Takes away a window, what was counted in it, and what nothing refers to any more.
 ///
 /// Observations say in which minute they were made. Where the next window began in the minute in which this one ended, those
-/// of that minute stay: they are of both.
+/// of that minute stay: they are of both. Peers say in which window they were reached, and go with it.
 fn remove_window(transaction: &Transaction<'_>, window: &Oldest) -> Read<()> {
     let Oldest { source, row, .. } = window;
     let left: Option<UtcTime> = transaction.query_row(
@@ -255,7 +255,14 @@ fn remove_window(transaction: &Transaction<'_>, window: &Oldest) -> Read<()> {
          (SELECT container FROM container JOIN boot USING (boot) WHERE source = ?2)",
         [&first_left, source],
     )?;
-    for table in ["presence", "loss", "latency", "learning_window"] {
+    for table in [
+        "presence",
+        "loss",
+        "latency",
+        "reached",
+        "reached_apart",
+        "learning_window",
+    ] {
         transaction.execute(&format!("DELETE FROM {table} WHERE learning_window = ?1"), [row])?;
     }
     transaction.execute(
@@ -270,9 +277,11 @@ fn remove_window(transaction: &Transaction<'_>, window: &Oldest) -> Read<()> {
         [source],
     )?;
     transaction.execute(
-        "DELETE FROM behaviour WHERE behaviour NOT IN (SELECT behaviour FROM observation)",
+        "DELETE FROM behaviour WHERE behaviour NOT IN (SELECT behaviour FROM observation) \
+         AND behaviour NOT IN (SELECT behaviour FROM reached)",
         [],
     )?;
+    transaction.execute("DELETE FROM peer WHERE peer NOT IN (SELECT peer FROM reached)", [])?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use super::file::WriterLock;
 use super::{Container, EndReason, Latency, Recording, RecordingId, RemovedWindows, WindowSummary};
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::loss::Reason;
+use crate::peer::Peer;
 use crate::time::{Minute, UtcTime};
 use crate::workload::{Image, Workload};
 
@@ -87,6 +88,18 @@ pub(crate) struct Counted {
     pub(crate) minute: Minute,
     pub(crate) phase: Phase,
     pub(crate) provenance: Provenance,
+    pub(crate) count: u64,
+    pub(crate) first_seen: UtcTime,
+    pub(crate) last_seen: UtcTime,
+}
+
+/// How often a container reached a peer by one behaviour in one window.
+#[derive(Clone, Debug)]
+pub(crate) struct CountedPeer {
+    /// The window's number; 0 where it is about to be written.
+    pub(super) window: u64,
+    pub(crate) provenance: Provenance,
+    pub(crate) peer: Peer,
     pub(crate) count: u64,
     pub(crate) first_seen: UtcTime,
     pub(crate) last_seen: UtcTime,
@@ -199,6 +212,8 @@ impl Snapshot<'_> {
                 ended => ended,
             };
             let count = |column| row.get::<_, Count>(column).map(|count| count.0);
+            let window: i64 = row.get(0)?;
+            let apart = self.apart(window)?;
             windows.push(WindowSummary {
                 recording: source.id,
                 number: count(1)?,
@@ -217,7 +232,10 @@ impl Snapshot<'_> {
                 losses: count(16)?,
                 redacted_observations: count(17)?,
                 redacted_containers: count(18)?,
-                latencies: self.latencies(row.get(0)?)?,
+                redacted_peers: apart.redacted,
+                peers_left_out: apart.left_out,
+                peers_untold: self.untold(window)?,
+                latencies: self.latencies(window)?,
             });
         }
         Ok(windows)
@@ -342,11 +360,7 @@ impl Snapshot<'_> {
         let mut rows = statement.query([container])?;
         let mut current = None;
         while let Some(row) = rows.next()? {
-            let behaviour_row: i64 = row.get(0)?;
-            let behaviour = match &current {
-                Some((row, behaviour)) if *row == behaviour_row => behaviour,
-                _ => &current.insert((behaviour_row, self.behaviour(behaviour_row)?)).1,
-            };
+            let behaviour = self.behaviour_of(&mut current, row.get(0)?)?;
             let counted = Counted {
                 minute: row.get(1)?,
                 phase: row.get(2)?,
@@ -358,6 +372,17 @@ impl Snapshot<'_> {
             each(behaviour, counted)?;
         }
         Ok(())
+    }
+
+    /// The behaviour in a row, which is `current` if that has been read last.
+    pub(super) fn behaviour_of<'a>(&self, current: &'a mut Option<(i64, Behaviour)>, row: i64) -> Read<&'a Behaviour> {
+        if current.as_ref().is_none_or(|(known, _)| *known != row) {
+            *current = None;
+        }
+        match current {
+            Some((_, behaviour)) => Ok(behaviour),
+            None => Ok(&current.insert((row, self.behaviour(row)?)).1),
+        }
     }
 
     fn behaviour(&self, row: i64) -> Read<Behaviour> {

@@ -10,9 +10,16 @@ use super::error::{Error, Failure, Result};
 const APPLICATION_ID: i64 = 0x5741_5244;
 
 /// Step n makes version n + 1 out of version n. Released steps never change.
-const STEPS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("v1.sql"),
+    include_str!("v2.sql"),
+    include_str!("v3.sql"),
+    include_str!("v4.sql"),
+];
 /// Version 3 is the first that holds several recordings.
 const FIRST_WITH_SOURCES: usize = 3;
+/// Version 4 is the first that holds peers.
+const FIRST_WITH_PEERS: usize = 4;
 
 /// What is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +94,15 @@ pub(super) fn upgrade(transaction: &Transaction<'_>, from: Content) -> rusqlite:
 
 /// Lets a connection that only reads see an older version as the newest one.
 pub(super) fn show_as_newest(connection: &Connection, version: usize) -> rusqlite::Result<()> {
-    if version >= FIRST_WITH_SOURCES {
+    if version >= FIRST_WITH_PEERS {
         return Ok(());
     }
     // Views of this connection alone: nothing is written, not even beside the file.
     connection.pragma_update(None, "temp_store", "memory")?;
+    connection.execute_batch(include_str!("v3-as-v4.sql"))?;
+    if version >= FIRST_WITH_SOURCES {
+        return Ok(());
+    }
     connection.execute_batch(include_str!("v2-as-v3.sql"))
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Container, EndReason, Latency, RecordingId};
 use crate::loss::Reason;
+use crate::peer::Untold;
 use crate::time::UtcTime;
 use crate::workload::Workload;
 
@@ -92,6 +93,12 @@ pub struct WindowSummary {
     pub redacted_observations: u64,
     /// How many containers have a name hidden.
     pub redacted_containers: u64,
+    /// How many of the observations have a peer with a name hidden.
+    pub redacted_peers: u64,
+    /// How many of the observations have no peer because there was no room for it.
+    pub peers_left_out: u64,
+    /// How many of the observations have a peer that nobody could tell, by the reason.
+    pub peers_untold: Vec<(Untold, u64)>,
     /// How quick the recorder was, by name.
     pub latencies: Vec<Latency>,
 }

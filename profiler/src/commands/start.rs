@@ -77,6 +77,12 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     if let Some(warning) = warning(hierarchy.kind, &unseen) {
         say(quiet, &warning);
     }
+    if cluster.is_none() {
+        say(
+            quiet,
+            "no cluster is asked: connections are recorded by their addresses alone, without peers",
+        );
+    }
     let learning = format!(
         "learning {}, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
         if is_host {

@@ -85,8 +85,9 @@ fn table(path: &Path, summary: &Summary) -> String {
         ]);
     }
     format!(
-        "{head}{windows}{}{}{}\n{containers}{}{}",
+        "{head}{windows}{}{}{}{}\n{containers}{}{}",
         uncounted(summary),
+        untold(summary),
         redacted(summary),
         removed(summary),
         losses(summary),
@@ -128,13 +129,37 @@ fn name_of(window: &WindowSummary, is_merged: bool) -> String {
     }
 }
 
+/// Windows in which somebody was reached of whom nobody could tell who it was.
+fn untold(summary: &Summary) -> String {
+    let windows = summary.windows.iter().filter_map(|window| {
+        let reasons = window
+            .peers_untold
+            .iter()
+            .map(|(why, count)| format!("{}: {count}", why.word()));
+        let left_out = (window.peers_left_out > 0).then(|| format!("no room: {}", window.peers_left_out));
+        let reasons: Vec<String> = reasons.chain(left_out).collect();
+        (!reasons.is_empty()).then(|| {
+            format!(
+                "Window {} does not know whom all connections reached (events: {})\n",
+                name_of(window, summary.sources.len() > 1),
+                reasons.join(", ")
+            )
+        })
+    });
+    windows.collect()
+}
+
 /// Windows in which something was hidden.
 fn redacted(summary: &Summary) -> String {
     let windows = summary.windows.iter().filter_map(|window| {
         let (events, containers) = (window.redacted_observations, window.redacted_containers);
-        (events > 0 || containers > 0).then(|| {
+        let peers = match window.redacted_peers {
+            0 => String::new(),
+            peers => format!(", and the names of whom {peers} events reached"),
+        };
+        (events > 0 || containers > 0 || !peers.is_empty()).then(|| {
             format!(
-                "Window {} has parts hidden (--redact) in {events} events and the names of {containers} containers\n",
+                "Window {} has parts hidden (--redact) in {events} events and the names of {containers} containers{peers}\n",
                 name_of(window, summary.sources.len() > 1)
             )
         })

@@ -24,6 +24,7 @@ mod parts;
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 
 use baselines::time::UtcTime;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
@@ -37,6 +38,8 @@ use super::owners::{Above, Controller, Owner, is_name, workload};
 const CONTAINERS_MAX: usize = 256;
 /// Labels of one pod.
 const LABELS_MAX: usize = 64;
+/// A pod has at most one address of each family.
+const ADDRESSES_MAX: usize = 4;
 /// A label's key has a prefix of 253 bytes, a slash and 63 more; its value 63 (apimachinery, pkg/util/validation).
 const LABEL_KEY_MAX: usize = 317;
 pub(super) const LABEL_VALUE_MAX: usize = 63;
@@ -57,6 +60,11 @@ pub struct PodFacts {
     pub workload: Controller,
     /// Its labels, see [`PodFacts::lasting_labels`].
     pub labels: BTreeMap<String, String>,
+    /// Its own addresses, the first one first. None for a pod in its node's network, or one that has ended: its address
+    /// may be another pod's by now.
+    pub addresses: Vec<IpAddr>,
+    /// When it was made.
+    pub created: UtcTime,
     /// Its containers, those that have not started yet among them.
     pub containers: Vec<ContainerFacts>,
     /// What was left out.
@@ -198,6 +206,8 @@ impl PodFacts {
             workload: workload(&name, controller.as_ref(), above, template_hash.map(String::as_str)),
             cgroup_uid: static_uid(metadata).unwrap_or(&uid).to_owned(),
             labels: labels(metadata, &mut odd),
+            addresses: own_addresses(pod),
+            created: created(metadata),
             containers: containers(pod, &mut odd),
             odd,
             namespace,
@@ -216,6 +226,43 @@ impl PodFacts {
     pub fn is_mirror(&self) -> bool {
         self.uid != self.cgroup_uid
     }
+}
+
+/// The addresses in a pod's status, the first one first, IPv4 where they are mapped.
+pub(super) fn addresses(pod: &Pod) -> Vec<IpAddr> {
+    let status = pod.status.as_ref();
+    let first = status.and_then(|status| status.pod_ip.as_ref());
+    let all = status.and_then(|status| status.pod_ips.as_ref());
+    let all = all.into_iter().flatten().map(|address| &address.ip);
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for text in first.into_iter().chain(all).take(ADDRESSES_MAX) {
+        match text.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(address) if !addresses.contains(&address) => addresses.push(address),
+            // There is none yet, or a second time.
+            _ => {}
+        }
+    }
+    addresses
+}
+
+/// Whether all containers of a pod have ended and none will be started again (`PodSucceeded`, `PodFailed`): its addresses
+/// stay in its status.
+pub(super) fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// When an object was made, by the API server's clock; in 1970 where it does not say.
+pub(super) fn created(metadata: &ObjectMeta) -> UtcTime {
+    metadata.creation_timestamp.as_ref().map(utc).unwrap_or_default()
+}
+
+fn own_addresses(pod: &Pod) -> Vec<IpAddr> {
+    let is_nodes = pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true));
+    if is_nodes || is_over(pod) {
+        return Vec::new();
+    }
+    addresses(pod)
 }
 
 fn note(odd: &mut BTreeMap<Odd, usize>, what: Odd) {

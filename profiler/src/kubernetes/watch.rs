@@ -72,7 +72,10 @@ pub fn follow(source: Source, node: &str) -> (Feed, impl Future<Output = ()> + S
     };
     let selector = format!("spec.nodeName={node}");
     let task = async move {
-        let client = connect(&source, &sender).await;
+        let client = connect(&source, |why| {
+            sender.send_modify(|health| health.last_error = Some(why));
+        })
+        .await;
         let follower = Follower {
             parents: Parents::new(client.clone()),
             changes,
@@ -87,13 +90,13 @@ pub fn follow(source: Source, node: &str) -> (Feed, impl Future<Output = ()> + S
     (feed, task)
 }
 
-/// Only a configuration that is wrong fails here; it may be mended, too.
-async fn connect(source: &Source, health: &watch::Sender<Health>) -> Client {
+/// Only a configuration that is wrong fails here; it may be mended, too. `failed` is told why.
+pub(super) async fn connect(source: &Source, failed: impl Fn(String)) -> Client {
     loop {
         match source.client().await {
             Ok(client) => return client,
             Err(error) => {
-                health.send_modify(|health| health.last_error = Some(error.to_string()));
+                failed(error.to_string());
                 sleep(Duration::from_secs(30)).await;
             }
         }

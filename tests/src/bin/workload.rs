@@ -28,6 +28,7 @@ create FOLDER COUNT            creates FOLDER/0 to FOLDER/COUNT-1 for writing
 exec FILE COUNT                executes without arguments, one after the other
 exec-links FILE COUNT          executes it by ever new names, FILE.0 and so on
 connect tcp|udp ADDRESS COUNT  connects, and closes again
+reach ADDRESS COUNT            connects over UDP, whether or not there is a way to there
 connect-failed ADDRESS COUNT ERROR    connects a TCP socket, which fails with this errno
 connect-in-progress ADDRESS COUNT     connects a socket that does not wait
 connect-untouched ADDRESS COUNT       connects to an address in memory that was never read or written
@@ -66,6 +67,7 @@ fn main() {
             }),
             ["connect", "tcp", address, count] => repeat(count, || drop(TcpStream::connect(parse(address)).unwrap())),
             ["connect", "udp", address, count] => repeat(count, || connect_udp(parse(address))),
+            ["reach", address, count] => repeat(count, || reach(parse(address))),
             ["connect-failed", address, count, error] => {
                 repeat(count, || {
                     expect(TcpStream::connect(parse(address)).map(drop), number(error));
@@ -168,6 +170,14 @@ fn open_counting(file: &str, counter: &str) {
 fn connect_udp(address: SocketAddr) {
     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     UdpSocket::bind(any).unwrap().connect(address).unwrap();
+}
+
+/// A connection over UDP sends nothing: without a way to the address it fails at once.
+fn reach(address: SocketAddr) {
+    let socket = socket(address, libc::SOCK_DGRAM);
+    if let Err(error) = connect(socket.as_raw_fd(), &encoded(address)) {
+        assert_eq!(error.raw_os_error(), Some(libc::ENETUNREACH), "{address}");
+    }
 }
 
 /// A `struct sockaddr_in` or `sockaddr_in6` (ip(7), ipv6(7)).

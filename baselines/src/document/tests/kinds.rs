@@ -53,6 +53,21 @@ fn newer_example() -> Baseline {
             .behaviours
             .push(Behaviour { subject, action }, evidence.clone());
     }
+    let reached = |(peer, count): (&str, u64)| Reached {
+        peer: peer.parse().unwrap(),
+        count,
+        containers: 2,
+        first_seen: evidence.first_seen,
+        last_seen: evidence.last_seen,
+    };
+    let peers = [
+        ("service/kube-system/kube-dns", 7),
+        (r"pod/shop/Deployment/dns\x2f1", 2),
+        ("node/worker-1", 1),
+        ("external", 1),
+        ("unknown/unanswered", 1),
+    ];
+    baseline.behaviours.send[0].peers = peers.map(reached).into();
     baseline
 }
 
@@ -66,6 +81,7 @@ fn a_document_with_every_kind_looks_like_this() {
     for (behaviour, evidence) in baseline.behaviours.all() {
         copy.push(behaviour, evidence.clone());
     }
+    copy.send[0].peers = baseline.behaviours.send[0].peers.clone();
     assert_eq!(copy, baseline.behaviours);
 }
 
@@ -91,6 +107,11 @@ fn errors_of_newer_kinds_name_the_place_too() {
             "cause: execution",
             "cause: magic",
             ": behaviours.raise[0].cause: unknown variant `magic`",
+        ),
+        (
+            "peer: node/worker-1",
+            "peer: nodes/worker-1",
+            ": behaviours.send[0].peers[2].peer: `nodes/worker-1` is no peer: write service/NAMESPACE/NAME",
         ),
         (
             "cap_net_raw",

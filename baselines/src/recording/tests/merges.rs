@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analysis::baselines;
-use crate::behaviour::Phase;
+use crate::behaviour::{Action, Behaviour, Phase, Protocol, Provenance};
 use crate::loss::Reason;
-use crate::testing::{node, observation, window};
+use crate::testing::{node, observation, open, window};
 
 /// Everything in a file, by what it means and not by its rows.
 pub(super) fn content(path: &Path) -> String {
@@ -31,6 +31,15 @@ pub(super) fn content(path: &Path) -> String {
         UNION ALL SELECT concat_ws(' ', 'observation', hex(source.id), boot_id, cgroup, hex(encoding), minute, phase,
           provenance, count, first_seen, last_seen)
           FROM observation JOIN behaviour USING (behaviour) JOIN container USING (container) JOIN boot USING (boot)
+          JOIN source USING (source)
+        UNION ALL SELECT concat_ws(' ', 'peer', kind, namespace, workload_kind, name) FROM peer
+        UNION ALL SELECT concat_ws(' ', 'reached', hex(source.id), boot_id, number, cgroup, hex(encoding), provenance,
+          peer.kind, peer.namespace, workload_kind, peer.name, count, first_seen, last_seen)
+          FROM reached JOIN behaviour USING (behaviour) JOIN peer USING (peer)
+          JOIN learning_window USING (learning_window) JOIN container USING (container)
+          JOIN boot ON boot.boot = container.boot JOIN source USING (source)
+        UNION ALL SELECT concat_ws(' ', 'reached apart', hex(id), number, apart.redacted, left_out)
+          FROM reached_apart apart JOIN learning_window USING (learning_window) JOIN boot USING (boot)
           JOIN source USING (source)
         UNION ALL SELECT concat_ws(' ', 'loss', hex(id), number, cgroup, reason, count, first_seen, last_seen)
           FROM loss JOIN learning_window USING (learning_window) JOIN boot USING (boot) JOIN source USING (source)
@@ -79,6 +88,20 @@ fn windows() -> impl Strategy<Value = Vec<Told>> {
     vec(told, 1..4)
 }
 
+/// Opens three files, and connects.
+fn did(path: u8) -> Behaviour {
+    if path < 3 {
+        return open(&format!("/{path}"));
+    }
+    let Behaviour { subject, .. } = open("/");
+    let action = Action::Connect {
+        address: [10, 1, 0, path].into(),
+        port: 443,
+        protocol: Protocol::Tcp,
+    };
+    Behaviour { subject, action }
+}
+
 /// Records windows, and keeps a copy of the recording after each of them.
 fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<PathBuf> {
     let path = folder.0.path().join(format!("{name}.db"));
@@ -94,8 +117,20 @@ fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<Path
         let start = 1000 * index as u64;
         let id = writer.start_window(&window(seconds(start))).unwrap();
         let see = |(cgroup, path, second): &(u64, u8, u64)| Observation {
+            behaviour: did(*path),
             phase: if path % 2 == 0 { Phase::Startup } else { Phase::Steady },
-            ..observation(*cgroup, &format!("/{path}"), seconds(start + second))
+            ..observation(*cgroup, "", seconds(start + second))
+        };
+        let reach = |(cgroup, path, second): &(u64, u8, u64)| Reached {
+            cgroup_id: *cgroup,
+            behaviour: did(*path),
+            provenance: Provenance::Workload,
+            peer: ["external", "node/n1", "service/shop/api"][usize::try_from(second % 3).unwrap()]
+                .parse()
+                .unwrap(),
+            count: 1,
+            first_seen: seconds(start + second),
+            last_seen: seconds(start + second),
         };
         let loss = |cgroup_id, count| Loss {
             cgroup_id,
@@ -127,6 +162,8 @@ fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<Path
                 max: 4,
             }],
             observations: told.seen.iter().map(see).collect(),
+            reached: told.seen.iter().map(reach).collect(),
+            reached_left_out: told.lost,
         };
         writer.flush(id, &seen).unwrap();
         if !told.crashes {
@@ -328,11 +365,11 @@ fn a_file_that_cannot_be_read_is_one_error_and_nothing_is_written() {
                     .execute_batch("PRAGMA user_version = 9")
                     .unwrap();
             },
-            "… has schema version 9, this program knows versions up to 3",
+            "… has schema version 9, this program knows versions up to 4",
         ),
         (
             |path| {
-                let sql = "PRAGMA foreign_keys = 0; DELETE FROM behaviour";
+                let sql = "PRAGMA foreign_keys = 0; DELETE FROM reached; DELETE FROM behaviour";
                 Connection::open(path).unwrap().execute_batch(sql).unwrap();
             },
             "the recording … is damaged: a row of its table observation refers to a missing behaviour",

@@ -8,9 +8,10 @@ use crate::testing::{node, observation, window};
 use crate::{analysis, document};
 
 /// Version, recording, baselines.
-const RELEASED: [(i64, &str, &str); 2] = [
+const RELEASED: [(i64, &str, &str); 3] = [
     (1, include_str!("released/v1.sql"), include_str!("released/v1.yaml")),
     (2, include_str!("released/v2.sql"), include_str!("released/v2.yaml")),
+    (3, include_str!("released/v3.sql"), include_str!("released/v3.yaml")),
 ];
 
 /// Makes the file that this version left.
@@ -59,7 +60,7 @@ fn every_released_version_is_brought_up_to_date_by_its_recorder_and_goes_on() {
         load(&path, dump);
         let read = summary(&path);
         let mut writer = Recording::open_or_create(&path, &worker()).unwrap();
-        assert_eq!(look::<i64>(&path, "PRAGMA user_version"), 3);
+        assert_eq!(look::<i64>(&path, "PRAGMA user_version"), 4);
         // The recorder that was killed is gone for good, which is one more change.
         assert_eq!(
             baselines(&path),
@@ -96,7 +97,7 @@ fn every_released_version_can_be_merged() {
     let merged = merge(&files, &out, false, |_, _| {}).unwrap();
     assert_eq!(
         merged.sources.iter().map(|source| source.windows).collect::<Vec<_>>(),
-        [3, 3]
+        [3, 3, 3, 0]
     );
     assert_eq!(
         analysis::baselines(&[out]).unwrap(),

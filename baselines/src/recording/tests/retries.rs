@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::behaviour::Phase;
 use crate::loss::Reason;
-use crate::testing::{node, observation, window};
+use crate::testing::{node, observation, peers, window};
 
 /// Flushes of two containers whose observations, losses and latencies often meet.
 fn flushes() -> impl Strategy<Value = Flush> {
@@ -16,6 +16,21 @@ fn flushes() -> impl Strategy<Value = Flush> {
             phase,
             count: second,
             ..observation(cgroup, &format!("/{path}"), seconds(second))
+        }
+    });
+    let peer = prop_oneof![3 => Just(crate::peer::Peer::External), 1 => peers()];
+    let reached = (1..3_u64, 0..3_u64, 0..200_u64, peer).prop_map(|(cgroup, path, second, peer)| {
+        let Observation {
+            behaviour, provenance, ..
+        } = crate::testing::observation(cgroup, &format!("/{path}"), seconds(0));
+        Reached {
+            cgroup_id: cgroup,
+            behaviour,
+            provenance,
+            peer,
+            count: second,
+            first_seen: seconds(second),
+            last_seen: seconds(second + 1),
         }
     });
     let loss = (proptest::option::of(1..3_u64), 0..9_u64, 0..200_u64).prop_map(|(cgroup_id, count, second)| Loss {
@@ -43,20 +58,25 @@ fn flushes() -> impl Strategy<Value = Flush> {
         0..200_u64,
         vec(seen, 0..3),
         vec(observation, 0..6),
+        (vec(reached, 0..6), 0..3_u64),
         vec(loss, 0..4),
         vec(latency, 0..3),
     )
-        .prop_map(|(at, containers, observations, losses, latencies)| Flush {
-            at: seconds(at),
-            containers,
-            observations,
-            losses,
-            latencies,
-        })
+        .prop_map(
+            |(at, containers, observations, (reached, reached_left_out), losses, latencies)| Flush {
+                at: seconds(at),
+                containers,
+                observations,
+                reached,
+                reached_left_out,
+                losses,
+                latencies,
+            },
+        )
 }
 
 /// What a recording shows after these flushes, its identity apart.
-fn recorded(flushes: &[Flush]) -> (Vec<WindowSummary>, Vec<ContainerSummary>, Vec<LossSummary>, String) {
+fn recorded(flushes: &[Flush]) -> (Vec<WindowSummary>, Vec<ContainerSummary>, Vec<LossSummary>, [String; 2]) {
     let folder = Folder::new();
     let path = folder.recording();
     let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
@@ -76,7 +96,13 @@ fn recorded(flushes: &[Flush]) -> (Vec<WindowSummary>, Vec<ContainerSummary>, Ve
         "SELECT coalesce(group_concat(row, ';'), '') FROM (SELECT concat_ws(' ', container, hex(encoding), minute, phase, \
          provenance, count, first_seen, last_seen) AS row FROM observation JOIN behaviour USING (behaviour) ORDER BY row)",
     );
-    (summary.windows, summary.containers, summary.losses, rows)
+    let reached: String = look(
+        &path,
+        "SELECT coalesce(group_concat(row, ';'), '') FROM (SELECT concat_ws(' ', container, hex(encoding), provenance, kind, \
+         namespace, workload_kind, name, count, first_seen, last_seen) AS row FROM reached JOIN behaviour USING (behaviour) \
+         JOIN peer USING (peer) ORDER BY row)",
+    );
+    (summary.windows, summary.containers, summary.losses, [rows, reached])
 }
 
 proptest! {

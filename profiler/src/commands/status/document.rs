@@ -1,5 +1,7 @@
 //! `profile status` for programs.
 
+use std::collections::BTreeMap;
+
 use baselines::path::FilePath;
 use baselines::recording::{ContainerSummary, LossSummary, SourceSummary, Summary, WindowSummary};
 use serde::Serialize;
@@ -58,6 +60,10 @@ struct Window {
     lost: u64,
     redacted_events: u64,
     redacted_containers: u64,
+    redacted_peers: u64,
+    peers_left_out: u64,
+    /// Events by the reason why nobody could tell whom they reached.
+    peers_untold: BTreeMap<&'static str, u64>,
     latencies: Vec<Latency>,
 }
 
@@ -157,6 +163,13 @@ impl From<&WindowSummary> for Window {
             lost: window.losses,
             redacted_events: window.redacted_observations,
             redacted_containers: window.redacted_containers,
+            redacted_peers: window.redacted_peers,
+            peers_left_out: window.peers_left_out,
+            peers_untold: window
+                .peers_untold
+                .iter()
+                .map(|(why, count)| (why.word(), *count))
+                .collect(),
             latencies: latencies.collect(),
         }
     }

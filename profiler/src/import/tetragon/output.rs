@@ -112,7 +112,8 @@ impl Output {
             containers: node.places.with_ids(&did_something),
             observations,
             losses,
-            latencies: Vec::new(),
+            // No event says who had an address.
+            ..Flush::default()
         };
         let (writer, window) = if let Some(open) = &mut self.open {
             open

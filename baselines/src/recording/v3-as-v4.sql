@@ -1,0 +1,8 @@
+-- How a reader that may not write sees schema versions 1 to 3: as version 4 has them.
+CREATE TEMP VIEW peer AS
+  SELECT 0 AS peer, '' AS kind, '' AS namespace, '' AS workload_kind, '' AS name WHERE 0;
+CREATE TEMP VIEW reached AS
+  SELECT 0 AS container, 0 AS behaviour, 0 AS learning_window, 0 AS provenance, 0 AS peer, 0 AS count, 0 AS first_seen,
+    0 AS last_seen WHERE 0;
+CREATE TEMP VIEW reached_apart AS
+  SELECT 0 AS learning_window, 0 AS redacted, 0 AS left_out WHERE 0;
