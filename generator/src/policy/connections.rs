@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use baselines::document::Connect;
 
 use super::model::{Action, Argument, Call, Errno, Filter, Hook, Operator, Selector, Value};
-use crate::evidence::{Use, describe};
+use crate::evidence::{Use, describe, enumerate, shorten};
 
 /// Selectors of one hook, less the one that reports the rest.
 const GROUPS_MAX: usize = 4;
@@ -32,7 +32,7 @@ type Pairs<'a> = BTreeMap<(IpAddr, u16), Vec<Use<'a>>>;
 pub(crate) fn hook(connects: &[Connect], containers: usize) -> Hook {
     let mut pairs = Pairs::new();
     for connect in connects {
-        let how = format!("{}/{}", connect.protocol, connect.port);
+        let how = how(connect);
         let used = Use {
             how,
             subject: &connect.subject,
@@ -55,6 +55,16 @@ pub(crate) fn hook(connects: &[Connect], containers: usize) -> Hook {
         call: Call::Connect,
         comments,
         selectors,
+    }
+}
+
+/// `tcp/443`, and whom it reached, where that is known: the address alone says little to a reviewer.
+fn how(connect: &Connect) -> String {
+    let Connect { protocol, port, .. } = connect;
+    let peers = connect.peers.iter().map(|reached| shorten(&reached.peer.to_string()));
+    match enumerate(peers) {
+        peers if peers.is_empty() => format!("{protocol}/{port}"),
+        peers => format!("{protocol}/{port} to {peers}"),
     }
 }
 
@@ -234,6 +244,28 @@ mod tests {
                 "{texts:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_reviewer_is_told_whom_an_address_was() {
+        let connect = |peers: &str| -> Connect {
+            let evidence = "evidence: {count: 1, units: 1, containers: 1, nodes: 1, firstSeen: '2026-11-21T09:00:00Z', \
+                lastSeen: '2026-11-21T09:00:00Z', phases: [], provenance: []}";
+            let text = format!("{{address: 10.1.0.7, port: 443, protocol: tcp, subject: /bin/a, {peers}{evidence}}}");
+            crate::yaml::parse(&text).unwrap()
+        };
+        let peer = |name: &str| {
+            format!(
+                "{{peer: {name}, count: 1, containers: 1, firstSeen: '2026-11-21T09:00:00Z', \
+                 lastSeen: '2026-11-21T09:00:00Z'}}"
+            )
+        };
+        let peers = ["pod/shop/Deployment/web", "unknown/refused"].map(peer).join(", ");
+        assert_eq!(how(&connect("")), "tcp/443");
+        assert_eq!(
+            how(&connect(&format!("peers: [{peers}], "))),
+            "tcp/443 to pod/shop/Deployment/web, unknown/refused"
+        );
     }
 
     proptest! {
