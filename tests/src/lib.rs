@@ -24,6 +24,7 @@ pub mod kubelet;
 mod mounts;
 mod process;
 mod scratch;
+mod stub;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub use cgroup::{Cgroup, cgroup_of_run, enter, unified, unique};
 pub use mounts::{Mount, in_own_mounts};
 pub use process::{Finished, Running, finish, finish_within, start};
 pub use scratch::{Scratch, baselines, counts, status};
+pub use stub::{Pods, StubServer};
 
 /// The program `profile`.
 pub fn profile() -> Command {

@@ -56,6 +56,14 @@ impl Running {
         self.child.id()
     }
 
+    /// The most memory that it has had so far (`VmHWM`), in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes: u64 = peak.unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        kibibytes * 1024
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: libc::c_int) {
         let id = libc::pid_t::try_from(self.id()).unwrap();

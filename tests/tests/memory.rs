@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use end_to_end::{Cgroup, Scratch, profile_start, start, unique, workload};
+use end_to_end::{Cgroup, Running, Scratch, profile_start, start, unique, workload};
 
 const FILES: u64 = 200_000;
 /// What `--memory` is unless somebody says otherwise, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// A field of a file of `/proc`, such as `VmHWM: 5 kB`.
+/// A field of a file in `/proc/PID/fdinfo`, such as `memlock: 4096`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let value = text
         .lines()
@@ -27,11 +27,10 @@ fn field(text: &str, name: &str) -> Option<u64> {
 ///
 /// The ring buffer is one of the tables, and we see its pages in our own memory as well, twice (`ringbuf_map_mmap`,
 /// kernel/bpf/ringbuf.c): they are no further memory.
-fn memory(process: u32) -> (u64, u64) {
+fn memory(process: &Running) -> (u64, u64) {
     const RING_BUFFER: u64 = 27;
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let resident = field(&status, "VmHWM").unwrap() * 1024;
-    let descriptors = fs::read_dir(format!("/proc/{process}/fdinfo")).unwrap();
+    let resident = process.peak_memory();
+    let descriptors = fs::read_dir(format!("/proc/{}/fdinfo", process.id())).unwrap();
     // One that was closed meanwhile is no table.
     let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok());
     let tables: BTreeMap<u64, String> = texts.filter_map(|text| Some((field(&text, "map_id")?, text))).collect();
@@ -59,7 +58,7 @@ fn with_ever_new_files_what_was_recorded_and_lost_adds_up_within_the_memory_allo
     assert_eq!(done.code(), 0, "{done}");
     // What is being written then is the most there is.
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let (own, tables) = memory(window.id());
+    let (own, tables) = memory(&window);
     window.signal(libc::SIGTERM);
     let done = window.finish();
     assert_eq!(done.code(), 0, "{done}");

@@ -39,7 +39,8 @@ pub struct Directory {
 
 #[derive(Debug)]
 struct Known {
-    facts: PodFacts,
+    /// On the heap: a table has room for twice as many as it holds.
+    facts: Box<PodFacts>,
     is_deleted: bool,
 }
 
@@ -65,7 +66,7 @@ impl Directory {
     /// Takes in a change. The name in cgroups of the pod that it is about, if it changes anything.
     pub fn apply(&mut self, change: PodChange, now: Instant) -> Option<String> {
         match change {
-            PodChange::Applied(facts) => self.insert(*facts),
+            PodChange::Applied(facts) => self.insert(facts),
             PodChange::Deleted(uid) => {
                 let name = self.live.remove(&uid)?;
                 if let Some(known) = self.pods.get_mut(&name) {
@@ -77,7 +78,7 @@ impl Directory {
         }
     }
 
-    fn insert(&mut self, facts: PodFacts) -> Option<String> {
+    fn insert(&mut self, facts: Box<PodFacts>) -> Option<String> {
         let name = facts.cgroup_uid.clone();
         // Two mirrors of one static pod: the second one is not believed while the first one is there.
         let is_taken = self

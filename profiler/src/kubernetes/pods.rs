@@ -85,7 +85,7 @@ pub struct ContainerFacts {
     /// When the current one started.
     pub started: Option<UtcTime>,
     /// Whether the kubelet asks it if it has started up: by a readiness or startup probe. One without is called ready as soon
-    /// as it runs (`UpdatePodStatus`, pkg/kubelet/prober/prober_manager.go).
+    /// as it runs (`UpdatePodStatus`, `pkg/kubelet/prober/prober_manager.go`).
     pub is_probed: bool,
     /// Whether it has become ready.
     pub ready: Ready,
@@ -313,6 +313,8 @@ fn containers(pod: &Pod, odd: &mut BTreeMap<Odd, usize>) -> Vec<ContainerFacts> 
         containers.push(container(&spec, status, all_ready, odd));
     }
     without_duplicates(&mut containers, odd);
+    // They are kept for as long as the pod, and most pods have one or two.
+    containers.shrink_to_fit();
     containers
 }
 
@@ -387,6 +389,7 @@ fn runs(status: &ContainerStatus, odd: &mut BTreeMap<Odd, usize>) -> Vec<Run> {
             None => note(odd, Odd::ContainerId),
         }
     }
+    runs.shrink_to_fit();
     runs
 }
 

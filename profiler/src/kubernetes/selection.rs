@@ -154,21 +154,22 @@ mod tests {
 
     #[test]
     fn a_container_is_asked_for_by_namespace_labels_and_image_together() {
-        let cases: &[(&[&str], &str, &[&str], bool, bool)] = &[
+        let none: &[&str] = &[];
+        let cases = [
             // namespaces, labels, images -> the pod may be, the container is
-            (&[], "", &[], true, true),
-            (&["production"], "", &[], true, true),
-            (&["staging", "production"], "", &[], true, true),
-            (&["staging"], "", &[], false, false),
-            (&["production"], "app=web", &[], true, true),
-            (&["production"], "app=db", &[], false, false),
-            (&["staging"], "app=web", &["**"], false, false),
-            (&[], "", &["shop/*"], true, true),
-            (&[], "", &["other/*"], true, false),
-            (&[], "app=web", &["other/*", "shop/web:1.4"], true, true),
-            (&[], "!app", &["**"], false, false),
+            (none, "", none, true, true),
+            (&["production"][..], "", none, true, true),
+            (&["staging", "production"][..], "", none, true, true),
+            (&["staging"][..], "", none, false, false),
+            (&["production"][..], "app=web", none, true, true),
+            (&["production"][..], "app=db", none, false, false),
+            (&["staging"][..], "app=web", &["**"][..], false, false),
+            (none, "", &["shop/*"][..], true, true),
+            (none, "", &["other/*"][..], true, false),
+            (none, "app=web", &["other/*", "shop/web:1.4"][..], true, true),
+            (none, "!app", &["**"][..], false, false),
             // Policies cannot select on these, people can.
-            (&[], "pod-template-hash=7d4b9", &[], true, true),
+            (none, "pod-template-hash=7d4b9", none, true, true),
         ];
         let web = pod(
             "production",
@@ -181,7 +182,7 @@ mod tests {
                 selection.wants(&web, None),
                 selection.wants(&web, web.containers.first()),
             );
-            assert_eq!(wants, (*may_be, *is), "{selection}");
+            assert_eq!(wants, (may_be, is), "{selection}");
         }
     }
 

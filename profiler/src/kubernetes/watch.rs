@@ -31,6 +31,8 @@ pub const POD_RULE: &str = r#"{apiGroups: [""], resources: [pods], verbs: [list,
 /// What it should allow, too.
 pub const OWNER_RULES: &str = "{apiGroups: [apps], resources: [replicasets], verbs: [get]} and {apiGroups: [batch], resources: [jobs], verbs: [get]}";
 
+/// How many pods are listed at a time. Each may take 100 KiB while it is read: `managedFields` are kept as they come.
+const PAGE: u32 = 50;
 /// How many changes may wait to be taken; the watch waits then.
 const CHANGES_MAX: usize = 1024;
 /// How soon to ask again for owners that nobody could tell.
@@ -120,7 +122,7 @@ struct Over;
 
 impl Follower {
     async fn run(mut self, client: Client, selector: &str) {
-        let config = watcher::Config::default().fields(selector);
+        let config = watcher::Config::default().fields(selector).page_size(PAGE);
         let events = watcher(Api::<Pod>::all(client), config).default_backoff();
         tokio::pin!(events);
         let mut ask_again = Instant::now() + ASK_AGAIN;

@@ -164,7 +164,9 @@ impl Attribution {
     /// Nothing comes any more of those that were told to leave before the last flush.
     pub(super) fn set_aside(&mut self) {
         let left = std::mem::replace(&mut self.left, std::mem::take(&mut self.leaving));
-        left.iter().for_each(|id| self.turn_away(*id));
+        for id in &left {
+            self.turn_away(*id);
+        }
         // Those that came into it since then, too.
         self.exclude_all_of(&left);
     }
