@@ -152,8 +152,8 @@ mod tests {
         UtcTime::from_nanos(seconds * 1_000_000_000)
     }
 
-    fn heard(seconds: u64) -> Option<Time> {
-        Some(time(at(seconds)))
+    fn moment(seconds: u64) -> Time {
+        time(at(seconds))
     }
 
     fn node(name: &str, status: NodeWindowStatus) -> NodeWindow {
@@ -173,7 +173,7 @@ mod tests {
             containers: 1,
             behaviours,
             events,
-            last_new: heard(last_new),
+            last_new: Some(moment(last_new)),
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
     fn what_the_nodes_tell_is_added_up() {
         let learning = |workloads: Vec<WorkloadProgress>| NodeWindowStatus {
             phase: Phase::Learning,
-            heard: heard(1_000),
+            heard: Some(moment(1_000)),
             containers: 2,
             behaviours: 10,
             events: 100,
@@ -221,12 +221,12 @@ mod tests {
     fn who_does_not_learn_is_named() {
         let failing = NodeWindowStatus {
             phase: Phase::Failing,
-            heard: heard(1_000),
+            heard: Some(moment(1_000)),
             ..NodeWindowStatus::default()
         };
         let learning = |seconds| NodeWindowStatus {
             phase: Phase::Learning,
-            heard: heard(seconds),
+            heard: Some(moment(seconds)),
             ..failing.clone()
         };
         // Its clock is an hour ahead, and it knows that.
@@ -261,8 +261,8 @@ mod tests {
     fn a_window_has_ended_when_nobody_who_can_be_heard_is_at_it() {
         let status = |phase, seconds| NodeWindowStatus {
             phase,
-            heard: heard(seconds),
-            ended_at: (phase == Phase::Ended).then(|| time(at(seconds))),
+            heard: Some(moment(seconds)),
+            ended_at: (phase == Phase::Ended).then(|| moment(seconds)),
             ..NodeWindowStatus::default()
         };
         let (ended, learning) = (status(Phase::Ended, 2_001), status(Phase::Learning, 2_001));
