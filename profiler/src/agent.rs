@@ -12,7 +12,7 @@
 //! | [`lead`] | How? |
 //!
 //! `plan`, `report` and `aggregate` are pure. Windows end by the API server's clock: an agent finds out how much its own is
-//! ahead from the time that the API server writes beside each change (`managedFields`).
+//! ahead by the time that the API server gives to an object that it is asked to make and not to keep (a dry run).
 
 pub mod aggregate;
 mod followed;
@@ -32,20 +32,23 @@ use std::time::{Duration, Instant, SystemTime};
 
 use baselines::time::UtcTime;
 use futures_util::StreamExt as _;
-use kube::api::{Patch, PatchParams};
+use futures_util::future::join_all;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::followed::Followed;
 use self::lead::Lead;
 use self::lease::Election;
-use self::objects::{AgentFacts, LearningWindow, NodeWindow, NodeWindowSpec, Phase, WINDOW_LABEL};
+use self::objects::{AgentFacts, LearningWindow, NodeWindow, NodeWindowSpec, NodeWindowStatus, Phase, WINDOW_LABEL};
 use self::plan::{Plan, plan};
 use self::report::utc;
+use crate::kubernetes::connect::what_went_wrong;
 
 /// Who writes what a node tells, in its `managedFields`.
 const MANAGER: &str = "wardline-agent";
@@ -53,12 +56,14 @@ const MANAGER: &str = "wardline-agent";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the API server may take for an answer: recorders are looked after meanwhile, but not forever.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// A clock that is ahead by less is right: the API server writes whole seconds.
+/// A clock that is ahead by less is right: the API server writes whole seconds, and an answer takes time.
 const CLOCK_TOLERANCE_SECONDS: i64 = 2;
+/// How often the clocks are compared.
+const COMPARE_CLOCKS_EVERY: Duration = Duration::from_mins(10);
 /// How often old recordings are looked for.
 const TIDY_EVERY: Duration = Duration::from_mins(10);
-/// How long recorders may take to end, when the agent does.
-const END_WITHIN: Duration = Duration::from_secs(20);
+/// How long recorders may take to end, when the agent does. A pod has 30 s by default.
+const END_WITHIN: Duration = Duration::from_secs(15);
 
 /// How an agent works.
 #[derive(Clone, Debug)]
@@ -93,8 +98,9 @@ pub struct Agent {
     listed: HashSet<String>,
     /// All that there are have been read once.
     is_complete: bool,
-    /// How much our clock is ahead of the API server's, s.
-    clock_ahead: i64,
+    /// How much our clock is ahead of the API server's, s. Until that is known nothing is begun or ended.
+    clock_ahead: Option<i64>,
+    compare_clocks_at: Instant,
     lead_at: Instant,
     tidy_at: Instant,
 }
@@ -110,7 +116,8 @@ impl Agent {
             windows: BTreeMap::new(),
             listed: HashSet::new(),
             is_complete: false,
-            clock_ahead: 0,
+            clock_ahead: None,
+            compare_clocks_at: Instant::now(),
             lead_at: Instant::now(),
             tidy_at: Instant::now(),
         }
@@ -119,10 +126,11 @@ impl Agent {
     /// Follows windows until `end`; then ends its recorders, whose windows go on when an agent is there again.
     pub async fn run(mut self, end: impl Future<Output = ()>) {
         tokio::pin!(end);
-        let all = Api::<LearningWindow>::all(self.client.clone());
+        let all = Api::<DeserializeGuard<LearningWindow>>::all(self.client.clone());
         let events = watcher(all, watcher::Config::default()).default_backoff();
         tokio::pin!(events);
         let mut tick = interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = &mut end => break,
@@ -133,13 +141,17 @@ impl Agent {
                     None => break,
                 },
                 () = async { match &mut self.lead { Some(lead) => lead.listen().await, None => std::future::pending().await } } => {}
-                _ = tick.tick() => self.look().await,
+                // An API server that does not answer must not keep anybody from ending us.
+                _ = tick.tick() => tokio::select! {
+                    () = &mut end => break,
+                    () = self.look() => {}
+                },
             }
         }
         self.end().await;
     }
 
-    async fn hear(&mut self, event: Event<LearningWindow>) {
+    async fn hear(&mut self, event: Event<DeserializeGuard<LearningWindow>>) {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(window) => {
@@ -158,21 +170,25 @@ impl Agent {
         }
     }
 
-    fn apply(&mut self, window: LearningWindow) {
-        let uid = window.uid().unwrap_or_default();
+    fn apply(&mut self, window: DeserializeGuard<LearningWindow>) {
+        let (name, uid) = (window.name_any(), window.uid().unwrap_or_default());
+        let window = match window.0 {
+            Ok(window) => window,
+            Err(error) => {
+                return tracing::warn!("the learning window {name} cannot be read, it is not followed: {error}");
+            }
+        };
         // It names a file.
         if !is_uid(&uid) {
-            tracing::warn!(
-                "the learning window {} has an unusual uid: it is not followed",
-                window.name_any()
-            );
-            return;
+            return tracing::warn!("the learning window {name} has an unusual uid: it is not followed");
         }
         let file = self.settings.directory.join(format!("{uid}.db"));
+        // Agents that all tell at once would do so each time.
+        let tell_at = Instant::now() + lease::jitter(&self.settings.node, self.settings.report_interval / 3);
         match self.windows.get_mut(&uid) {
             Some(followed) => followed.window = window,
             None => {
-                self.windows.insert(uid, Followed::new(window, file));
+                self.windows.insert(uid, Followed::new(window, file, tell_at));
             }
         }
     }
@@ -180,16 +196,54 @@ impl Agent {
     /// Its object is gone. The recording stays for a while.
     async fn forget(&mut self, uid: &str) {
         if let Some(mut followed) = self.windows.remove(uid) {
-            followed.end();
+            followed.stop_recorder();
             if timeout(END_WITHIN, followed.ended()).await.is_err() {
-                tracing::warn!("{}: the recorder does not end", followed.window.name_any());
+                followed.kill();
             }
         }
     }
 
+    /// Asks the API server what time it is. An answer that takes long says nothing.
+    async fn compare_clocks(&mut self) {
+        if self.windows.is_empty() || (self.clock_ahead.is_some() && Instant::now() < self.compare_clocks_at) {
+            return;
+        }
+        let spec = NodeWindowSpec {
+            window: String::new(),
+            window_uid: String::new(),
+            node: self.settings.node.clone(),
+        };
+        let asked = NodeWindow::new(&name_of("clock", "0", &self.settings.node), spec);
+        let options = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let (before, started) = (UtcTime::now(), Instant::now());
+        let api = Api::<NodeWindow>::all(self.client.clone());
+        let server = match timeout(ANSWER_WITHIN, api.create(&options, &asked)).await {
+            Ok(Ok(made)) => made.metadata.creation_timestamp.as_ref().map(utc),
+            Ok(Err(error)) => {
+                return tracing::warn!("clocks cannot be compared: {}", told_by("make NodeWindows", &error));
+            }
+            Err(_) => return tracing::warn!("clocks cannot be compared: the API server does not answer"),
+        };
+        if let Some(server) = server
+            && started.elapsed() < Duration::from_secs(2)
+        {
+            let ahead = before.nanos().saturating_sub(server.nanos()) / 1_000_000_000;
+            self.clock_ahead = Some(if ahead.abs() > CLOCK_TOLERANCE_SECONDS {
+                ahead
+            } else {
+                0
+            });
+            self.compare_clocks_at = Instant::now() + COMPARE_CLOCKS_EVERY;
+        }
+    }
+
     async fn look(&mut self) {
+        self.compare_clocks().await;
+        let Some(now) = self.server_now() else { return };
         let mut recording = self.windows.values().filter(|followed| followed.is_recording()).count();
-        let now = self.server_now();
         for followed in self.windows.values_mut() {
             let before = usize::from(followed.is_recording());
             let has_room = recording < self.settings.windows_max;
@@ -205,11 +259,10 @@ impl Agent {
     }
 
     /// The API server's clock.
-    fn server_now(&self) -> UtcTime {
-        let nanos = UtcTime::now()
-            .nanos()
-            .saturating_sub(self.clock_ahead.saturating_mul(1_000_000_000));
-        UtcTime::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    fn server_now(&self) -> Option<UtcTime> {
+        let ahead = self.clock_ahead?.saturating_mul(1_000_000_000);
+        let nanos = UtcTime::now().nanos().saturating_sub(ahead);
+        Some(UtcTime::from_nanos(u64::try_from(nanos).unwrap_or(0)))
     }
 
     async fn tell_all(&mut self) {
@@ -222,58 +275,58 @@ impl Agent {
                 continue;
             };
             let told = timeout(ANSWER_WITHIN, self.tell(followed)).await;
-            let told = told.unwrap_or_else(|_| Err(kube::Error::Service("it does not answer".into())));
-            let (status, ahead) = match told {
-                Ok(told) => told,
-                Err(error) => {
-                    tracing::warn!("{}: nobody can be told: {error}", followed.window.name_any());
-                    let next = Instant::now() + self.settings.report_interval;
-                    if let Some(followed) = self.windows.get_mut(&uid) {
-                        followed.tell_at = Some(next);
-                    }
+            let next = Instant::now() + self.settings.report_interval;
+            let Some(followed) = self.windows.get_mut(&uid) else {
+                continue;
+            };
+            let why = match told {
+                Ok(Ok(status)) => {
+                    followed.tell_at = (status.phase != Phase::Ended).then_some(next);
+                    followed.told = status;
                     continue;
                 }
+                // Somebody deleted it: it is made anew.
+                Ok(Err(kube::Error::Api(status))) if status.code == 404 && followed.told.heard.take().is_some() => {
+                    followed.tell_at = Some(Instant::now());
+                    continue;
+                }
+                Ok(Err(error)) => told_by("write NodeWindows", &error),
+                Err(_) => "the API server does not answer".to_owned(),
             };
-            self.clock_ahead = ahead.filter(|ahead| ahead.abs() > CLOCK_TOLERANCE_SECONDS).unwrap_or(0);
-            if let Some(followed) = self.windows.get_mut(&uid) {
-                let is_last = status.phase == Phase::Ended;
-                followed.tell_at = (!is_last).then(|| Instant::now() + self.settings.report_interval);
-                followed.told = status;
-            }
+            tracing::warn!("{}: nobody can be told: {why}", followed.window.name_any());
+            followed.tell_at = Some(next);
         }
     }
 
-    /// Writes the node's object of a window; what it says, and how much our clock is ahead, s.
-    async fn tell(&self, followed: &Followed) -> Result<(objects::NodeWindowStatus, Option<i64>), kube::Error> {
+    /// Writes the node's object of a window; what it says.
+    async fn tell(&self, followed: &Followed) -> Result<NodeWindowStatus, kube::Error> {
         let api = Api::<NodeWindow>::all(self.client.clone());
         let options = PatchParams::apply(MANAGER).force();
-        let name = name_of(&followed.window.name_any(), &self.settings.node);
+        let (window, uid) = (followed.window.name_any(), followed.window.uid().unwrap_or_default());
+        let name = name_of(&window, &uid, &self.settings.node);
         let (version, kind) = (NodeWindow::api_version(&()), NodeWindow::kind(&()));
-        // For the first time, or a new agent's: its clock is not known either.
+        let mut before = None;
+        // For the first time, or a new agent's, which does not know what the one before has told.
         if followed.told.heard.is_none() {
-            let window = followed.window.name_any();
             let metadata = json!({
                 "name": name, "labels": {WINDOW_LABEL: window}, "ownerReferences": [followed.window.owner_ref(&())],
             });
             let spec = NodeWindowSpec {
                 window,
-                window_uid: followed.window.uid().unwrap_or_default(),
+                window_uid: uid,
                 node: self.settings.node.clone(),
             };
             let object = json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
-            api.patch(&name, &options, &Patch::Apply(object)).await?;
+            before = api.patch(&name, &options, &Patch::Apply(object)).await?.status;
         }
-        let now = UtcTime::now();
-        let mut status = followed.status(now);
-        status.clock_ahead_seconds = self.clock_ahead;
+        let before = before.as_ref().unwrap_or(&followed.told);
+        let mut status = followed
+            .status(before, UtcTime::now(), self.clock_ahead.unwrap_or(0))
+            .await;
         status.agent.clone_from(&self.settings.pod);
         let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "status": status});
-        let written = api.patch_status(&name, &options, &Patch::Apply(object)).await?;
-        let fields = written.metadata.managed_fields.into_iter().flatten();
-        let ours = fields.filter(|field| field.manager.as_deref() == Some(MANAGER));
-        let server = ours.filter_map(|field| field.time).map(|time| utc(&time)).max();
-        let ahead = server.map(|server| (now.nanos() - server.nanos()) / 1_000_000_000);
-        Ok((status, ahead))
+        api.patch_status(&name, &options, &Patch::Apply(object)).await?;
+        Ok(status)
     }
 
     /// Whoever holds the lease adds up what all tell. Without windows there is nothing to hold it for.
@@ -287,18 +340,21 @@ impl Agent {
                 self.lead = None;
                 return;
             }
-            Ok(Err(error)) => return tracing::warn!("the agents' lease cannot be read: {error}"),
+            Ok(Err(error)) => return tracing::warn!("{}", told_by("read and write Leases", &error)),
             Err(_) => return tracing::warn!("the agents' lease cannot be read: the API server does not answer"),
         }
-        let now = self.server_now();
+        let Some(now) = self.server_now() else { return };
         let client = &self.client;
         let lead = self.lead.get_or_insert_with(|| Lead::new(client.clone()));
         lead.keep_only(&self.windows.keys().map(String::as_str).collect::<BTreeSet<_>>());
         for followed in self.windows.values() {
+            if !self.election.holds() {
+                return;
+            }
             let written = timeout(ANSWER_WITHIN, lead.write(&followed.window, now)).await;
             let why = match written {
                 Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(error)) => told_by("write the status of LearningWindows", &error),
                 Err(_) => "the API server does not answer".to_owned(),
             };
             tracing::warn!("{}: the sums cannot be written: {why}", followed.window.name_any());
@@ -314,7 +370,7 @@ impl Agent {
 
     /// Recordings of windows that go on.
     fn in_use(&self) -> HashSet<PathBuf> {
-        let now = self.server_now();
+        let now = self.server_now().unwrap_or_default();
         let going_on = self
             .windows
             .values()
@@ -324,23 +380,34 @@ impl Agent {
 
     async fn end(&mut self) {
         for followed in self.windows.values_mut() {
-            followed.end();
+            followed.stop_recorder();
         }
-        for followed in self.windows.values_mut() {
-            if timeout(END_WITHIN, followed.ended()).await.is_err() {
-                tracing::warn!("{}: the recorder does not end", followed.window.name_any());
-            }
-            if followed.has_something_to_tell() {
-                followed.tell_at = followed.tell_at.map(|_| Instant::now());
-            }
+        let all = join_all(self.windows.values_mut().map(Followed::ended));
+        if timeout(END_WITHIN, all).await.is_err() {
+            self.windows.values_mut().for_each(Followed::kill);
         }
-        self.tell_all().await;
-        match timeout(ANSWER_WITHIN, self.election.give_up()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("the agents' lease cannot be given up: {error}"),
-            Err(_) => tracing::warn!("the agents' lease cannot be given up: the API server does not answer"),
+        for followed in self
+            .windows
+            .values_mut()
+            .filter(|followed| followed.has_something_to_tell())
+        {
+            followed.tell_at = followed.tell_at.map(|_| Instant::now());
+        }
+        let last_words = async {
+            self.tell_all().await;
+            if let Err(error) = self.election.give_up().await {
+                tracing::warn!("{}", told_by("give up the Lease of the agents", &error));
+            }
+        };
+        if timeout(ANSWER_WITHIN, last_words).await.is_err() {
+            tracing::warn!("nobody can be told that this agent ends: the API server does not answer");
         }
     }
+}
+
+/// What to log, with the rule that may be missing.
+fn told_by(doing: &str, error: &kube::Error) -> String {
+    what_went_wrong(doing, "of docs/how-to/learn-a-cluster.md", error)
 }
 
 /// As the API server makes them: hexadecimal digits and hyphens.
@@ -348,9 +415,11 @@ fn is_uid(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
-/// The name of a node's object: at most 253 characters (RFC 1123's subdomains).
-fn name_of(window: &str, node: &str) -> String {
-    let name = format!("{window}.{node}");
+/// The name of a node's object: at most 253 characters (RFC 1123's subdomains). A window that is made again under its name
+/// has other objects.
+fn name_of(window: &str, uid: &str, node: &str) -> String {
+    let uid = uid.split('-').next().unwrap_or_default();
+    let name = format!("{window}.{uid}.{node}");
     if name.len() <= 253 {
         return name;
     }
@@ -360,7 +429,7 @@ fn name_of(window: &str, node: &str) -> String {
         .iter()
         .take(8)
         .fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
-    format!("{window}.{hash:016x}")
+    format!("{window}.{uid}.{hash:016x}")
 }
 
 /// Removes recordings that nobody writes to, when they are too old.

@@ -113,7 +113,6 @@ Examples:
   sudo profile stop --recording /srv/learn.db          Who records into this one")]
     Stop {
         /// The learning window of the cluster.
-        #[arg(conflicts_with = "recording")]
         window: Option<String>,
         /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
         #[arg(long, value_name = "FILE", requires = "window")]
@@ -460,7 +459,7 @@ pub struct Agent {
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
     pub windows_max: u8,
     /// How often to tell the cluster how a window does: at most 60 s, or the agent seems to be gone.
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = report_interval)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = report_interval)]
     pub report_interval: Duration,
     /// Where the probes watch [default: the best that works, see `profile doctor`].
     #[arg(long, value_name = "NAME", env = "WARDLINE_BACKEND")]

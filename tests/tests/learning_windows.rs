@@ -175,9 +175,13 @@ fn wait_for_status(server: &ApiServer, object: &Value, what: &str, is_as_expecte
     found.unwrap()
 }
 
-fn node_window(window: &str, node: &str) -> Value {
+/// What a node tells of a window.
+fn node_window(server: &ApiServer, window: &Value, node: &str) -> Value {
+    let window = server.get(window).unwrap();
+    let name = window["metadata"]["name"].as_str().unwrap();
+    let uid = window["metadata"]["uid"].as_str().unwrap().split('-').next().unwrap();
     json!({
-        "apiVersion": "wardline.dev/v1alpha1", "kind": "NodeWindow", "metadata": {"name": format!("{window}.{node}")},
+        "apiVersion": "wardline.dev/v1alpha1", "kind": "NodeWindow", "metadata": {"name": format!("{name}.{uid}.{node}")},
     })
 }
 
@@ -228,7 +232,7 @@ fn a_window_is_learned_on_every_node_and_added_up() {
         );
         assert_eq!(status["windows"][0]["endReason"], "completed", "{status:#}");
     }
-    let told = server.get(&node_window("shop", "node-b")).unwrap();
+    let told = server.get(&node_window(&server, &shop, "node-b")).unwrap();
     assert_eq!(told["status"]["phase"], "Ended", "{told:#}");
     assert_eq!(told["metadata"]["ownerReferences"][0]["name"], "shop", "{told:#}");
     for agent in agents {
@@ -258,17 +262,23 @@ fn a_window_can_be_stopped_goes_on_after_an_upgrade_and_ends_with_its_object() {
 
     // The agent is replaced: another one goes on, and says that there is a gap.
     agent.stop();
-    let told = server.get(&node_window("shop", "node-a")).unwrap();
+    let told = server.get(&node_window(&server, &shop, "node-a")).unwrap();
     assert_ne!(told["status"]["phase"], "Learning", "{told:#}");
     let agent = Agent::start(&server, &scratch, "node-a");
     let told = wait_for_status(
         &server,
-        &node_window("shop", "node-a"),
+        &node_window(&server, &shop, "node-a"),
         "a node that learns again",
         |status| status["phase"] == "Learning" && status["begun"] == 2,
     );
     assert!(told["lossy"].as_str().unwrap().contains("interrupted"), "{told:#}");
 
+    // What a node tells is told again when somebody has deleted it.
+    let told = node_window(&server, &shop, "node-a");
+    server.delete(&told);
+    wait_for_status(&server, &told, "an object made anew", |status| {
+        status["phase"] == "Learning"
+    });
     server.patch(&shop, &json!({"spec": {"stop": true}}));
     wait_for_status(&server, &shop, "its end", |status| status["phase"] == "Ended");
     server.delete(&gone);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use baselines::time::UtcTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::objects::{
-    LearningWindowStatus, NODES_MAX, NodeCounts, NodeWindow, NodeWindowStatus, Phase, WorkloadProgress,
+    LearningWindowStatus, NODES_MAX, NodeCounts, NodeWindow, NodeWindowStatus, Phase, WORKLOADS_MAX, WorkloadProgress,
 };
 use super::report::{listed, time, utc};
 
@@ -29,12 +30,13 @@ pub fn aggregate<'a>(
     for node in nodes {
         without_agent.remove(&node.spec.node);
         let Some(status) = &node.status else { continue };
-        count(&mut sum.nodes, &node.spec.node, status, now);
+        let is_silent = count(&mut sum.nodes, &node.spec.node, status, now);
         add(&mut sum, &mut workloads, status);
-        ended_at = ended_at.max(status.ended_at.as_ref().map(utc));
+        sum.lossy_nodes += u64::from(is_silent || status.lossy.is_some());
+        ended_at = ended_at.max(status.ended_at.as_ref().map(|at| by_server(at, status)));
     }
     (sum.workloads, sum.workloads_left_out) = {
-        let (listed, more) = listed(workloads.into_values().collect());
+        let (listed, more) = listed(workloads.into_values().collect(), WORKLOADS_MAX);
         (listed, sum.workloads_left_out.saturating_add(more))
     };
     let counts = &mut sum.nodes;
@@ -53,12 +55,22 @@ pub fn aggregate<'a>(
     sum
 }
 
-fn count(counts: &mut NodeCounts, node: &str, status: &NodeWindowStatus, now: UtcTime) {
-    // The node's clock is corrected, so that one that is wrong makes nobody silent.
-    let heard = status.heard.as_ref().map_or(0, |heard| {
-        i128::from(utc(heard).nanos()) - i128::from(status.clock_ahead_seconds) * 1_000_000_000
-    });
-    let is_silent = i128::from(now.nanos()) - heard > SILENT_AFTER.as_nanos().cast_signed();
+/// A node's moment by the API server's clock: one that is wrong makes nobody silent, and no window end tomorrow.
+fn by_server(at: &Time, status: &NodeWindowStatus) -> UtcTime {
+    let nanos = utc(at)
+        .nanos()
+        .saturating_sub(status.clock_ahead_seconds.saturating_mul(1_000_000_000));
+    UtcTime::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// Counts a node; whether it is silent.
+fn count(counts: &mut NodeCounts, node: &str, status: &NodeWindowStatus, now: UtcTime) -> bool {
+    let heard = status
+        .heard
+        .as_ref()
+        .map_or(UtcTime::default(), |heard| by_server(heard, status));
+    let silence = now.nanos().saturating_sub(heard.nanos());
+    let is_silent = u64::try_from(silence).is_ok_and(|silence| Duration::from_nanos(silence) > SILENT_AFTER);
     let add = |count: &mut u64, names: Option<&mut Vec<String>>| {
         *count = count.saturating_add(1);
         if let Some(names) = names.filter(|names| names.len() < NODES_MAX) {
@@ -68,7 +80,7 @@ fn count(counts: &mut NodeCounts, node: &str, status: &NodeWindowStatus, now: Ut
     // What has ended has nothing more to say.
     if is_silent && status.phase != Phase::Ended {
         add(&mut counts.silent, Some(&mut counts.silent_names));
-        return;
+        return true;
     }
     add(&mut counts.reporting, None);
     match status.phase {
@@ -77,6 +89,7 @@ fn count(counts: &mut NodeCounts, node: &str, status: &NodeWindowStatus, now: Ut
         Phase::Failing | Phase::Refused => add(&mut counts.failing, Some(&mut counts.failing_names)),
         Phase::Pending => {}
     }
+    false
 }
 
 fn add(sum: &mut LearningWindowStatus, workloads: &mut BTreeMap<String, WorkloadProgress>, status: &NodeWindowStatus) {
@@ -85,7 +98,6 @@ fn add(sum: &mut LearningWindowStatus, workloads: &mut BTreeMap<String, Workload
         (&mut sum.node_behaviours, status.behaviours),
         (&mut sum.events, status.events),
         (&mut sum.lost, status.lost),
-        (&mut sum.lossy_nodes, status.lossy.is_some().into()),
         (&mut sum.workloads_left_out, status.workloads_left_out),
     ];
     for (total, more) in adding {
@@ -97,14 +109,19 @@ fn add(sum: &mut LearningWindowStatus, workloads: &mut BTreeMap<String, Workload
     }
     for progress in &status.workloads {
         let Some(total) = workloads.get_mut(&progress.workload) else {
-            workloads.insert(progress.workload.clone(), progress.clone());
+            let last_new = progress.last_new.as_ref().map(|at| time(by_server(at, status)));
+            let progress = WorkloadProgress {
+                last_new,
+                ..progress.clone()
+            };
+            workloads.insert(progress.workload.clone(), progress);
             continue;
         };
         total.containers = total.containers.saturating_add(progress.containers);
         total.events = total.events.saturating_add(progress.events);
         total.behaviours = total.behaviours.max(progress.behaviours);
-        let last_new = [&total.last_new, &progress.last_new].map(|at| at.as_ref().map(utc));
-        total.last_new = last_new.into_iter().max().flatten().map(time);
+        let last_new = progress.last_new.as_ref().map(|at| by_server(at, status));
+        total.last_new = total.last_new.as_ref().map(utc).max(last_new).map(time);
     }
 }
 
@@ -143,8 +160,6 @@ fn message(sum: &LearningWindowStatus) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
     use super::super::objects::NodeWindowSpec;
     use super::*;
 
@@ -303,7 +318,7 @@ mod tests {
             })
             .collect();
         let sum = aggregate(&nodes, None, at(1), false, at(1_000));
-        assert_eq!((sum.workloads.len(), sum.workloads_left_out), (200, 500 * 300 - 200));
+        assert_eq!((sum.workloads.len(), sum.workloads_left_out), (100, 500 * 300 - 100));
         assert_eq!((sum.nodes.silent, sum.nodes.silent_names.len()), (500, 100));
         assert!(serde_json::to_string(&sum).unwrap().len() < 100_000);
     }

@@ -6,22 +6,28 @@ use std::time::{Duration, Instant};
 
 use baselines::recording::Recording;
 use baselines::time::UtcTime;
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 
 use super::objects::{LearningWindow, NodeWindowStatus, Phase};
-use super::plan::{Plan, left, plan};
+use super::plan::{Plan, ends_at, left, plan};
 use super::recorder::{Ended, Recorder};
-use super::report::{of_recording, time};
+use super::report::{of_recording, time, utc};
+use crate::clock::boot_ns;
 
 /// A recorder that fails is started again after this time, twice that, and so on.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// But not later than that.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+/// A recorder that ran for that long had no trouble to begin.
+const RAN_WELL: Duration = Duration::from_mins(10);
 /// A recorder that has ended well is not started again for less than that.
 const NOT_WORTH_IT: Duration = Duration::from_secs(10);
-
 /// A recorder begins a little later than it is started, and ends as much later by itself.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// A recorder that was told to end, and has not ended after that, is killed: its last flush may wait for a disk for ever.
+const KILL_AFTER: Duration = Duration::from_mins(1);
+/// Recording that begins or ends by less beside its window misses nothing to speak of: agents need time, too.
+const BESIDE: Duration = Duration::from_mins(2);
 
 /// One window.
 pub(super) struct Followed {
@@ -29,7 +35,10 @@ pub(super) struct Followed {
     /// The recording, whether it is there or not.
     pub(super) file: PathBuf,
     recorder: Option<Recorder>,
-    is_stopping: bool,
+    /// Until when it was told to record, by the API server's clock.
+    records_until: UtcTime,
+    /// Since when it has been told to end.
+    stopping_since: Option<Instant>,
     /// Since when its time is over.
     over_since: Option<Instant>,
     /// Nothing more is to be recorded here.
@@ -45,20 +54,21 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    /// `file` is where its recording is to be.
-    pub(super) fn new(window: LearningWindow, file: PathBuf) -> Self {
+    /// `file` is where its recording is to be; `tell_at` is when to tell of it first.
+    pub(super) fn new(window: LearningWindow, file: PathBuf, tell_at: Instant) -> Self {
         Self {
             window,
             file,
             recorder: None,
-            is_stopping: false,
+            records_until: UtcTime::default(),
+            stopping_since: None,
             over_since: None,
             is_over: false,
             trouble: None,
             failures: 0,
             retry_at: Instant::now(),
             told: NodeWindowStatus::default(),
-            tell_at: Some(Instant::now()),
+            tell_at: Some(tell_at),
         }
     }
 
@@ -69,7 +79,7 @@ impl Followed {
 
     /// Whether it concerns this node: of a window that was over before this agent knew of it, there is nothing to tell.
     pub(super) fn has_something_to_tell(&self) -> bool {
-        !self.is_over || self.file.exists()
+        !self.is_over || self.file.exists() || self.told.heard.is_some()
     }
 
     /// Does what is due at `now`, by the API server's clock. `has_room`: another recorder may be started; `common` are options
@@ -79,52 +89,58 @@ impl Followed {
         self.reap(now).await;
         match plan(&self.window, now) {
             // Whoever leads says so.
-            Plan::Refuse(_) => self.is_over = true,
-            Plan::End if self.window.spec.stop => self.end(),
-            // A recorder knows its time, and says then that the window is complete.
+            Plan::Refuse(_) => self.end(),
             Plan::End => {
+                // A recorder knows its time, and says then that the window is complete.
                 let over_since = *self.over_since.get_or_insert_with(Instant::now);
-                if self.recorder.is_none() || over_since.elapsed() > ENDS_WITHIN {
+                let knows_its_end = !self.window.spec.stop && ends_at(&self.window) == Ok(self.records_until);
+                if self.recorder.is_none() || !knows_its_end || over_since.elapsed() > ENDS_WITHIN {
                     self.end();
                 }
             }
-            // It was made longer, or the clock was wrong: it goes on.
-            Plan::Record { until, options } => {
-                self.over_since = None;
-                let left = left(until, now);
-                self.is_over = self.is_over && self.failures == 0 && left < NOT_WORTH_IT;
-                if self.recorder.is_none() && !self.is_over && Instant::now() >= self.retry_at {
-                    if has_room {
-                        self.start(&[common, &options].concat(), left);
-                    } else {
-                        self.trouble = Some("this node follows as many windows as it may (--windows-max)".to_owned());
-                    }
-                }
-            }
+            Plan::Record { until, options } => self.record(until, left(until, now), &options, has_room, common),
         }
         if self.phase() != before {
             self.tell_at = Some(Instant::now());
         }
     }
 
-    fn start(&mut self, options: &[OsString], left: Duration) {
+    fn record(&mut self, until: UtcTime, left: Duration, options: &[OsString], has_room: bool, common: &[OsString]) {
+        self.over_since = None;
+        // It may have been made longer, or shorter.
+        self.is_over = self.is_over && left < NOT_WORTH_IT;
+        if self.recorder.is_some() || self.is_over || Instant::now() < self.retry_at {
+            return;
+        }
+        if !has_room {
+            self.trouble = Some("this node follows as many windows as it may (--windows-max)".to_owned());
+            return;
+        }
         let length = OsString::from(format!("--for={}ms", left.as_millis().max(1)));
-        let options = [options, &[length]].concat();
-        match Recorder::start(&options, &self.file, &self.window.name_any()) {
+        match Recorder::start(
+            &[common, options, &[length]].concat(),
+            &self.file,
+            &self.window.name_any(),
+        ) {
             Ok(recorder) => {
                 self.recorder = Some(recorder);
-                self.is_stopping = false;
+                self.records_until = until;
+                self.stopping_since = None;
                 self.trouble = None;
             }
             Err(error) => self.failed(format!("the recorder cannot be started: {error}")),
         }
     }
 
-    /// Takes note of a recorder that has ended.
+    /// Takes note of a recorder that has ended, and kills one that does not end.
     async fn reap(&mut self, now: UtcTime) {
         let Some(recorder) = &mut self.recorder else { return };
         match recorder.ended().await {
-            Ok(None) => {}
+            Ok(None) => {
+                if self.stopping_since.is_some_and(|since| since.elapsed() > KILL_AFTER) {
+                    self.kill();
+                }
+            }
             Ok(Some(ended)) => self.has_ended(ended, now),
             Err(error) => {
                 self.recorder = None;
@@ -134,13 +150,20 @@ impl Followed {
     }
 
     fn has_ended(&mut self, ended: Ended, now: UtcTime) {
-        self.recorder = None;
+        let ran = self
+            .recorder
+            .take()
+            .map_or(Duration::ZERO, |recorder| recorder.started.elapsed());
         let is_due = match plan(&self.window, now) {
             Plan::Record { until, .. } => left(until, now) < NOT_WORTH_IT,
             Plan::End | Plan::Refuse(_) => true,
         };
-        if ended.status.success() && (is_due || self.is_stopping) {
-            self.is_over = true;
+        if ran > RAN_WELL {
+            self.failures = 0;
+        }
+        if ended.status.success() {
+            // Or its window was made longer meanwhile: then another one goes on.
+            self.is_over = is_due || self.stopping_since.is_some();
             self.failures = 0;
         } else {
             let why = ended.error.unwrap_or_else(|| "it said nothing".to_owned());
@@ -158,16 +181,31 @@ impl Followed {
         self.retry_at = Instant::now() + wait;
     }
 
-    /// Nothing more is to be recorded.
-    pub(super) fn end(&mut self) {
-        match &self.recorder {
-            None => self.is_over = true,
-            Some(_) if self.is_stopping => {}
-            Some(recorder) => {
-                self.is_stopping = true;
-                if let Err(error) = recorder.stop() {
-                    tracing::warn!("{}: the recorder cannot be stopped: {error}", self.window.name_any());
-                }
+    /// Nothing more is to be recorded of this window.
+    fn end(&mut self) {
+        if self.recorder.is_none() {
+            self.is_over = true;
+        }
+        self.stop_recorder();
+    }
+
+    /// Ends the recorder, if one runs; the window may go on.
+    pub(super) fn stop_recorder(&mut self) {
+        let Some(recorder) = self.recorder.as_ref().filter(|_| self.stopping_since.is_none()) else {
+            return;
+        };
+        self.stopping_since = Some(Instant::now());
+        if let Err(error) = recorder.stop() {
+            tracing::warn!("{}: the recorder cannot be stopped: {error}", self.window.name_any());
+        }
+    }
+
+    /// The recorder had time enough to end.
+    pub(super) fn kill(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            tracing::warn!("{}: the recorder does not end, it is killed", self.window.name_any());
+            if let Err(error) = recorder.kill() {
+                tracing::warn!("{}: the recorder cannot be killed: {error}", self.window.name_any());
             }
         }
     }
@@ -193,22 +231,66 @@ impl Followed {
         }
     }
 
-    /// What there is to tell at `now`, by this node's clock.
-    pub(super) fn status(&self, now: UtcTime) -> NodeWindowStatus {
+    /// What there is to tell at `now`, by this node's clock, which is ahead of the API server's by so many seconds; `before` is
+    /// what was told last.
+    pub(super) async fn status(&self, before: &NodeWindowStatus, now: UtcTime, clock_ahead: i64) -> NodeWindowStatus {
         let phase = self.phase();
-        let (facts, unreadable) = match facts(&self.file, &self.told, now) {
+        let (file, told) = (self.file.clone(), before.clone());
+        // It may be large, and its disk slow.
+        let facts = tokio::task::spawn_blocking(move || facts(&file, &told, now)).await;
+        let facts = facts.unwrap_or_else(|error| Err(format!("the recording cannot be read: {error}")));
+        let (facts, unreadable) = match facts {
             Ok(facts) => (facts, None),
-            Err(why) => (self.told.clone(), Some(why)),
+            Err(why) => (before.clone(), Some(why)),
         };
-        // Some time after its last words the recorder has ended.
-        let ended = facts.written_until.clone().or_else(|| Some(time(now)));
+        let is_troubled = matches!(phase, Phase::Failing | Phase::Ended);
+        let trouble = self.trouble.clone().filter(|_| is_troubled).or(unreadable);
+        let missing = self.missing(&facts, phase, clock_ahead);
+        let failed = trouble.iter().map(|why| format!("recording failed: {why}"));
+        let lossy: Vec<String> = facts.lossy.iter().cloned().chain(missing).chain(failed).collect();
         NodeWindowStatus {
             phase,
-            message: self.trouble.clone().filter(|_| phase == Phase::Failing).or(unreadable),
+            lossy: (!lossy.is_empty()).then(|| lossy.join("; ")),
+            message: trouble,
             heard: Some(time(now)),
-            ended_at: ended.filter(|_| phase == Phase::Ended),
+            clock_ahead_seconds: clock_ahead,
+            ended_at: (phase == Phase::Ended).then(|| {
+                facts
+                    .written_until
+                    .clone()
+                    .or_else(|| before.ended_at.clone())
+                    .unwrap_or_else(|| time(now))
+            }),
             ..facts
         }
+    }
+
+    /// What was not recorded before it began here and after it ended here.
+    fn missing(&self, facts: &NodeWindowStatus, phase: Phase, clock_ahead: i64) -> Vec<String> {
+        let by_server = |at: UtcTime| at.nanos().saturating_sub(clock_ahead.saturating_mul(1_000_000_000));
+        let seconds = |from: i64, to: i64| to.saturating_sub(from) / 1_000_000_000;
+        let is_much = |seconds: &i64| u64::try_from(*seconds).is_ok_and(|seconds| seconds > BESIDE.as_secs());
+        let made = self.window.meta().creation_timestamp.as_ref().map(utc);
+        // On a node that is younger than the window nothing happened before.
+        let booted = by_server(UtcTime::now()).saturating_sub(i64::try_from(boot_ns()).unwrap_or(i64::MAX));
+        let began = facts.started_at.as_ref().map(|at| by_server(utc(at)));
+        let late = made
+            .zip(began)
+            .map(|(made, began)| seconds(made.nanos().max(booted), began));
+        let ended = facts.written_until.as_ref().map(|at| by_server(utc(at)));
+        let early = ends_at(&self.window)
+            .ok()
+            .zip(ended)
+            .map(|(end, ended)| seconds(ended, end.nanos()));
+        // When somebody stopped it, nobody knows.
+        let early = early.filter(|_| phase == Phase::Ended && !self.window.spec.stop);
+        let late = late
+            .filter(is_much)
+            .map(|late| format!("recording began {late} s late"));
+        let early = early
+            .filter(is_much)
+            .map(|early| format!("recording ended {early} s before the window"));
+        late.into_iter().chain(early).collect()
     }
 }
 

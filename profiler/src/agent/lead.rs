@@ -8,21 +8,24 @@ use baselines::time::UtcTime;
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource as _, ResourceExt};
 use serde_json::json;
 
 use super::aggregate::aggregate;
-use super::objects::{LearningWindow, LearningWindowStatus, NodeWindow, Phase};
+use super::objects::{LearningWindow, NodeWindow, Phase};
 use super::plan::{Plan, ends_at, plan};
 
 /// Who writes a learning window's status, in its `managedFields`.
 const MANAGER: &str = "wardline-aggregate";
+/// How many nodes are listed with one question.
+const NODES_AT_A_TIME: u32 = 500;
 /// How often the nodes are listed, to find those without an agent.
 const LIST_NODES_EVERY: Duration = Duration::from_mins(2);
 
-type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<NodeWindow>>> + Send>>;
+type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<DeserializeGuard<NodeWindow>>>> + Send>>;
 
 /// Everything that the nodes tell, while this agent leads.
 pub struct Lead {
@@ -32,8 +35,6 @@ pub struct Lead {
     told: BTreeMap<String, BTreeMap<String, NodeWindow>>,
     /// Whether everything that was there has been read.
     is_complete: bool,
-    /// What was written last.
-    written: BTreeMap<String, LearningWindowStatus>,
     nodes: Option<BTreeSet<String>>,
     list_nodes: Instant,
 }
@@ -41,13 +42,12 @@ pub struct Lead {
 impl Lead {
     /// Begins to listen, when [`Lead::listen`] is polled.
     pub fn new(client: Client) -> Self {
-        let all = Api::<NodeWindow>::all(client.clone());
+        let all = Api::<DeserializeGuard<NodeWindow>>::all(client.clone());
         Self {
             client,
             events: Box::pin(watcher(all, watcher::Config::default()).default_backoff()),
             told: BTreeMap::new(),
             is_complete: false,
-            written: BTreeMap::new(),
             nodes: None,
             list_nodes: Instant::now(),
         }
@@ -63,8 +63,9 @@ impl Lead {
             Some(Ok(Event::InitDone)) => self.is_complete = true,
             Some(Ok(Event::InitApply(node) | Event::Apply(node))) => self.insert(node),
             Some(Ok(Event::Delete(node))) => {
-                if let Some(nodes) = self.told.get_mut(&node.spec.window_uid) {
-                    nodes.remove(&node.name_any());
+                let name = node.name_any();
+                for nodes in self.told.values_mut() {
+                    nodes.remove(&name);
                 }
             }
             Some(Err(error)) => tracing::warn!("what the nodes tell cannot be heard: {error}"),
@@ -73,12 +74,17 @@ impl Lead {
         }
     }
 
-    fn insert(&mut self, mut node: NodeWindow) {
+    fn insert(&mut self, node: DeserializeGuard<NodeWindow>) {
+        let name = node.name_any();
+        let mut node = match node.0 {
+            Ok(node) => node,
+            Err(error) => return tracing::warn!("what {name} tells cannot be read, it is not added up: {error}"),
+        };
         // Nothing else of it is read here, and there may be thousands.
         node.metadata.managed_fields = None;
         node.metadata.owner_references = None;
         let nodes = self.told.entry(node.spec.window_uid.clone()).or_default();
-        nodes.insert(node.name_any(), node);
+        nodes.insert(name, node);
     }
 
     /// Writes the sums of a window, if they have changed. `now` is by the API server's clock.
@@ -92,16 +98,27 @@ impl Lead {
         self.list_nodes().await;
         let uid = window.uid().unwrap_or_default();
         let told = self.told.get(&uid).into_iter().flat_map(BTreeMap::values);
-        let status = match (plan(window, now), ends_at(window)) {
-            (Plan::Refuse(why), _) | (_, Err(why)) => LearningWindowStatus {
-                phase: Phase::Refused,
-                message: Some(why),
-                ..LearningWindowStatus::default()
-            },
-            (planned, Ok(ends_at)) => aggregate(told, self.nodes.as_ref(), ends_at, planned == Plan::End, now),
-        };
-        if self.written.get(&uid) == Some(&status) {
-            return Ok(());
+        let planned = plan(window, now);
+        let ends_at = ends_at(window).unwrap_or(now);
+        let mut status = aggregate(told, self.nodes.as_ref(), ends_at, planned == Plan::End, now);
+        if let Plan::Refuse(why) = planned {
+            status.phase = Phase::Refused;
+            status.message = Some(why);
+        }
+        if let Some(before) = &window.status {
+            // Nodes that came after its end had nothing to do with it.
+            if before.phase == Phase::Ended && status.phase == Phase::Ended {
+                status.nodes.without_agent = before.nodes.without_agent;
+                status
+                    .nodes
+                    .without_agent_names
+                    .clone_from(&before.nodes.without_agent_names);
+                status.message.clone_from(&before.message);
+            }
+            // As it is there, not as we wrote it: another one may have held the lease meanwhile.
+            if *before == status {
+                return Ok(());
+            }
         }
         let patch = json!({
             "apiVersion": LearningWindow::api_version(&()), "kind": LearningWindow::kind(&()),
@@ -112,7 +129,6 @@ impl Lead {
         windows
             .patch_status(&window.name_any(), &options, &Patch::Apply(patch))
             .await?;
-        self.written.insert(uid, status);
         Ok(())
     }
 
@@ -124,7 +140,6 @@ impl Lead {
     /// Forgets windows that are no more.
     pub fn keep_only(&mut self, uids: &BTreeSet<&str>) {
         self.told.retain(|uid, _| uids.contains(uid.as_str()));
-        self.written.retain(|uid, _| uids.contains(uid.as_str()));
     }
 
     /// Only their names, and seldom: nodes have large descriptions that change all the time.
@@ -133,14 +148,24 @@ impl Lead {
             return;
         }
         self.list_nodes = Instant::now() + LIST_NODES_EVERY;
-        match Api::<Node>::all(self.client.clone())
-            .list_metadata(&ListParams::default())
-            .await
-        {
-            Ok(list) => self.nodes = Some(list.iter().map(ResourceExt::name_any).collect()),
+        self.nodes = match self.node_names().await {
+            Ok(names) => Some(names),
             Err(error) => {
                 tracing::warn!("nodes without an agent cannot be told, since nodes cannot be listed: {error}");
-                self.nodes = None;
+                None
+            }
+        };
+    }
+
+    async fn node_names(&self) -> Result<BTreeSet<String>, kube::Error> {
+        let nodes = Api::<Node>::all(self.client.clone());
+        let (mut names, mut page) = (BTreeSet::new(), ListParams::default().limit(NODES_AT_A_TIME));
+        loop {
+            let list = nodes.list_metadata(&page).await?;
+            names.extend(list.iter().map(ResourceExt::name_any));
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(names),
             }
         }
     }

@@ -49,7 +49,7 @@ impl Election {
         let now = Instant::now();
         if now >= self.next {
             // Not all at once, after the API server was away.
-            self.next = now + LOOK_EVERY + jitter(&self.identity);
+            self.next = now + LOOK_EVERY + jitter(&self.identity, LOOK_EVERY / 3);
             if self.try_to_hold().await? {
                 // As of before it was asked: others count from later.
                 self.held_until = Some(now + HELD_FOR);
@@ -58,7 +58,12 @@ impl Election {
                 self.held_until = None;
             }
         }
-        Ok(self.held_until.is_some_and(|until| Instant::now() < until))
+        Ok(self.holds())
+    }
+
+    /// Whether this agent holds it, as far as it knows.
+    pub fn holds(&self) -> bool {
+        self.held_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Gives it up, so that another one need not wait.
@@ -132,10 +137,10 @@ impl Election {
     }
 }
 
-/// Up to 10 s, by the agent's name.
-fn jitter(identity: &str) -> Duration {
-    let sum = identity
+/// Part of this time, by a name.
+pub fn jitter(name: &str, most: Duration) -> Duration {
+    let sum = name
         .bytes()
-        .fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    Duration::from_millis(sum % 10_000)
+        .fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    most.mul_f64(f64::from(sum % 1000) / 1000.0)
 }

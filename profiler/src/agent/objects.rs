@@ -36,7 +36,9 @@ use serde::{Deserialize, Serialize};
 /// All namespaces, in [`LearningWindowSpec::namespaces`].
 pub const EVERY_NAMESPACE: &str = "*";
 /// How many workloads a status lists.
-pub const WORKLOADS_MAX: usize = 200;
+pub const WORKLOADS_MAX: usize = 100;
+/// How many workloads a node lists: with 5,000 nodes every entry is 5,000 in the memory of whoever adds them up.
+pub const NODE_WORKLOADS_MAX: usize = 20;
 /// How many nodes a status lists by name.
 pub const NODES_MAX: usize = 100;
 /// The label on a `NodeWindow` that names its `LearningWindow`.
@@ -65,6 +67,9 @@ pub const WINDOW_LABEL: &str = "wardline.dev/learning-window";
     printcolumn(name = "Namespaces", type_ = "string", json_path = ".spec.namespaces", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
+#[x_kube(validation = Rule::new(
+    "has(self.coverageTarget) == has(oldSelf.coverageTarget) && (!has(self.coverageTarget) || self.coverageTarget == oldSelf.coverageTarget)"
+).message("what a window learns cannot be changed: make another one"))]
 #[serde(rename_all = "camelCase")]
 pub struct LearningWindowSpec {
     /// Whose pods: names of namespaces, or `*` alone for those of all namespaces. It cannot be changed.
@@ -84,7 +89,7 @@ pub struct LearningWindowSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("what a window learns cannot be changed: make another one"))]
     pub images: Vec<String>,
     /// How long, from when this was made: 90s, 10m, 24h, 7d. It may be made longer or shorter while the window goes on.
-    #[schemars(length(max = 16), regex(pattern = r"^[0-9]+(s|m|h|d)$"))]
+    #[schemars(length(max = 16), regex(pattern = r"^0*[1-9][0-9]*(s|m|h|d)$"))]
     pub duration: String,
     /// Until this share of the behaviour is estimated to have been seen. Agents of this version refuse it: they do not
     /// estimate it.
@@ -114,7 +119,7 @@ pub struct RecordOptions {
     pub redact: Vec<String>,
     /// How long a container starts up, where nothing else tells.
     #[serde(default = "a_minute")]
-    #[schemars(length(max = 16), regex(pattern = r"^[0-9]+(s|m|h|d)$"))]
+    #[schemars(length(max = 16), regex(pattern = r"^0*[1-9][0-9]*(s|m|h|d)$"))]
     pub startup: String,
 }
 
@@ -182,13 +187,13 @@ pub struct LearningWindowStatus {
     /// Observations lost, by reason.
     #[serde(default)]
     pub losses: BTreeMap<String, u64>,
-    /// Nodes with a recording in which losses cannot be ruled out.
+    /// Nodes on which losses cannot be ruled out, silent ones among them.
     #[serde(default)]
     pub lossy_nodes: u64,
     /// The workloads with the most events.
     #[serde(default)]
     pub workloads: Vec<WorkloadProgress>,
-    /// How many more there are.
+    /// How many more there are, at least; each node lists those with the most events only, and counts the others.
     #[serde(default)]
     pub workloads_left_out: u64,
 }
@@ -235,7 +240,7 @@ pub struct WorkloadProgress {
     pub workload: String,
     /// Containers seen.
     pub containers: u64,
-    /// The most behaviours that one node has seen of it.
+    /// The most different behaviours that one of its containers has shown.
     pub behaviours: u64,
     /// How often they were observed.
     pub events: u64,

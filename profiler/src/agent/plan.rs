@@ -7,12 +7,13 @@ use baselines::redaction::Pattern;
 use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Resource as _;
-use kube::core::Selector;
+use kube::core::{Expression, Selector};
 
 use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec};
 use super::report::utc;
 use crate::cli::values::duration;
 use crate::containers::HOST;
+use crate::kubernetes::labels;
 use crate::kubernetes::selection::ImagePattern;
 
 /// What a window asks of this node.
@@ -51,11 +52,15 @@ pub fn ends_at(window: &LearningWindow) -> Result<UtcTime, String> {
 
 /// What to do at `now`, by the API server's clock.
 pub fn plan(window: &LearningWindow, now: UtcTime) -> Plan {
+    // Whatever else is wrong with it.
+    if window.spec.stop {
+        return Plan::End;
+    }
     let until = match ends_at(window) {
         Ok(until) => until,
         Err(why) => return Plan::Refuse(format!("spec.duration: {why}")),
     };
-    if window.spec.stop || now >= until {
+    if now >= until {
         return Plan::End;
     }
     match options(&window.spec) {
@@ -134,7 +139,16 @@ fn selector(labels: &LabelSelector) -> Result<Option<String>, String> {
         return Err(wrong(&format!("`{}` cannot be in a label", text.escape_debug())));
     }
     let selector = Selector::try_from(labels.clone()).map_err(|error| wrong(&error.to_string()))?;
-    Ok((!selector.selects_all()).then(|| selector.to_string()))
+    // One value may be none, which only `=` can say.
+    let plain = selector.into_iter().map(|expression| match expression {
+        Expression::In(key, values) if values.len() == 1 => Expression::Equal(key, values.into_iter().collect()),
+        Expression::NotIn(key, values) if values.len() == 1 => Expression::NotEqual(key, values.into_iter().collect()),
+        other => other,
+    });
+    let selector: Selector = plain.collect();
+    let text = selector.to_string();
+    labels::parse(&text).map_err(|error| wrong(&error.to_string()))?;
+    Ok((!selector.selects_all()).then_some(text))
 }
 
 #[cfg(test)]
@@ -171,6 +185,8 @@ mod tests {
         for (seconds, stop) in [(600, false), (6_000, false), (0, true)] {
             assert_eq!(plan_at(seconds, stop), Plan::End, "{seconds}");
         }
+        let wrong = window(&json!({"namespaces": ["production"], "duration": "0s", "stop": true}));
+        assert_eq!(plan(&wrong, after(0)), Plan::End);
     }
 
     #[test]
@@ -182,6 +198,7 @@ mod tests {
                 "matchExpressions": [
                     {"key": "tier", "operator": "NotIn", "values": ["a", "b"]},
                     {"key": "canary", "operator": "DoesNotExist"},
+                    {"key": "track", "operator": "NotIn", "values": [""]},
                 ],
             },
             "record": {"arguments": true, "redact": ["/home/*"], "startup": "2m"},
@@ -192,7 +209,7 @@ mod tests {
         let expected = [
             "--namespace=production",
             "--namespace=--staging",
-            "--selector=app=web,tier notin (a,b),!canary",
+            "--selector=app=web,tier notin (a,b),!canary,track!=",
             "--image=shop/*",
             "--image=-q",
             "--redact=/home/*",
@@ -229,6 +246,10 @@ mod tests {
             ),
             (
                 json!({"namespaces": ["a"], "duration": "1h", "selector": {"matchExpressions": [{"key": "a,b", "operator": "Exists"}]}}),
+                "spec.selector",
+            ),
+            (
+                json!({"namespaces": ["a"], "duration": "1h", "selector": {"matchExpressions": [{"key": "a", "operator": "In", "values": []}]}}),
                 "spec.selector",
             ),
             (

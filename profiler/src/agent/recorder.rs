@@ -7,12 +7,16 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// How long the last words of a recorder that has ended are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A recorder that was started.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ impl Recorder {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .kill_on_drop(true)
             .spawn()?;
         let stderr = child.stderr.take();
         let listener = tokio::spawn(listen(stderr, window.to_owned()));
@@ -74,6 +79,14 @@ impl Recorder {
         id.map_or(Ok(()), |id| Ok(kill_process(id, Signal::TERM)?))
     }
 
+    /// Ends it without its help: what it has not written is lost, and its window counts as crashed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.start_kill()
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors
@@ -95,8 +108,9 @@ impl Recorder {
     }
 
     async fn told(&mut self, status: ExitStatus) -> Ended {
-        // Only a listener that panicked does not say anything.
-        let error = (&mut self.listener).await.unwrap_or_default();
+        // Somebody else may have its standard error open still.
+        let error = timeout(LAST_WORDS, &mut self.listener).await;
+        let error = error.ok().and_then(Result::ok).flatten();
         Ended { status, error }
     }
 }

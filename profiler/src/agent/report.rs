@@ -7,7 +7,7 @@ use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::objects::{NodeWindowStatus, RecordingFacts, WORKLOADS_MAX, WorkloadProgress};
+use super::objects::{NODE_WORKLOADS_MAX, NodeWindowStatus, RecordingFacts, WorkloadProgress};
 
 /// A time as objects have it.
 pub fn time(at: UtcTime) -> Time {
@@ -30,7 +30,7 @@ pub fn of_recording(summary: &Summary, bytes: u64, before: &NodeWindowStatus, no
         let lost: &mut u64 = losses.entry(loss.reason.to_string()).or_default();
         *lost = lost.saturating_add(loss.count);
     }
-    let (workloads, workloads_left_out) = listed(workloads(summary, &before.workloads, now));
+    let (workloads, workloads_left_out) = listed(workloads(summary, &before.workloads, now), NODE_WORKLOADS_MAX);
     let source = summary.sources.iter().find(|source| source.is_own);
     NodeWindowStatus {
         started_at: windows.iter().map(|window| window.started).min().map(time),
@@ -113,9 +113,9 @@ fn workloads(summary: &Summary, before: &[WorkloadProgress], now: UtcTime) -> Ve
 }
 
 /// Those with the most events, and how many there are beside them. Lists in objects are bounded.
-pub fn listed(mut workloads: Vec<WorkloadProgress>) -> (Vec<WorkloadProgress>, u64) {
+pub fn listed(mut workloads: Vec<WorkloadProgress>, most: usize) -> (Vec<WorkloadProgress>, u64) {
     workloads.sort_by(|one, other| other.events.cmp(&one.events).then(one.workload.cmp(&other.workload)));
-    let left_out = workloads.len().saturating_sub(WORKLOADS_MAX);
-    workloads.truncate(WORKLOADS_MAX);
+    let left_out = workloads.len().saturating_sub(most);
+    workloads.truncate(most);
     (workloads, left_out.try_into().unwrap_or(u64::MAX))
 }

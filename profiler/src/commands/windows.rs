@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use baselines::time::UtcTime;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::core::{Expression, Selector};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
@@ -86,7 +87,7 @@ fn spec(options: &cli::Start) -> Result<LearningWindowSpec, Failure> {
         } else {
             options.namespaces.clone()
         },
-        selector: options.selector.clone().map(Into::into).unwrap_or_default(),
+        selector: options.selector.clone().map(label_selector).unwrap_or_default(),
         images: options.images.iter().map(ToString::to_string).collect(),
         duration: in_seconds(duration),
         coverage_target: None,
@@ -97,6 +98,16 @@ fn spec(options: &cli::Start) -> Result<LearningWindowSpec, Failure> {
             startup: in_seconds(options.recording.startup),
         },
     })
+}
+
+/// Every expression by itself: `matchLabels` is a map, which can say only one thing of a label.
+fn label_selector(selector: Selector) -> LabelSelector {
+    let expressions = selector.into_iter().map(|expression| match expression {
+        Expression::Equal(key, value) => Expression::In(key, [value].into()),
+        Expression::NotEqual(key, value) => Expression::NotIn(key, [value].into()),
+        other => other,
+    });
+    expressions.collect::<Selector>().into()
 }
 
 /// Objects have whole seconds: at least one.

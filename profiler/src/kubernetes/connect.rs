@@ -52,6 +52,10 @@ pub enum ConnectError {
         "install Wardline there: `kubectl apply --server-side -f deploy/chart/crds/`, or the chart in deploy/chart"
     ))]
     NotInstalled,
+    /// Nobody has said anything of a window.
+    #[error("no agent has told of the learning window `{0}`, and its time is over: nothing was learned")]
+    #[diagnostic(help("run `profile agent` on the nodes, see docs/how-to/learn-a-cluster.md"))]
+    NobodyLearned(String),
     /// There is no such object.
     #[error("there is no learning window `{0}`")]
     #[diagnostic(help("`profile list` shows those that there are"))]

@@ -22,6 +22,8 @@ use crate::kubernetes::connect::ConnectError;
 
 /// More workloads than these are not shown one by one.
 const BARS_MAX: usize = 12;
+/// Agents tell of a window sooner than that.
+const HEARD_WITHIN: Duration = Duration::from_mins(1);
 /// Where nobody watches, one line each time.
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -32,6 +34,7 @@ pub(super) async fn follow(api: Api<LearningWindow>, made: &LearningWindow, quie
     let mut window = made.clone();
     let mut changes = pin!(watch_object(api, &name).default_backoff());
     let mut interrupted = pin!(ended(None, || {}));
+    let (began, mut is_warned) = (Instant::now(), false);
     let mut tick = interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -53,6 +56,17 @@ pub(super) async fn follow(api: Api<LearningWindow>, made: &LearningWindow, quie
                 None => {}
             },
             _ = tick.tick() => {}
+        }
+        let (done, all) = elapsed(&window, UtcTime::now());
+        if window.status.is_none() && began.elapsed() > HEARD_WITHIN {
+            if !is_warned {
+                is_warned = true;
+                display.warn("no agent has told of it so far: does `profile agent` run on the nodes?");
+            }
+            if done == all && began.elapsed() > Duration::from_secs(all) + HEARD_WITHIN {
+                display.clear();
+                return Err(ConnectError::NobodyLearned(name).into());
+            }
         }
         let status = window.status.clone().unwrap_or_default();
         display.show(&window, &status);
