@@ -317,6 +317,10 @@ fn a_container_with_a_probe_starts_up_until_it_is_ready() {
     };
     report(&probed, &of_probed, "probed", false);
     report(&plain, &of_plain, "plain", true);
+    for container in [&of_probed, &of_plain] {
+        let is_known = poll(|| names(&scratch).contains_key(container.path()).then_some(()));
+        assert!(is_known.is_some(), "{}", recorder.stderr());
+    }
     let has_both = |name: &str| poll(|| (phases(&scratch, name) == [Phase::Startup, Phase::Steady]).then_some(()));
     assert!(has_both("plain").is_some(), "{}", recorder.stderr());
     // They began together.
