@@ -192,6 +192,12 @@ fn a_pod_that_is_deleted_before_its_container_is_known_is_named_by_its_last_word
     let [silent, told] = [("silent", 21), ("told", 22)].map(|(name, number)| pod(name, number));
     server.apply(silent.clone());
     let recorder = learn(&scratch, &server.kubeconfig(), IN_PRODUCTION);
+    // What happens before the first list is in no watch.
+    assert!(
+        poll(|| (server.lists() > 0).then_some(())).is_some(),
+        "{}",
+        recorder.stderr()
+    );
     let [of_silent, of_told] = [&silent, &told].map(|pod| Container::run(&scratch, pod));
     server.delete(silent);
     server.apply(told.clone());
