@@ -155,6 +155,7 @@ pub fn mounted() -> Result<Vec<Hierarchy>, CgroupError> {
     let on_top = mounts::hierarchies(&text)
         .into_iter()
         .filter(Hierarchy::is_on_top)
+        .map(Hierarchy::seen_from_its_root)
         .collect();
     Ok(mounts::distinct(on_top))
 }
@@ -172,6 +173,17 @@ impl Hierarchy {
             Kind::V1 { .. } => libc::CGROUP_SUPER_MAGIC,
         };
         rustix::fs::statfs(&self.mount_point).is_ok_and(|status| status.f_type == magic)
+    }
+
+    /// In a cgroup namespace the kernel tells mounts of what is outside by the way there, `/../..` (`cgroup_show_path`,
+    /// kernel/cgroup/cgroup.c). Where that way leads to the true root, paths are those of the whole machine all the same, as
+    /// the probes tell them: a pod's container runtime gives it such a namespace, and a chart the host's mount.
+    fn seen_from_its_root(mut self) -> Self {
+        let leads_out = self.root_of_mount.starts_with(b"/..");
+        if leads_out && self.shows_everything().is_ok_and(|everything| everything) {
+            self.root_of_mount = b"/".to_vec();
+        }
+        self
     }
 
     /// All cgroups that are visible through the mount, the mount's root first.

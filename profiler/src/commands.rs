@@ -98,8 +98,14 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// The recording last: no file is made for a command that cannot succeed.
-    fn new(hierarchy: &Hierarchy, options: &cli::Recording, record_unknown: bool) -> Result<Self, Failure> {
+    /// The recording last: no file is made for a command that cannot succeed. `name` is what the cluster calls this machine,
+    /// whose host name is the pod's for an agent in one.
+    fn new(
+        hierarchy: &Hierarchy,
+        options: &cli::Recording,
+        name: Option<&str>,
+        record_unknown: bool,
+    ) -> Result<Self, Failure> {
         if let Some(capability) = privileges::first_missing() {
             return Err(ProbeError::NotPermitted { capability }.into());
         }
@@ -121,7 +127,10 @@ impl Prepared {
                 help: "leave that option out: there is room for twice as many as there are, then".to_owned(),
             });
         }
-        let node = node()?;
+        let mut node = node()?;
+        if let Some(name) = name {
+            name.clone_into(&mut node.host);
+        }
         let memory = MemoryLimit::raise(&node.kernel)?;
         let settings = Settings {
             // At most a hundred years.

@@ -77,6 +77,30 @@ fn cgroups_that_come_and_go_unannounced_are_found() {
     }
 }
 
+/// As in a pod: its container runtime gives it a cgroup namespace, and its volumes show the machine's own mount.
+#[test]
+fn in_a_cgroup_namespace_workloads_have_the_same_names() {
+    let scratch = Scratch::new();
+    let (own, name) = (Cgroup::create(&unique("own")), unique("seen"));
+    let before = Cgroup::create(&format!("{name}-before"));
+    let _inhabitant = before.inhabit();
+    let direct = profile_start(scratch.recording(), &[]);
+    let mut recorder = Command::new("unshare");
+    recorder.env("WARDLINE_HIERARCHY", "unified").arg("--cgroup");
+    let mut recorder = own.start(recorder.arg(direct.get_program()).args(direct.get_args()));
+    recorder.wait_for("the window", |recorder| recorder.stderr().contains("learning "));
+    let during = Cgroup::create(&format!("{name}-during"));
+    let _inhabitant = during.inhabit();
+    recorder.wait_for("both workloads", |_| containers(scratch.recording(), &name).len() == 2);
+    recorder.signal(libc::SIGINT);
+    let done = recorder.finish();
+    assert_eq!(done.code(), 0, "{done}");
+    assert_eq!(containers(scratch.recording(), &name).len(), 2);
+    // What the recorder does itself is recorded nowhere.
+    let itself = own.path().trim_start_matches('/');
+    assert!(containers(scratch.recording(), itself).is_empty());
+}
+
 /// How many losses a recording has because the table of cgroups was full.
 fn lost(recording: &Path) -> u64 {
     let losses = Recording::open(recording).unwrap().summary().unwrap().losses;

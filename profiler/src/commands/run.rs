@@ -45,7 +45,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         mut probes,
         sizes,
         memory,
-    } = Prepared::new(hierarchy, &options.recording, false)?;
+    } = Prepared::new(hierarchy, &options.recording, None, false)?;
     // From here on Ctrl-C is the command's to answer, and leaves no cgroup behind.
     let signals = Signals::hold().map_err(|source| CommandError::Signals { source })?;
     let cgroup = hierarchy.create_for_run()?;

@@ -56,7 +56,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         mut probes,
         sizes,
         memory: _,
-    } = Prepared::new(hierarchy, &options.recording, true)?;
+    } = Prepared::new(hierarchy, &options.recording, name_of(cluster.as_ref()), true)?;
     let is_host = selection.is_none();
     let mut attribution = match &cluster {
         Some(_) => Attribution::in_cluster(Cluster::new(selection)),
@@ -174,6 +174,11 @@ fn cluster(options: &cli::Start, selection: Option<&Selection>) -> Result<Option
     Ok(Some((source, node)))
 }
 
+/// What the cluster calls this machine.
+fn name_of(cluster: Option<&(Source, String)>) -> Option<&str> {
+    cluster.map(|(_, node)| node.as_str())
+}
+
 /// Whose workloads are learned, in words.
 fn whose(selection: Option<&Selection>, cluster: Option<&(Source, String)>) -> String {
     match (selection, cluster) {
@@ -219,11 +224,19 @@ fn find_cgroups(
             cgroups::CGROUPS_MAX
         );
     }
-    // What we do ourselves is nobody's workload.
-    let own = hierarchy.own()?;
+    // What we do ourselves is nobody's workload. By our id: in a cgroup namespace nothing tells the way from the true root.
+    let is_own = |cgroup: &cgroups::Cgroup| {
+        let processes = hierarchy.processes(&cgroup.path);
+        processes.is_ok_and(|processes| processes.contains(&std::process::id()))
+    };
+    let own = walk
+        .cgroups
+        .iter()
+        .find(|cgroup| is_own(cgroup))
+        .map(|cgroup| cgroup.id);
     let started = starts(hierarchy, &walk);
     for cgroup in &walk.cgroups {
-        if cgroup.path == own {
+        if Some(cgroup.id) == own {
             attribution.exclude(cgroup.id, &cgroup.path);
         } else {
             // A cgroup without processes has not started yet: its start will be seen.
