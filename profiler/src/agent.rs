@@ -209,8 +209,8 @@ impl Agent {
             return;
         }
         let spec = NodeWindowSpec {
-            window: String::new(),
-            window_uid: String::new(),
+            window: "clock".to_owned(),
+            window_uid: "0".to_owned(),
             node: self.settings.node.clone(),
         };
         let asked = NodeWindow::new(&name_of("clock", "0", &self.settings.node), spec);

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cgroup::wait_until;
+use crate::tool;
 
 /// How long a start may take on a busy machine: as long as the program itself waits, and a little.
 const START: Duration = Duration::from_secs(150);
@@ -64,7 +65,7 @@ impl ApiServer {
     /// Starts it again after [`ApiServer::stop`]: the same objects at the same address.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "it runs already");
-        let mut command = Command::new(program());
+        let mut command = Command::new(tool("apiserver"));
         command.arg("--data").arg(self.data.path());
         if self.has_controllers {
             command.arg("--controllers");
@@ -232,9 +233,58 @@ impl ApiServer {
         deleted.unwrap();
     }
 
-    /// A connection of its own for every call: after a restart the old one is none.
+    /// Applies an object, as `kubectl apply --server-side --validate=strict` does with this kubeconfig: what the schema does
+    /// not know is an error. With a status, it is the status that is applied.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn apply(&self, kubeconfig: &Path, object: &Value) -> Result<Value, kube::Error> {
+        let applied = self.runtime.block_on(async {
+            let (api, parameters) = (
+                self.api_as(kubeconfig, object).await,
+                PatchParams::apply("tests").validation_strict(),
+            );
+            let change = Patch::Apply(object);
+            match object.get("status") {
+                None => api.patch(name(object), &parameters, &change).await,
+                Some(_) => api.patch_status(name(object), &parameters, &change).await,
+            }
+        });
+        applied.map(as_value)
+    }
+
+    /// A kubeconfig with the token that a kubelet would give to this Pod; to what is no Pod yet, one that is bound to none.
+    pub fn kubeconfig_of(&self, pod: &Value) -> PathBuf {
+        let (id, metadata) = (pod["metadata"]["uid"].as_str(), &pod["metadata"]);
+        let account = json!({
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"namespace": metadata["namespace"], "name": pod["spec"]["serviceAccountName"]},
+        });
+        let bound = id.map(|id| json!({"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": id}));
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {},
+            "spec": {"audiences": [], "boundObjectRef": bound},
+        });
+        let answer: Value = self.runtime.block_on(async {
+            let (api, parameters) = (self.api(&account).await, PostParams::default());
+            let answer = api.create_subresource("token", name(&account), &parameters, &request);
+            answer.await.unwrap()
+        });
+        let admin = fs::read_to_string(self.path("admin.token")).unwrap();
+        let kubeconfig = fs::read_to_string(self.kubeconfig()).unwrap();
+        let path = self.path(&format!("{}.kubeconfig", id.unwrap_or("unbound")));
+        let token = answer["status"]["token"].as_str().unwrap();
+        fs::write(&path, kubeconfig.replace(&admin, token)).unwrap();
+        path
+    }
+
     async fn api(&self, object: &Value) -> Api<DynamicObject> {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        self.api_as(&self.kubeconfig(), object).await
+    }
+
+    /// A connection of its own for every call: after a restart the old one is none.
+    async fn api_as(&self, kubeconfig: &Path, object: &Value) -> Api<DynamicObject> {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         let client = Client::try_from(config.unwrap()).unwrap();
         let text = |field: &str| object[field].as_str().unwrap();
@@ -267,12 +317,4 @@ fn name(object: &Value) -> &str {
 
 fn as_value(object: DynamicObject) -> Value {
     serde_json::to_value(object).unwrap()
-}
-
-/// The program, built if it is not there: `tools/setup test` has done that before.
-fn program() -> PathBuf {
-    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/apiserver");
-    let built = Command::new(tool).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    String::from_utf8(built.stdout).unwrap().trim_end().into()
 }

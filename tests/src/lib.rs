@@ -20,6 +20,7 @@
 
 mod apiserver;
 mod cgroup;
+pub mod chart;
 pub mod kubelet;
 mod mounts;
 mod process;
@@ -111,6 +112,14 @@ pub fn require_root() {
         user, 0,
         "the end-to-end tests load probes into the kernel and make cgroups: run them as root"
     );
+}
+
+/// A program that `tools/NAME` builds if it is not there: `tools/setup test` has done that before.
+fn tool(name: &str) -> PathBuf {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools").join(name);
+    let built = Command::new(tool).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    String::from_utf8(built.stdout).unwrap().trim_end().into()
 }
 
 /// Asks until there is an answer, for at most a minute.

@@ -6,53 +6,20 @@
     reason = "tests may stop at the first surprise, and so may their helpers"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use end_to_end::{ApiServer, Cgroup, Running, Scratch, finish, poll, profile, profile_start, require_root, start};
+use end_to_end::{ApiServer, Cgroup, Running, Scratch, chart, finish, poll, profile, profile_start, require_root, start};
 use serde_json::{Value, json};
 
-const NAMESPACE: &str = "wardline";
-
-fn deployed(file: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file);
-    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// A cluster with the definitions of the objects, the namespaces, and what an agent is allowed.
+/// A cluster with the chart in it, and the namespaces.
 fn cluster() -> ApiServer {
     let server = ApiServer::start();
-    for name in ["production", "staging", NAMESPACE] {
+    for name in ["production", "staging"] {
         server.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     }
-    for name in ["learningwindows", "nodewindows"] {
-        let definition = deployed(&format!("chart/crds/wardline.dev_{name}.yaml"));
-        server.create(&definition);
-        let is_established = |definition: &Value| {
-            let conditions = definition["status"]["conditions"].as_array()?;
-            conditions
-                .iter()
-                .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
-                .then_some(())
-        };
-        poll(|| is_established(&server.get(&definition)?)).expect("a definition that is established");
-    }
-    server.allow(
-        "wardline-agent",
-        &json!([
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]},
-            {"apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"]},
-            {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get"]},
-            {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
-            {"apiGroups": ["wardline.dev"], "resources": ["learningwindows"], "verbs": ["list", "watch"]},
-            {"apiGroups": ["wardline.dev"], "resources": ["learningwindows/status"], "verbs": ["patch"]},
-            {"apiGroups": ["wardline.dev"], "resources": ["nodewindows"], "verbs": ["create", "list", "patch", "watch"]},
-            {"apiGroups": ["wardline.dev"], "resources": ["nodewindows/status"], "verbs": ["patch"]},
-            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
-        ]),
-    );
+    chart::install(&server, &chart::rendered(&[]));
     server
 }
 
@@ -102,7 +69,8 @@ impl Pod {
     }
 }
 
-/// An agent, as the DaemonSet runs it.
+/// An agent, as the chart's `DaemonSet` runs it: with its options, its token, in a cgroup namespace, and with its
+/// capabilities.
 struct Agent {
     process: Option<Running>,
     directory: PathBuf,
@@ -112,22 +80,25 @@ impl Agent {
     fn start(server: &ApiServer, scratch: &Scratch, node: &str) -> Self {
         require_root();
         let directory = scratch.path(node);
-        let mut command = profile();
+        let pod = server.create(&chart::agent_pod(
+            &chart::rendered(&["--set", "agent.reportInterval=500ms"]),
+            node,
+        ));
+        let container = &pod["spec"]["containers"][0];
+        let mut command = Command::new("unshare");
         command
             .env("WARDLINE_HIERARCHY", "unified")
-            .args([
-                "agent",
-                "--node",
-                node,
-                "--namespace",
-                NAMESPACE,
-                "--report-interval",
-                "500ms",
-                "--kubeconfig",
-            ])
-            .arg(server.agent_kubeconfig())
-            .arg("--directory")
-            .arg(&directory);
+            .env("NODE_NAME", node)
+            .env("POD_NAME", text(&pod["metadata"]["name"]))
+            .env("POD_NAMESPACE", text(&pod["metadata"]["namespace"]))
+            .args(["--cgroup", "setpriv", "--no-new-privs", "--bounding-set"])
+            .arg(bounding_set(&container["securityContext"]["capabilities"]))
+            .arg(profile().get_program());
+        // The volume of the recordings is the test's.
+        let options = container["args"].as_array().unwrap().iter().map(text);
+        command.args(options.filter(|option| !option.starts_with("--directory=")));
+        command.arg("--directory").arg(&directory);
+        command.arg("--kubeconfig").arg(server.kubeconfig_of(&pod));
         let mut process = start(&mut command);
         process.wait_for("the agent", |agent| agent.stderr().contains("following "));
         Self {
@@ -162,6 +133,18 @@ impl Drop for Agent {
             eprintln!("{}: {}", self.directory.display(), process.stderr());
         }
     }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// The capabilities of a container, as setpriv(1) takes them.
+fn bounding_set(capabilities: &Value) -> String {
+    assert_eq!(capabilities["drop"], json!(["ALL"]));
+    let added = capabilities["add"].as_array().unwrap().iter();
+    let added = added.map(|capability| format!(",+{}", text(capability).to_lowercase()));
+    format!("-all{}", added.collect::<String>())
 }
 
 /// Waits until the object's status is as it should be.
@@ -301,6 +284,54 @@ fn a_window_can_be_stopped_goes_on_after_an_upgrade_and_ends_with_its_object() {
         .is_some(),
         "a recorder that ended with its object"
     );
+    agent.stop();
+}
+
+#[test]
+fn a_window_ends_in_time_while_the_api_server_is_away_and_is_told_of_afterwards() {
+    let (mut server, scratch) = (cluster(), Scratch::new());
+    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let agent = Agent::start(&server, &scratch, "node-a");
+    let shop = window("shop", &json!({"namespaces": ["production"], "duration": "20s"}));
+    server.create(&shop);
+    wait_for_status(&server, &shop, "a node that learns", |status| {
+        status["containers"] == 1
+    });
+    server.stop();
+    let ended = poll(|| {
+        let recording = agent.recordings().pop()?;
+        let status = end_to_end::status(&recording);
+        (status["windows"][0]["endReason"] == "completed").then_some(())
+    });
+    assert!(ended.is_some(), "a window that ends by itself");
+    server.start_again();
+    let status = wait_for_status(&server, &shop, "its end", |status| status["phase"] == "Ended");
+    assert_eq!(
+        (&status["nodes"]["ended"], &status["lossyNodes"]),
+        (&json!(1), &json!(0)),
+        "{status:#}"
+    );
+    agent.stop();
+}
+
+#[test]
+fn an_agent_that_is_refused_says_so_and_records_nothing() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "wardline-agent"},
+    });
+    let rules = json!([{"apiGroups": ["wardline.dev"], "resources": ["learningwindows"], "verbs": ["list", "watch"]}]);
+    server.patch(&role, &json!({"rules": rules}));
+    let mut agent = Agent::start(&server, &scratch, "node-a");
+    server.create(&window(
+        "shop",
+        &json!({"namespaces": ["production"], "duration": "1h"}),
+    ));
+    let process = agent.process.as_mut().unwrap();
+    process.wait_for("what is refused", |agent| {
+        agent.stderr().contains("refuses to make NodeWindows")
+    });
+    assert_eq!(agent.recordings(), Vec::<PathBuf>::new());
     agent.stop();
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Go programs of the tests. Sourced by setup and apiserver.
+# Go programs of the tests. Sourced by setup, apiserver and helm.
 
 # go_of VERSION: prints a go command of at least this version: the one in PATH, else the release that its module proxy
 # has, which a Go of any age can download and check (https://go.dev/ref/mod#toolchains).

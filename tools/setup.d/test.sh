@@ -16,3 +16,4 @@ fi
 build_go tetragon-check "$cache/tools/bin/tetragon-check" \
   'setup: building tetragon-check, which reads policies as Tetragon does'
 "$root/tools/apiserver" >/dev/null
+"$root/tools/helm" >/dev/null
