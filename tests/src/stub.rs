@@ -1,4 +1,4 @@
-//! The part of a Kubernetes API server that lists and watches the pods of one node, and does what a real one does only on a
+//! The part of a Kubernetes API server that lists and watches the pods of one node (and no services), and does what a real one does only on a
 //! bad day: forgets what it told (410), or holds more pods than a test can make one by one.
 
 use std::collections::BTreeMap;
@@ -177,11 +177,29 @@ impl Shared {
                     return self.watch(&mut stream, version);
                 }
                 "/api/v1/pods" => respond(&mut stream, "200 OK", &self.list(&asked))?,
+                // There are none, and none come.
+                "/api/v1/services" if asked.contains_key("watch") => return self.tell_nothing(&mut stream),
+                "/api/v1/services" => {
+                    let none = json!({
+                        "apiVersion": "v1", "kind": "ServiceList", "metadata": {"resourceVersion": "1"}, "items": [],
+                    });
+                    respond(&mut stream, "200 OK", &none.to_string())?;
+                }
                 other => match self.lock().others.get(other).map(Value::to_string) {
                     Some(object) => respond(&mut stream, "200 OK", &object)?,
                     None => respond(&mut stream, "404 Not Found", &status(404, "NotFound").to_string())?,
                 },
             }
+        }
+        Ok(())
+    }
+
+    /// A watch of what does not change.
+    fn tell_nothing(&self, stream: &mut TcpStream) -> io::Result<()> {
+        stream.write_all(STREAM)?;
+        let mut state = self.lock();
+        while !state.is_over {
+            state = self.changed.wait(state).unwrap();
         }
         Ok(())
     }
@@ -217,7 +235,7 @@ impl Shared {
 
     /// Tells what happens after a version, until whoever watches goes away.
     fn watch(&self, stream: &mut TcpStream, mut version: u64) -> io::Result<()> {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        stream.write_all(STREAM)?;
         loop {
             let mut state = self.lock();
             let (text, is_last) = loop {
@@ -247,6 +265,9 @@ impl Shared {
         }
     }
 }
+
+/// What a watch's answer begins with.
+const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 fn uid(pod: &Value) -> String {
     pod["metadata"]["uid"].as_str().unwrap().to_owned()

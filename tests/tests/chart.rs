@@ -258,7 +258,11 @@ fn an_agent_writes_of_its_own_node_only() {
     assert!(said.contains("does not carry the name of its node"), "{said}");
     // Administrators are none of its business.
     assert_eq!(
-        refusal(&server, &server.kubeconfig(), &node_window("shop.1f0d.node-e", "node-e")),
+        refusal(
+            &server,
+            &server.kubeconfig(),
+            &node_window("shop.1f0d.node-e", "node-e")
+        ),
         None
     );
 }

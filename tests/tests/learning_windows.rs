@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use end_to_end::{ApiServer, Cgroup, Running, Scratch, chart, finish, poll, profile, profile_start, require_root, start};
+use end_to_end::{
+    ApiServer, Cgroup, Running, Scratch, chart, finish, poll, profile, profile_start, require_root, start,
+};
 use serde_json::{Value, json};
 
 /// A cluster with the chart in it, and the namespaces.
@@ -294,9 +296,7 @@ fn a_window_ends_in_time_while_the_api_server_is_away_and_is_told_of_afterwards(
     let agent = Agent::start(&server, &scratch, "node-a");
     let shop = window("shop", &json!({"namespaces": ["production"], "duration": "20s"}));
     server.create(&shop);
-    wait_for_status(&server, &shop, "a node that learns", |status| {
-        status["containers"] == 1
-    });
+    wait_for_status(&server, &shop, "a node that learns", |status| status["containers"] == 1);
     server.stop();
     let ended = poll(|| {
         let recording = agent.recordings().pop()?;
