@@ -78,8 +78,11 @@ impl Directory {
         }
     }
 
-    fn insert(&mut self, facts: Box<PodFacts>) -> Option<String> {
+    fn insert(&mut self, mut facts: Box<PodFacts>) -> Option<String> {
         let name = facts.cgroup_uid.clone();
+        if let Some(known) = self.pods.get(&name).filter(|known| known.facts.uid == facts.uid) {
+            keep_images(&known.facts, &mut facts);
+        }
         // Two mirrors of one static pod: the second one is not believed while the first one is there.
         let is_taken = self
             .pods
@@ -155,6 +158,28 @@ impl Directory {
     }
 }
 
+/// What a container runs does not change while it runs. A pod's spec may say already what the next one will run, while the
+/// status is still about this one.
+fn keep_images(before: &PodFacts, now: &mut PodFacts) {
+    for container in &mut now.containers {
+        let Some(run) = container.runs.iter().find(|run| run.is_current) else {
+            continue;
+        };
+        let is_same = |known: &&ContainerFacts| {
+            known.name == container.name && known.runs.iter().any(|known| known.is_current && known.id == run.id)
+        };
+        // Before the status tells it, the digest of what runs is not known.
+        let image = before
+            .containers
+            .iter()
+            .find(is_same)
+            .and_then(|known| known.image.clone());
+        if let Some(image) = image.filter(|image| image.digest.is_some()) {
+            container.image = Some(image);
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use serde_json::{Value, json};
@@ -203,6 +228,30 @@ pub(crate) mod tests {
         assert_eq!(found("u2", "a1"), named("thief"));
         assert!(matches!(directory.find("u1", "b1"), Answer::NoContainer(pod) if pod.name == "web"));
         assert_eq!(directory.find("u3", "a1"), Answer::NoPod);
+    }
+
+    #[test]
+    fn what_a_container_runs_does_not_change_while_it_runs() {
+        let mut directory = Directory::default();
+        let now = Instant::now();
+        let image = |directory: &Directory, id: &str| match directory.find("u1", id) {
+            Answer::Container { container, .. } => container.image.as_ref().unwrap().recorded().to_string(),
+            answer => panic!("{answer:?}"),
+        };
+        let first = pod("production", "web", "u1", &[("server", "a1")]);
+        let mut changed = first.clone();
+        // The spec has the next image, and the status is about the last one.
+        changed.containers[0].image = pod("production", "web", "u1", &[("other", "a1")]).containers[0]
+            .image
+            .clone();
+        let mut restarted = changed.clone();
+        restarted.containers[0].runs[0].id = "b1".to_owned();
+        directory.apply(PodChange::Applied(first), now);
+        let runs = image(&directory, "a1");
+        directory.apply(PodChange::Applied(changed), now);
+        assert_eq!(image(&directory, "a1"), runs);
+        directory.apply(PodChange::Applied(restarted), now);
+        assert_ne!(image(&directory, "b1"), runs);
     }
 
     #[test]

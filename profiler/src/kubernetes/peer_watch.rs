@@ -19,14 +19,14 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connect::{Source, what_went_wrong};
 use super::owners::{Above, Owner};
 use super::parents::Parents;
 use super::peers::{Answer, Claim, PodName, Question, ServiceFacts, Table, Told, claim, node_addresses};
 use super::pods::{PodFacts, created};
-use super::watch::connect;
+use super::watch::{OVER_AFTER, connect};
 
 /// What a `ClusterRole` has to allow for services to be told.
 pub const SERVICE_RULE: &str = r#"{apiGroups: [""], resources: [services], verbs: [list, watch]}"#;
@@ -113,10 +113,33 @@ async fn follow_services(client: Client, told: &mpsc::Sender<Told>, troubles: &w
     let events = watcher(Api::<Service>::all(client), config).default_backoff();
     tokio::pin!(events);
     let (mut known, mut listed) = (HashSet::new(), HashSet::new());
-    while let Some(event) = events.next().await {
+    let mut is_complete = false;
+    // When a watch that goes on where it was interrupted, and has nothing to say, is well again.
+    let mut over_at: Option<Instant> = None;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = sleep_until(over_at.unwrap_or_else(Instant::now)), if over_at.is_some() => {
+                over_at = None;
+                trouble(troubles, WHAT, None);
+                if told.send(Told::Services(Ok(()))).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { return };
         let mut news = Vec::new();
+        if is_complete && over_at.is_some() && matches!(event, Ok(Event::Apply(_) | Event::Delete(_))) {
+            over_at = None;
+            trouble(troubles, WHAT, None);
+            news.push(Told::Services(Ok(())));
+        }
         match event {
-            Ok(Event::Init) => listed.clear(),
+            Ok(Event::Init) => {
+                listed.clear();
+                (is_complete, over_at) = (false, None);
+            }
             Ok(Event::InitApply(service)) => {
                 if let Some(facts) = ServiceFacts::of(&service) {
                     listed.insert(facts.uid.clone());
@@ -129,6 +152,7 @@ async fn follow_services(client: Client, told: &mpsc::Sender<Told>, troubles: &w
                 news.extend(gone.into_iter().map(Told::ServiceGone));
                 news.push(Told::Services(Ok(())));
                 trouble(troubles, WHAT, None);
+                (is_complete, over_at) = (true, None);
             }
             Ok(Event::Apply(service)) => {
                 if let Some(facts) = ServiceFacts::of(&service) {
@@ -142,7 +166,10 @@ async fn follow_services(client: Client, told: &mpsc::Sender<Told>, troubles: &w
                     news.push(Told::ServiceGone(uid));
                 }
             }
-            Err(error) => news.extend(failed(&error, troubles, WHAT)),
+            Err(error) => {
+                over_at = is_complete.then(|| Instant::now() + OVER_AFTER);
+                news.extend(failed(&error, troubles, WHAT));
+            }
         }
         for one in news {
             if told.send(one).await.is_err() {
@@ -200,7 +227,7 @@ impl Asker<'_> {
             let selector = format!("metadata.name={name},status.podIP={address}");
             let pods = self.pods(&api, &selector).await?;
             // One that has ended keeps its address in its status, and somebody else may have it.
-            if let Claim::Pod(pod) = claim(&pods, address)
+            if let Claim::Pod(pod) = claim(&pods, address, UtcTime::now())
                 && !super::pods::is_over(pod)
             {
                 return self.held(pod).await;
@@ -208,7 +235,7 @@ impl Asker<'_> {
         }
         let api = Api::<Pod>::all(self.client.clone());
         let pods = self.pods(&api, &format!("status.podIP={address}")).await?;
-        match claim(&pods, address) {
+        match claim(&pods, address, UtcTime::now()) {
             Claim::Pod(pod) => self.held(pod).await,
             Claim::Node(name) => Ok(node(name)),
             Claim::Nobody => self.node_at(address).await,
@@ -256,10 +283,6 @@ impl Asker<'_> {
 
     /// Nobody's pod has it: perhaps a node.
     async fn node_at(&mut self, address: IpAddr) -> Result<Answer, Untold> {
-        let known = self.nodes.as_ref().and_then(|(_, nodes)| nodes.get(&address));
-        if let Some(name) = known {
-            return Ok(node(name));
-        }
         let is_old = |(at, _): &(Instant, _)| at.elapsed() > NODES_GOOD_FOR;
         if self.nodes.as_ref().is_none_or(is_old) {
             let nodes = self.list_nodes().await?;

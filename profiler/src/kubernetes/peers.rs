@@ -176,7 +176,8 @@ impl Peers {
         }
         let why = match self.answers.get(&address) {
             Some(known) => match known.untold {
-                None if known.good_until > now => return self.answered(known, at),
+                // An answer that came after it was reached says who it was, however old that is by now.
+                None if known.good_until > now || known.tenants.seen_at() >= at => return self.answered(known, at),
                 Some(why) if known.good_until > now => return Who::Awaited(why),
                 why => why,
             },

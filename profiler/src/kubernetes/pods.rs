@@ -36,8 +36,8 @@ use super::owners::{Above, Controller, Owner, is_name, workload};
 
 /// More containers than a pod of that many that anybody runs; an object of the API server has at most 1.5 MiB (etcd).
 const CONTAINERS_MAX: usize = 256;
-/// Labels of one pod.
-const LABELS_MAX: usize = 64;
+/// What the labels of one pod may take, in bytes: more than anybody has, and little enough for 110 pods.
+const LABELS_MAX: usize = 64 << 10;
 /// A pod has at most one address of each family.
 const ADDRESSES_MAX: usize = 4;
 /// A label's key has a prefix of 253 bytes, a slash and 63 more; its value 63 (apimachinery, pkg/util/validation).
@@ -287,9 +287,10 @@ fn static_uid(metadata: &ObjectMeta) -> Option<&str> {
 }
 
 fn labels(metadata: &ObjectMeta, odd: &mut BTreeMap<Odd, usize>) -> BTreeMap<String, String> {
-    let mut kept = BTreeMap::new();
+    let (mut kept, mut bytes) = (BTreeMap::new(), 0);
     for (key, value) in metadata.labels.iter().flatten() {
-        if key.len() > LABEL_KEY_MAX || value.len() > LABEL_VALUE_MAX || kept.len() >= LABELS_MAX {
+        bytes += key.len() + value.len();
+        if key.len() > LABEL_KEY_MAX || value.len() > LABEL_VALUE_MAX || bytes > LABELS_MAX {
             note(odd, Odd::Label);
         } else {
             kept.insert(key.clone(), value.clone());
@@ -440,6 +441,6 @@ fn all_ready_since(status: Option<&PodStatus>) -> Option<UtcTime> {
 }
 
 /// A time before 1970, which nobody's container started at, is 1970.
-fn utc(time: &Time) -> UtcTime {
+pub(super) fn utc(time: &Time) -> UtcTime {
     UtcTime::from_nanos(u64::try_from(time.0.as_nanosecond()).unwrap_or(0))
 }

@@ -36,10 +36,18 @@ pub struct Selection {
 impl Selection {
     /// Whether a container is asked for; without one, whether any of the pod's may be.
     pub fn wants(&self, pod: &PodFacts, container: Option<&ContainerFacts>) -> bool {
-        let is_of_namespace = self.namespaces.is_empty() || self.namespaces.contains(&pod.namespace);
-        is_of_namespace
+        self.is_of_namespaces(pod)
             && self.labels.matches(&pod.labels)
             && container.is_none_or(|container| self.wants_image(container))
+    }
+
+    /// Whether a pod's labels decide.
+    pub fn depends_on_labels(&self, pod: &PodFacts) -> bool {
+        !self.labels.selects_all() && self.is_of_namespaces(pod)
+    }
+
+    fn is_of_namespaces(&self, pod: &PodFacts) -> bool {
+        self.namespaces.is_empty() || self.namespaces.contains(&pod.namespace)
     }
 
     /// What nobody can name the image of is of none that is asked for.

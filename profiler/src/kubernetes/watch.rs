@@ -38,7 +38,7 @@ const CHANGES_MAX: usize = 1024;
 /// How soon to ask again for owners that nobody could tell.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 /// Without another failure for that long it is over: the longest time between two attempts is 30 s.
-const OVER_AFTER: Duration = Duration::from_secs(65);
+pub(super) const OVER_AFTER: Duration = Duration::from_secs(65);
 
 /// How the watch is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use baselines::workload::{Image, Workload};
 
 use crate::containers::{Found, outermost};
 use crate::kubernetes::directory::{Answer, Directory, PodChange};
-use crate::kubernetes::pods::Ready;
+use crate::kubernetes::pods::{Odd, PodFacts, Ready};
 use crate::kubernetes::selection::Selection;
 
 /// A cluster's word on containers.
@@ -112,7 +112,14 @@ impl Cluster {
             let selection = self.selection.as_ref();
             selection.is_some_and(|selection| !selection.wants(pod, container))
         };
+        // Where not all labels are known, nobody can tell whether the pod is asked for: it is held, and becomes a loss.
+        let asks_labels = |pod: &PodFacts| {
+            let selection = self.selection.as_ref();
+            selection.is_some_and(|selection| selection.depends_on_labels(pod))
+        };
+        let is_untold = |pod| asks_labels(pod) && pod.odd.contains_key(&Odd::Label);
         match self.directory.find(&of.uid, &of.id) {
+            Answer::NoContainer(pod) | Answer::Container { pod, .. } if is_untold(pod) => Verdict::Awaited,
             // The API server gives uids, so that its word on the pod is enough. A mirror's name is its maker's word.
             Answer::NoContainer(pod) if excludes(pod, None) && !pod.is_mirror() => Verdict::Excluded,
             Answer::Container { pod, container, .. } if excludes(pod, Some(container)) => Verdict::Excluded,

@@ -15,16 +15,23 @@ pub(super) enum Readiness {
     Awaited,
     /// It is ready, or was, since then.
     Since(UtcTime),
+    /// As before; but it was found running, and may have been ready once long ago: until then the clock counts.
+    ByClockUntil(UtcTime),
 }
 
 impl Readiness {
     /// After the cluster has said this. Whoever was ready once has started up, whatever becomes of it.
-    pub(super) fn told(self, ready: Ready, now: UtcTime) -> Self {
+    pub(super) fn told(self, ready: Ready, now: UtcTime, was_found_running: bool) -> Self {
+        let since = if was_found_running {
+            Self::ByClockUntil
+        } else {
+            Self::Since
+        };
         match (self, ready) {
-            (Self::Since(_), _) => self,
+            (Self::Since(_) | Self::ByClockUntil(_), _) => self,
             (_, Ready::No) => Self::Awaited,
-            (_, Ready::Yes) => Self::Since(now),
-            (_, Ready::Since(at)) => Self::Since(at.min(now)),
+            (_, Ready::Yes) => since(now),
+            (_, Ready::Since(at)) => since(at.min(now)),
         }
     }
 
@@ -34,7 +41,8 @@ impl Readiness {
             Self::Untold => by_clock,
             Self::Awaited => Phase::Startup,
             Self::Since(at) if last < at => Phase::Startup,
-            Self::Since(_) => Phase::Steady,
+            Self::ByClockUntil(at) if last < at => by_clock,
+            Self::Since(_) | Self::ByClockUntil(_) => Phase::Steady,
         }
     }
 }
@@ -51,7 +59,9 @@ mod tests {
     fn whoever_was_ready_once_has_started_up() {
         let told = |words: &[Ready]| {
             let all = words.iter().zip(10..);
-            all.fold(Readiness::Untold, |known, (ready, now)| known.told(*ready, at(now)))
+            all.fold(Readiness::Untold, |known, (ready, now)| {
+                known.told(*ready, at(now), false)
+            })
         };
         let cases: [(&[Ready], Readiness); 7] = [
             (&[], Readiness::Untold),
@@ -80,6 +90,9 @@ mod tests {
             assert_eq!(Readiness::Awaited.phase(at(5), by_clock), startup);
             let phases = [4, 5, 6].map(|last| Readiness::Since(at(5)).phase(at(last), by_clock));
             assert_eq!(phases, [startup, steady, steady]);
+            let found = Readiness::Untold.told(Ready::Since(at(5)), at(9), true);
+            let phases = [4, 5].map(|last| found.phase(at(last), by_clock));
+            assert_eq!(phases, [by_clock, steady]);
         }
     }
 }

@@ -89,6 +89,11 @@ impl Tenants {
         self.seen = self.seen.max(at);
     }
 
+    /// When the last one was last known to have it.
+    pub(super) fn seen_at(&self) -> UtcTime {
+        self.seen
+    }
+
     /// Who had it at a moment. None if all that are known came later.
     pub(super) fn at(&self, at: UtcTime) -> Option<&Peer> {
         let came = self.list.iter().rev().find(|(since, _)| *since <= at);

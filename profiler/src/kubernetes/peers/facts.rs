@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use baselines::behaviour::Protocol;
 use baselines::peer::Peer;
 use baselines::time::UtcTime;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Service, ServiceSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Place;
+use crate::kubernetes::directory::REMEMBERED;
 use crate::kubernetes::owners::is_name;
-use crate::kubernetes::pods::{addresses, created, is_over};
+use crate::kubernetes::pods::{addresses, created, is_over, utc};
 
 /// More addresses and ports than anybody's service has. What has more is known by the first ones.
 const PLACES_MAX: usize = 1_024;
@@ -40,9 +41,13 @@ impl ServiceFacts {
         let required = |text: &Option<String>| text.clone().filter(|text| is_name(text));
         let (namespace, name) = (required(&metadata.namespace)?, required(&metadata.name)?);
         let mut places: Vec<Place> = cluster_addresses(service).map(|address| (address, None)).collect();
-        let ports = ports(service);
-        for address in other_addresses(service) {
-            places.extend(ports.iter().map(|port| (address, Some(*port))));
+        // Without a cluster address kube-proxy serves no other ones either (`ShouldSkipService`, pkg/proxy/util/utils.go in
+        // Kubernetes): whoever may make services could call any address theirs.
+        if !places.is_empty() {
+            let ports = ports(service);
+            for address in other_addresses(service) {
+                places.extend(ports.iter().map(|port| (address, Some(*port))));
+            }
         }
         let is_cut = places.len() > PLACES_MAX;
         places.truncate(PLACES_MAX);
@@ -58,7 +63,8 @@ impl ServiceFacts {
 
 /// Those that are no addresses are `None`, of a headless service, or empty.
 fn cluster_addresses(service: &Service) -> impl Iterator<Item = IpAddr> {
-    let spec = service.spec.as_ref();
+    let is_name_only = |spec: &&ServiceSpec| spec.type_.as_deref() == Some("ExternalName");
+    let spec = service.spec.as_ref().filter(|spec| !is_name_only(spec));
     let first = spec.and_then(|spec| spec.cluster_ip.as_ref());
     let all = spec.and_then(|spec| spec.cluster_ips.as_ref()).into_iter().flatten();
     let mut addresses: Vec<IpAddr> = first.into_iter().chain(all).filter_map(|text| parse(text)).collect();
@@ -105,9 +111,16 @@ pub enum Claim<'a> {
     Nobody,
 }
 
-/// Who of these pods has the address. Of several that had it, one that runs has it now; else the one that came last.
-pub fn claim(pods: &[Pod], address: IpAddr) -> Claim<'_> {
-    let claiming = || pods.iter().filter(|pod| addresses(pod).contains(&address));
+/// Who of these pods has the address at `now`. Of several that had it, one that runs has it now; else the one that came last,
+/// if it ended a moment ago: the API server keeps what has ended, for ever where nobody says how long, and its address may be
+/// anything by then.
+pub fn claim(pods: &[Pod], address: IpAddr, now: UtcTime) -> Claim<'_> {
+    let lately = now.before(REMEMBERED);
+    let may_have_it = |pod: &&Pod| !is_over(pod) || ended(pod).is_some_and(|at| at >= lately);
+    let claiming = || {
+        let with_it = pods.iter().filter(|pod| addresses(pod).contains(&address));
+        with_it.filter(may_have_it)
+    };
     let node = claiming().find_map(|pod| {
         let spec = pod.spec.as_ref().filter(|spec| spec.host_network == Some(true))?;
         spec.node_name.as_deref().filter(|name| is_name(name))
@@ -121,6 +134,13 @@ pub fn claim(pods: &[Pod], address: IpAddr) -> Claim<'_> {
         (None, Some(pod)) => Claim::Pod(pod),
         (None, None) => Claim::Nobody,
     }
+}
+
+/// When the last container of a pod that is over ended.
+fn ended(pod: &Pod) -> Option<UtcTime> {
+    let statuses = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let terminated = statuses.filter_map(|status| status.state.as_ref()?.terminated.as_ref());
+    terminated.filter_map(|state| state.finished_at.as_ref()).map(utc).max()
 }
 
 /// A list as the API server prints it for people, which is a hundredth of what it knows of nodes.

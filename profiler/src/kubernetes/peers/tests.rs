@@ -391,6 +391,35 @@ fn questions_and_answers_are_bounded() {
     assert!(story.peers.pending.is_empty() && !story.peers.is_asking());
 }
 
+/// It ended, and nobody deleted it.
+fn pod_of_long_ago() -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"namespace": "shop", "name": "job", "uid": "job"}, "spec": {"containers": []},
+        "status": {"phase": "Succeeded", "podIP": "10.1.0.3", "podIPs": [{"ip": "10.1.0.3"}]},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_service_without_a_cluster_address_takes_no_other_one() {
+    for spec in [
+        json!({"clusterIP": "None", "externalIPs": ["192.0.2.1"], "ports": [{"port": 443}]}),
+        json!({"type": "ExternalName", "externalName": "a.example", "externalIPs": ["192.0.2.1"], "ports": [{"port": 443}]}),
+    ] {
+        assert_eq!(service("thief", &spec, &json!({})).places, [], "{spec}");
+    }
+}
+
+#[test]
+fn an_answer_that_came_after_the_connection_counts_however_old_it_is() {
+    let mut story = Story::new();
+    story.tell(90, Told::Services(Ok(())));
+    assert_eq!(story.seen("192.0.2.1", 100, 100), "awaited/too_many");
+    story.ask("192.0.2.1", 101, Answer::Nobody);
+    assert_eq!(story.seen("192.0.2.1", 100, 1_000), "external");
+    assert_eq!(story.seen("192.0.2.1", 999, 1_000), "awaited/too_many");
+}
+
 #[test]
 fn of_pods_with_one_address_the_one_that_runs_has_it_and_a_node_before_any_pod() {
     let made = |name: &str, second: u64, phase: &str, node: Option<&str>, addresses: &[&str]| {
@@ -398,11 +427,17 @@ fn of_pods_with_one_address_the_one_that_runs_has_it_and_a_node_before_any_pod()
         serde_json::from_value(json!({
             "metadata": {"namespace": "shop", "name": name, "uid": name, "creationTimestamp": at(second).to_string()},
             "spec": {"containers": [], "hostNetwork": node.is_some(), "nodeName": node.unwrap_or("node-1")},
-            "status": {"phase": phase, "podIP": addresses[0], "podIPs": ips},
+            "status": {
+                "phase": phase, "podIP": addresses[0], "podIPs": ips,
+                "containerStatuses": [{
+                    "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": 0, "finishedAt": at(second + 10).to_string()}},
+                }],
+            },
         }))
         .unwrap()
     };
-    let who = |pods: &[Pod], address: &str| match claim(pods, address.parse().unwrap()) {
+    let who = |pods: &[Pod], address: &str| match claim(pods, address.parse().unwrap(), at(100)) {
         Claim::Node(name) => format!("node {name}"),
         Claim::Pod(pod) => pod.metadata.name.clone().unwrap(),
         Claim::Nobody => "nobody".to_owned(),
@@ -414,13 +449,15 @@ fn of_pods_with_one_address_the_one_that_runs_has_it_and_a_node_before_any_pod()
         made("failed", 3, "Failed", None, &["10.1.0.2"]),
     );
     let host = made("proxy", 5, "Running", Some("worker-1"), &["10.1.0.2"]);
-    let cases: [(&[Pod], &str, &str); 7] = [
+    let long_over = pod_of_long_ago();
+    let cases: [(&[Pod], &str, &str); 8] = [
         (&[], "10.1.0.2", "nobody"),
         (std::slice::from_ref(&old), "10.1.0.3", "nobody"),
         (std::slice::from_ref(&old), "fd01::2", "old"),
         (&[old.clone(), done.clone()], "10.1.0.2", "old"),
         (&[young.clone(), old.clone()], "10.1.0.2", "young"),
         (&[failed, done], "10.1.0.2", "done"),
+        (std::slice::from_ref(&long_over), "10.1.0.3", "nobody"),
         (&[young, host, old.clone()], "10.1.0.2", "node worker-1"),
     ];
     for (pods, address, expected) in cases {

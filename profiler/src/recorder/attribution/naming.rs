@@ -80,7 +80,8 @@ impl Attribution {
                 // One that was found running and is not ready now may have been so for days.
                 let may_be_told = |ready: &Ready| !resident.container.partial || *ready != Ready::No;
                 if let Some(ready) = ready.filter(may_be_told) {
-                    let readiness = resident.readiness.told(ready, UtcTime::now());
+                    let is_found = resident.container.partial;
+                    let readiness = resident.readiness.told(ready, UtcTime::now(), is_found);
                     if std::mem::replace(&mut resident.readiness, readiness) != readiness {
                         self.told.insert(id);
                     }
@@ -135,9 +136,8 @@ impl Attribution {
             return false;
         };
         let is_wanted = match cluster.verdict(pod) {
-            Verdict::Named { .. } => true,
-            // Nobody will ever name it: what it does is a loss.
-            Verdict::Awaited => pod.is_nested,
+            // What nobody has named yet is held, as in any pod that is asked for.
+            Verdict::Named { .. } | Verdict::Awaited => true,
             Verdict::Excluded => false,
         };
         if is_wanted {
