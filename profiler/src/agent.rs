@@ -6,6 +6,7 @@
 //! | [`plan`] | What does a window ask of a node? |
 //! | [`recorder`] | How does a recorder begin and end? |
 //! | `followed` | What is to be done about a window just now? |
+//! | `files` | Which recordings are kept? |
 //! | [`report`] | What is told of a recording? |
 //! | [`aggregate`] | What do all nodes together tell? |
 //! | [`lease`] | Which agent adds that up? |
@@ -15,6 +16,7 @@
 //! ahead by the time that the API server gives to an object that it is asked to make and not to keep (a dry run).
 
 pub mod aggregate;
+mod files;
 mod followed;
 pub mod lead;
 pub mod lease;
@@ -25,10 +27,8 @@ pub mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use baselines::time::UtcTime;
 use futures_util::StreamExt as _;
@@ -42,6 +42,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use self::files::{is_uid, tidy};
 use self::followed::Followed;
 use self::lead::Lead;
 use self::lease::Election;
@@ -410,11 +411,6 @@ fn told_by(doing: &str, error: &kube::Error) -> String {
     what_went_wrong(doing, "of docs/how-to/learn-a-cluster.md", error)
 }
 
-/// As the API server makes them: hexadecimal digits and hyphens.
-fn is_uid(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-}
-
 /// The name of a node's object: at most 253 characters (RFC 1123's subdomains). A window that is made again under its name
 /// has other objects.
 fn name_of(window: &str, uid: &str, node: &str) -> String {
@@ -432,40 +428,21 @@ fn name_of(window: &str, uid: &str, node: &str) -> String {
     format!("{window}.{uid}.{hash:016x}")
 }
 
-/// Removes recordings that nobody writes to, when they are too old.
-fn tidy(directory: &Path, in_use: &HashSet<PathBuf>, keep: Duration) {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) => return tracing::warn!("{} cannot be listed: {error}", directory.display()),
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let is_recording = path.extension().is_some_and(|extension| extension == "db")
-            && path.file_stem().and_then(|stem| stem.to_str()).is_some_and(is_uid);
-        if is_recording && !in_use.contains(&path) && is_older(&path, keep) {
-            match remove(&path) {
-                Ok(()) => tracing::info!("removed {}, which is older than --keep", path.display()),
-                Err(error) => tracing::warn!("{} cannot be removed: {error}", path.display()),
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn is_older(path: &Path, keep: Duration) -> bool {
-    let changed = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    // A time in the future is not old.
-    changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > keep))
-}
-
-/// With the files that are kept beside it.
-fn remove(path: &Path) -> io::Result<()> {
-    fs::remove_file(path)?;
-    for beside in ["-wal", "-shm", "-lock"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(beside);
-        match fs::remove_file(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    #[test]
+    fn each_node_has_its_own_object_of_each_window() {
+        let uid = "1f0d5e1c-0000-4000-8000-000000000001";
+        assert_eq!(name_of("shop", uid, "node-7"), "shop.1f0d5e1c.node-7");
+        let long = |last: char| format!("{}{last}", "n".repeat(252));
+        let names = ['a', 'b'].map(|last| name_of("shop", uid, &long(last)));
+        assert!(
+            names
+                .iter()
+                .all(|name| name.len() <= 253 && name.starts_with("shop.1f0d5e1c."))
+        );
+        assert_ne!(names[0], names[1]);
     }
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The command line of `profile`.
 
+mod agent;
+mod start;
 pub(crate) mod values;
 
 use std::ffi::OsString;
@@ -7,12 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use kube::core::Selector;
 
-use self::values::{duration, recording_size, report_interval, ring_kib};
-use crate::containers::HOST;
-use crate::kubernetes::labels;
-use crate::kubernetes::selection::ImagePattern;
+pub use self::agent::Agent;
+pub use self::start::{Kubernetes, Start};
+use self::values::{duration, recording_size, ring_kib};
 use crate::learning_policy::{Tetragon, namespace};
 use crate::probes::Sizes;
 
@@ -324,148 +324,6 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
-/// `profile start`.
-#[derive(Debug, Args)]
-pub struct Start {
-    /// Whose workloads: those of a Kubernetes namespace, or `host` for everything on this machine. Several namespaces are
-    /// separated by commas, or given one by one.
-    #[arg(long = "namespace", short, value_name = "NAME", default_value = HOST, value_delimiter = ',', value_parser = namespace)]
-    pub namespaces: Vec<String>,
-    /// Those of every pod on this node, and nothing of the host.
-    #[arg(long, short = 'A', conflicts_with = "namespaces")]
-    pub all_namespaces: bool,
-    /// Only pods with these labels, such as `app=web,tier!=db,env in (a,b),!canary`. A pod whose labels change comes or goes.
-    #[arg(long, short = 'l', value_name = "LABELS", value_parser = labels::parse)]
-    pub selector: Option<Selector>,
-    /// Only containers of images that this glob matches, by repository or repository:tag, with the registry or without it;
-    /// may be given several times. `*` matches no slash, `**` does.
-    #[arg(long = "image", value_name = "GLOB")]
-    pub images: Vec<ImagePattern>,
-    /// Whether a cluster names the containers of its pods.
-    #[arg(long, value_enum, default_value_t, help_heading = "Kubernetes")]
-    pub kubernetes: Kubernetes,
-    /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
-    #[arg(long, value_name = "FILE", help_heading = "Kubernetes")]
-    pub kubeconfig: Option<PathBuf>,
-    /// What the cluster calls this machine, see `kubectl get nodes` [default: the host name].
-    #[arg(long, value_name = "NAME", env = "NODE_NAME", value_parser = node_name, help_heading = "Kubernetes")]
-    pub node: Option<String>,
-    /// How long: 90s, 10m, 24h, 7d. Without it, until Ctrl-C.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    pub duration: Option<Duration>,
-    /// Record here, on this machine, rather than make a learning window for the agents of a cluster. So does --node.
-    #[arg(long, help_heading = "Kubernetes")]
-    pub local: bool,
-    /// The learning window's name in the cluster [default: one is made up].
-    #[arg(long, value_name = "NAME", value_parser = window_name, help_heading = "Kubernetes")]
-    pub name: Option<String>,
-    /// Do not wait until the learning window of the cluster ends.
-    #[arg(long, short, help_heading = "Kubernetes")]
-    pub detach: bool,
-    /// Until this share of the behaviour is estimated to have been seen. This version does not estimate it yet.
-    #[arg(long, value_name = "SHARE", value_parser = until_covered)]
-    pub until_covered: Option<f64>,
-    /// End with this process, which has started us.
-    #[arg(long, hide = true)]
-    pub parent: Option<u32>,
-    /// The cgroup hierarchy to follow: `unified` or a v1 controller such as `memory` [default: the one that most workloads
-    /// are in].
-    #[arg(long, value_name = "NAME", env = "WARDLINE_HIERARCHY")]
-    pub hierarchy: Option<crate::cgroups::Kind>,
-    /// Where and how to record.
-    #[command(flatten)]
-    pub recording: Recording,
-}
-
-impl Start {
-    /// Whether this machine is to record, whatever cluster there is.
-    pub fn is_local(&self) -> bool {
-        self.local || self.node.is_some()
-    }
-
-    /// An option that was given and means nothing to the agents of a cluster.
-    pub fn only_for_this_machine(&self) -> Option<&'static str> {
-        let Ok(Cli {
-            command: Command::Start(default),
-            ..
-        }) = Cli::try_parse_from(["profile", "start"])
-        else {
-            return None; // never: every option has a default
-        };
-        let (given, unset) = (&self.recording, &default.recording);
-        let options = [
-            ("--hierarchy", self.hierarchy != default.hierarchy),
-            ("--recording", given.recording != unset.recording),
-            ("--recording-max", given.recording_max != unset.recording_max),
-            ("--backend", given.backend != unset.backend),
-            ("--flush-interval", given.flush_interval != unset.flush_interval),
-            ("--memory", given.memory != unset.memory),
-            ("--behaviours-max", given.behaviours_max != unset.behaviours_max),
-            (
-                "--behaviours-per-container",
-                given.behaviours_per_container != unset.behaviours_per_container,
-            ),
-            ("--executables-max", given.executables_max != unset.executables_max),
-            ("--cgroups-max", given.cgroups_max != unset.cgroups_max),
-            ("--ring", given.ring != unset.ring),
-        ];
-        options
-            .into_iter()
-            .find_map(|(option, is_given)| is_given.then_some(option))
-    }
-}
-
-/// The names that `LearningWindow` objects can have: a DNS name's (RFC 1123), and short enough for a label's value.
-fn window_name(text: &str) -> Result<String, String> {
-    match node_name(text) {
-        Ok(name) if name.len() <= 63 => Ok(name),
-        _ => Err("a learning window's name consists of at most 63 of a-z, 0-9, `-` and `.`".to_owned()),
-    }
-}
-
-/// Until there is an estimate, there is nothing to wait for.
-fn until_covered(_: &str) -> Result<f64, String> {
-    Err("this version does not estimate coverage yet: windows end by time, write --for 24h".to_owned())
-}
-
-/// `profile agent`.
-#[derive(Debug, Args)]
-pub struct Agent {
-    /// What the cluster calls this machine, see `kubectl get nodes` [default: the host name].
-    #[arg(long, value_name = "NAME", env = "NODE_NAME", value_parser = node_name)]
-    pub node: Option<String>,
-    /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// The namespace that the agents are in, for their lease.
-    #[arg(long, short, value_name = "NAME", env = "POD_NAMESPACE", default_value = "wardline")]
-    pub namespace: String,
-    /// The pod that this runs in, where recordings can be collected from.
-    #[arg(long, value_name = "NAME", env = "POD_NAME")]
-    pub pod: Option<String>,
-    /// Where the recordings are kept, one for each window.
-    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/wardline/windows")]
-    pub directory: PathBuf,
-    /// How long a recording is kept when its window is over.
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
-    pub keep: Duration,
-    /// The most that one recording may take on the disk: what would make it larger is counted as lost.
-    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = recording_size)]
-    pub recording_max: u64,
-    /// Memory that one window may take on a busy machine, in MiB, see `profile start`.
-    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(40..=4096))]
-    pub memory: u32,
-    /// How many windows are followed at a time; others wait.
-    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
-    pub windows_max: u8,
-    /// How often to tell the cluster how a window does: at most 60 s, or the agent seems to be gone.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = report_interval)]
-    pub report_interval: Duration,
-    /// Where the probes watch [default: the best that works, see `profile doctor`].
-    #[arg(long, value_name = "NAME", env = "WARDLINE_BACKEND")]
-    pub backend: Option<crate::probes::backend::Backend>,
-}
-
 /// `profile prune`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("retention").required(true).multiple(true).args(["keep", "max_size"])))]
@@ -485,28 +343,6 @@ pub struct Prune {
     /// How to print it.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
-}
-
-/// When to ask a cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Kubernetes {
-    /// Where another namespace than `host` is asked for.
-    #[default]
-    Auto,
-    /// Never.
-    Off,
-    /// Always: with the namespace `host`, too, containers of pods get their names.
-    Required,
-}
-
-/// A node's name is a DNS name (RFC 1123), and goes into a selector of the API server.
-fn node_name(text: &str) -> Result<String, String> {
-    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    if (1..=253).contains(&text.len()) && text.bytes().all(is_part) {
-        Ok(text.to_owned())
-    } else {
-        Err("a node's name consists of a-z, 0-9, `-` and `.`".to_owned())
-    }
 }
 
 /// Options of everything that records.

@@ -103,13 +103,19 @@ fn workloads(summary: &Summary, before: &[WorkloadProgress], now: UtcTime) -> Ve
         progress.events = progress.events.saturating_add(seen.observations);
     }
     for progress in all.values_mut() {
-        progress.last_new = match known.get(progress.workload.as_str()) {
-            Some(known) if known.behaviours >= progress.behaviours => known.last_new.clone(),
-            _ if progress.behaviours == 0 => None,
-            _ => Some(time(now)),
-        };
+        let before = known.get(progress.workload.as_str()).copied();
+        progress.last_new = last_new(progress, before, now);
     }
     all.into_values().collect()
+}
+
+/// When a workload had something new last, as far as `before` and `now` tell.
+fn last_new(progress: &WorkloadProgress, before: Option<&WorkloadProgress>, now: UtcTime) -> Option<Time> {
+    match before {
+        Some(before) if before.behaviours >= progress.behaviours => before.last_new.clone(),
+        _ if progress.behaviours == 0 => None,
+        _ => Some(time(now)),
+    }
 }
 
 /// Those with the most events, and how many there are beside them. Lists in objects are bounded.
@@ -118,4 +124,96 @@ pub fn listed(mut workloads: Vec<WorkloadProgress>, most: usize) -> (Vec<Workloa
     let left_out = workloads.len().saturating_sub(most);
     workloads.truncate(most);
     (workloads, left_out.try_into().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use baselines::recording::{Node, Recording, WindowStart};
+
+    use super::*;
+
+    fn at(seconds: u64) -> UtcTime {
+        UtcTime::from_nanos(seconds * 1_000_000_000)
+    }
+
+    /// What a recording of windows that ended like this says.
+    fn told(ends: &[EndReason]) -> NodeWindowStatus {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let node = Node {
+            host: "node-7".to_owned(),
+            boot_id: "1".to_owned(),
+            kernel: "6.12".to_owned(),
+            machine_id: None,
+        };
+        let mut writer = Recording::open_or_create(&path, &node).unwrap();
+        for (second, reason) in (100..).step_by(100).zip(ends) {
+            let start = WindowStart {
+                started: at(second),
+                selector: "a".to_owned(),
+                backend: "lsm".to_owned(),
+                tool_version: "0".to_owned(),
+                flush_interval: Duration::from_secs(2),
+                lossy_from_start: None,
+            };
+            let window = writer.start_window(&start).unwrap();
+            writer.end_window(window, reason, at(second + 50)).unwrap();
+        }
+        let summary = writer.recording().summary().unwrap();
+        of_recording(&summary, 7, &NodeWindowStatus::default(), at(1_000))
+    }
+
+    #[test]
+    fn what_is_between_two_windows_is_missing() {
+        let status = told(&[EndReason::Completed]);
+        assert_eq!((status.begun, &status.lossy), (1, &None));
+        assert_eq!(status.started_at, Some(time(at(100))));
+        assert_eq!(status.recording.map(|recording| recording.bytes), Some(7));
+        let cases = [
+            (EndReason::Interrupted, "recording was interrupted 1 times"),
+            (EndReason::Crashed, "the recorder was killed"),
+            (EndReason::Failed("full".to_owned()), "recording failed (full)"),
+        ];
+        for (reason, why) in cases {
+            let status = told(&[reason, EndReason::Completed]);
+            assert_eq!(status.begun, 2);
+            assert!(status.lossy.as_ref().unwrap().contains(why), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_the_same_in_objects() {
+        for moment in [at(0), at(1_795_000_000), UtcTime::from_nanos(u64::MAX)] {
+            assert_eq!(
+                utc(&time(moment)).nanos() / 1_000_000_000,
+                moment.nanos() / 1_000_000_000
+            );
+        }
+    }
+
+    #[test]
+    fn something_new_is_dated_and_nothing_new_is_not() {
+        let known = WorkloadProgress {
+            workload: "a".to_owned(),
+            containers: 1,
+            behaviours: 3,
+            events: 9,
+            last_new: Some(time(at(5))),
+        };
+        let quiet = WorkloadProgress {
+            last_new: None,
+            ..known.clone()
+        };
+        assert_eq!(last_new(&quiet, Some(&known), at(9)), Some(time(at(5))));
+        let more = WorkloadProgress {
+            behaviours: 4,
+            ..quiet.clone()
+        };
+        assert_eq!(last_new(&more, Some(&known), at(9)), Some(time(at(9))));
+        assert_eq!(last_new(&quiet, None, at(9)), Some(time(at(9))));
+        let idle = WorkloadProgress { behaviours: 0, ..quiet };
+        assert_eq!(last_new(&idle, None, at(9)), None);
+    }
 }

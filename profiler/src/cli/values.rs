@@ -71,6 +71,29 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     Some(number.parse::<u64>().ok()?.saturating_mul(*factor))
 }
 
+/// A node's name is a DNS name (RFC 1123), and goes into a selector of the API server.
+pub(super) fn node_name(text: &str) -> Result<String, String> {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    if (1..=253).contains(&text.len()) && text.bytes().all(is_part) {
+        Ok(text.to_owned())
+    } else {
+        Err("a node's name consists of a-z, 0-9, `-` and `.`".to_owned())
+    }
+}
+
+/// The names that `LearningWindow` objects can have: a DNS name's (RFC 1123), and short enough for a label's value.
+pub(super) fn window_name(text: &str) -> Result<String, String> {
+    match node_name(text) {
+        Ok(name) if name.len() <= 63 => Ok(name),
+        _ => Err("a learning window's name consists of at most 63 of a-z, 0-9, `-` and `.`".to_owned()),
+    }
+}
+
+/// Until there is an estimate, there is nothing to wait for.
+pub(super) fn until_covered(_: &str) -> Result<f64, String> {
+    Err("this version does not estimate coverage yet: windows end by time, write --for 24h".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
