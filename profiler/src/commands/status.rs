@@ -194,7 +194,8 @@ fn uncounted(summary: &Summary) -> String {
 
 fn losses(summary: &Summary) -> String {
     if summary.losses.is_empty() {
-        return "\nLosses: none\n".to_owned();
+        let is_certain = uncounted(summary).is_empty();
+        return format!("\nLosses: none{}\n", if is_certain { "" } else { " that were counted" });
     }
     let mut table = Table::new(["LOST", "REASON", "WORKLOAD", "FIRST", "LAST"]);
     for loss in &summary.losses {
@@ -244,5 +245,56 @@ fn words(reason: &EndReason) -> String {
         EndReason::Failed(why) => format!("failed: {why}"),
         EndReason::Crashed => "crashed".to_owned(),
         EndReason::Copied => "went on when it was copied".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baselines::recording::{Node, WindowStart};
+    use baselines::time::UtcTime;
+
+    use super::*;
+
+    /// What status says of a window that ended like this; None: its recorder was killed.
+    fn said(end: Option<&EndReason>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let node = Node {
+            host: "node-7".to_owned(),
+            boot_id: "1".to_owned(),
+            kernel: "6.12".to_owned(),
+            machine_id: None,
+        };
+        let mut writer = Recording::open_or_create(&path, &node).unwrap();
+        let start = WindowStart {
+            started: UtcTime::from_nanos(1_795_000_000_000_000_000),
+            selector: "host".to_owned(),
+            backend: "lsm".to_owned(),
+            tool_version: "0.1.0".to_owned(),
+            flush_interval: Duration::from_secs(2),
+            lossy_from_start: None,
+        };
+        let window = writer.start_window(&start).unwrap();
+        if let Some(reason) = end {
+            writer.end_window(window, reason, UtcTime::now()).unwrap();
+        }
+        drop(writer);
+        table(&path, &Recording::open(&path).unwrap().summary().unwrap())
+    }
+
+    #[test]
+    fn only_a_window_that_ended_well_says_that_nothing_was_lost() {
+        assert!(said(Some(&EndReason::Completed)).contains("\nLosses: none\n"));
+        for (end, why) in [
+            (None, "the recorder was killed; up to 2 s"),
+            (Some(EndReason::Failed("full".to_owned())), "recording failed (full)"),
+        ] {
+            let said = said(end.as_ref());
+            assert!(said.contains("Window 1 may lack more than is counted: "), "{said}");
+            assert!(
+                said.contains(why) && said.contains("\nLosses: none that were counted\n"),
+                "{said}"
+            );
+        }
     }
 }

@@ -32,7 +32,7 @@ reach ADDRESS COUNT            connects over UDP, whether or not there is a way 
 connect-failed ADDRESS COUNT ERROR    connects a TCP socket, which fails with this errno
 connect-in-progress ADDRESS COUNT     connects a socket that does not wait
 connect-untouched ADDRESS COUNT       connects to an address in memory that was never read or written
-connect-invalid ADDRESS COUNT         connects that the kernel refuses at once, three each time
+connect-invalid ADDRESS COUNT         connects that the kernel refuses at once, four each time
 open-32 FILE COUNT             opens for reading, as a 32-bit program does
 connect-32 ADDRESS COUNT       connects over UDP, as a 32-bit program does
 become USER                    changes the user id
@@ -260,6 +260,10 @@ fn connect_invalid(address: SocketAddr) {
     let (tcp, udp) = (socket(address, libc::SOCK_STREAM), socket(address, libc::SOCK_DGRAM));
     let other_family = encoded(SocketAddr::from(([0_u16; 8], address.port())));
     expect(connect(-1, &encoded(address)), libc::EBADF);
+    // Longer than any address is (`move_addr_to_kernel`, net/socket.c): nobody looks at what it says.
+    let mut long = encoded(address);
+    long.resize(size_of::<libc::sockaddr_storage>() + 1, 0);
+    expect(connect(tcp.as_raw_fd(), &long), libc::EINVAL);
     expect(connect(tcp.as_raw_fd(), &other_family), libc::EAFNOSUPPORT);
     expect(
         connect(
