@@ -42,6 +42,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+pub use self::files::Retention;
 use self::files::{is_uid, tidy};
 use self::followed::Followed;
 use self::lead::Lead;
@@ -77,8 +78,8 @@ pub struct Settings {
     pub report_interval: Duration,
     /// How many windows are followed at a time.
     pub windows_max: usize,
-    /// How long a recording is kept when its window is over, or its object is gone.
-    pub keep: Duration,
+    /// Which recordings are kept when their windows are over, or their objects are gone.
+    pub keep: Retention,
     /// Options of all recorders.
     pub recorder_options: Vec<OsString>,
     /// Where the agents' lease is.

@@ -193,6 +193,10 @@ fn learn(
 ) -> Result<(Progress, EndReason), Failure> {
     let mut display = Display::new(quiet);
     let result = runtime()?.block_on(session.learn(interval, end, |progress| display.show(progress)));
+    // What became clear with the last writing has not been told yet.
+    if let Ok((progress, _)) = &result {
+        display.show(progress);
+    }
     display.live.clear();
     result
 }

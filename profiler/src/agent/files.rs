@@ -11,37 +11,85 @@ pub(super) fn is_uid(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
-/// Removes recordings that nobody writes to, when they are too old.
-pub(super) fn tidy(directory: &Path, in_use: &HashSet<PathBuf>, keep: Duration) {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
+/// What is kept of recordings that nobody writes to any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Those that were written to in the last of this time.
+    pub age: Duration,
+    /// The newest ones, until all that is there takes more bytes than this.
+    pub bytes: u64,
+}
+
+/// A recording in the folder.
+struct Kept {
+    changed: SystemTime,
+    bytes: u64,
+    path: PathBuf,
+}
+
+/// Removes recordings that nobody writes to, oldest first, when they are too old or take too much.
+pub(super) fn tidy(directory: &Path, in_use: &HashSet<PathBuf>, keep: Retention) {
+    let mut recordings = match recordings(directory) {
+        Ok(recordings) => recordings,
         Err(error) => return tracing::warn!("{} cannot be listed: {error}", directory.display()),
     };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let is_recording = path.extension().is_some_and(|extension| extension == "db")
-            && path.file_stem().and_then(|stem| stem.to_str()).is_some_and(is_uid);
-        if is_recording && !in_use.contains(&path) && is_older(&path, keep) {
-            match remove(&path) {
-                Ok(()) => tracing::info!("removed {}, which is older than --keep", path.display()),
-                Err(error) => tracing::warn!("{} cannot be removed: {error}", path.display()),
+    recordings.sort_by_key(|kept| kept.changed);
+    let mut bytes: u64 = recordings.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
+    for kept in recordings.iter().filter(|kept| !in_use.contains(&kept.path)) {
+        // A time in the future is not old.
+        let is_old = SystemTime::now()
+            .duration_since(kept.changed)
+            .is_ok_and(|age| age > keep.age);
+        if !is_old && bytes <= keep.bytes {
+            continue;
+        }
+        let why = if is_old {
+            "it is older than --keep"
+        } else {
+            "all of them take more than --directory-max"
+        };
+        match remove(&kept.path) {
+            Ok(()) => {
+                bytes = bytes.saturating_sub(kept.bytes);
+                tracing::warn!("removed {}: {why}", kept.path.display());
             }
+            Err(error) => tracing::warn!("{} cannot be removed: {error}", kept.path.display()),
         }
     }
 }
 
-fn is_older(path: &Path, keep: Duration) -> bool {
-    let changed = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    // A time in the future is not old.
-    changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > keep))
+fn recordings(directory: &Path) -> io::Result<Vec<Kept>> {
+    let mut recordings = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_recording = path.extension().is_some_and(|extension| extension == "db")
+            && path.file_stem().and_then(|stem| stem.to_str()).is_some_and(is_uid);
+        // One that is gone by now is nobody's affair.
+        if let Ok(metadata) = fs::symlink_metadata(&path)
+            && is_recording
+        {
+            let log = fs::symlink_metadata(beside(&path, "-wal")).map_or(0, |log| log.len());
+            recordings.push(Kept {
+                changed: metadata.modified()?,
+                bytes: metadata.len().saturating_add(log),
+                path,
+            });
+        }
+    }
+    Ok(recordings)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// With the files that are kept beside it.
 fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
-    for beside in ["-wal", "-shm", "-lock"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(beside);
-        match fs::remove_file(&name) {
+    for suffix in ["-wal", "-shm", "-lock"] {
+        match fs::remove_file(beside(path, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -74,18 +122,38 @@ mod tests {
             fs::write(path(name), "").unwrap();
         }
         let in_use = HashSet::from([path("0b.db")]);
-        tidy(folder.path(), &in_use, Duration::from_hours(1));
+        let keep = |age| Retention { age, bytes: u64::MAX };
+        tidy(folder.path(), &in_use, keep(Duration::from_hours(1)));
         assert!(path("0a.db").exists());
         // A moment later than they were written.
-        while !is_older(&path("0c.txt"), Duration::ZERO) {
-            std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(20));
+        tidy(folder.path(), &in_use, keep(Duration::ZERO));
+        assert_eq!(left(folder.path()), ["0b.db", "0c.txt", "mine.db"]);
+    }
+
+    #[test]
+    fn the_oldest_recordings_go_until_the_others_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["0a.db", "0b.db", "0c.db", "0d.db"] {
+            fs::write(folder.path().join(name), [0; 100]).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
         }
-        tidy(folder.path(), &in_use, Duration::ZERO);
-        let mut left: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        left.sort();
-        assert_eq!(left, ["0b.db", "0c.txt", "mine.db"]);
+        let in_use = HashSet::from([folder.path().join("0a.db")]);
+        for (bytes, expected) in [
+            (400, vec!["0a.db", "0b.db", "0c.db", "0d.db"]),
+            (399, vec!["0a.db", "0c.db", "0d.db"]),
+            (0, vec!["0a.db"]),
+        ] {
+            let age = Duration::from_hours(1);
+            tidy(folder.path(), &in_use, Retention { age, bytes });
+            assert_eq!(left(folder.path()), expected, "{bytes}");
+        }
+    }
+
+    fn left(folder: &Path) -> Vec<std::ffi::OsString> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
     }
 }

@@ -29,6 +29,9 @@ pub struct Agent {
     /// How long a recording is kept when its window is over.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
     pub keep: Duration,
+    /// The most that all recordings may take on the disk: then those of the oldest windows that are over go, whatever --keep says.
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = recording_size)]
+    pub directory_max: u64,
     /// The most that one recording may take on the disk: what would make it larger is counted as lost.
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = recording_size)]
     pub recording_max: u64,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::start::ended;
 use super::{node, runtime, say};
 use crate::agent::objects::AgentFacts;
-use crate::agent::{Agent, Settings};
+use crate::agent::{Agent, Retention, Settings};
 use crate::cli;
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
@@ -82,7 +82,10 @@ fn settings(options: &cli::Agent) -> Result<Settings, Failure> {
         directory: options.directory.clone(),
         report_interval: options.report_interval,
         windows_max: options.windows_max.into(),
-        keep: options.keep,
+        keep: Retention {
+            age: options.keep,
+            bytes: options.directory_max,
+        },
         recorder_options,
         lease_namespace: options.namespace.clone(),
         pod,
