@@ -333,9 +333,10 @@ impl Agent {
 
     /// Whoever holds the lease adds up what all tell. Without windows there is nothing to hold it for.
     async fn lead(&mut self) {
-        if Instant::now() < self.lead_at || self.windows.is_empty() || !self.is_complete {
+        if self.windows.is_empty() || !self.is_complete {
             return;
         }
+        // More often than sums are written: a lease has to be renewed in time. It asks nobody before that is due.
         match timeout(ANSWER_WITHIN, self.election.is_holder()).await {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => {
@@ -345,7 +346,9 @@ impl Agent {
             Ok(Err(error)) => return tracing::warn!("{}", told_by("read and write Leases", &error)),
             Err(_) => return tracing::warn!("the agents' lease cannot be read: the API server does not answer"),
         }
-        let Some(now) = self.server_now() else { return };
+        let Some(now) = self.server_now().filter(|_| Instant::now() >= self.lead_at) else {
+            return;
+        };
         let client = &self.client;
         let lead = self.lead.get_or_insert_with(|| Lead::new(client.clone()));
         lead.keep_only(&self.windows.keys().map(String::as_str).collect::<BTreeSet<_>>());
