@@ -57,6 +57,22 @@ impl UtcTime {
         Self(self.0.saturating_sub(nanos).max(0))
     }
 
+    /// How long after another moment this is; nothing if it is earlier.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use baselines::time::UtcTime;
+    ///
+    /// let (early, late) = (UtcTime::from_nanos(10), UtcTime::from_nanos(17));
+    /// assert_eq!(late.since(early), Duration::from_nanos(7));
+    /// assert_eq!(early.since(late), Duration::ZERO);
+    /// ```
+    pub fn since(self, earlier: Self) -> Duration {
+        let nanos = self.0.saturating_sub(earlier.0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    }
+
     /// The minute that this moment is in.
     pub const fn minute(self) -> Minute {
         Minute(self.0 / NANOS_PER_MINUTE)

@@ -30,6 +30,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use baselines::recording::Retention;
 use baselines::time::UtcTime;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -42,15 +43,14 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-pub use self::files::Retention;
 use self::files::{is_uid, tidy};
 use self::followed::Followed;
 use self::lead::Lead;
 use self::lease::Election;
 use self::objects::{AgentFacts, LearningWindow, NodeWindow, NodeWindowSpec, NodeWindowStatus, Phase, WINDOW_LABEL};
 use self::plan::{Plan, plan};
-use self::report::utc;
 use crate::kubernetes::connect::what_went_wrong;
+use crate::kubernetes::times::{by_server, utc};
 
 /// Who writes what a node tells, in its `managedFields`.
 const MANAGER: &str = "wardline-agent";
@@ -262,9 +262,7 @@ impl Agent {
 
     /// The API server's clock.
     fn server_now(&self) -> Option<UtcTime> {
-        let ahead = self.clock_ahead?.saturating_mul(1_000_000_000);
-        let nanos = UtcTime::now().nanos().saturating_sub(ahead);
-        Some(UtcTime::from_nanos(u64::try_from(nanos).unwrap_or(0)))
+        Some(by_server(UtcTime::now(), self.clock_ahead?))
     }
 
     async fn tell_all(&mut self) {

@@ -32,6 +32,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
+pub use self::ages::oldest;
 pub use self::choice::{Census, Unseen, choose, choose_by, of_kind};
 pub use self::error::CgroupError;
 use self::error::{at, is_gone};

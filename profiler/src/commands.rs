@@ -106,12 +106,7 @@ impl Prepared {
         name: Option<&str>,
         record_unknown: bool,
     ) -> Result<Self, Failure> {
-        if let Some(capability) = privileges::first_missing() {
-            return Err(ProbeError::NotPermitted { capability }.into());
-        }
-        if privileges::in_pid_namespace() {
-            return Err(ProbeError::PidNamespace.into());
-        }
+        require_privileges()?;
         let there = if record_unknown {
             hierarchy.walk()?.cgroups.len()
         } else {
@@ -153,6 +148,25 @@ impl Prepared {
             sizes,
             memory,
         })
+    }
+}
+
+/// What recording takes, before anything is set up.
+fn require_privileges() -> Result<(), Failure> {
+    if let Some(capability) = privileges::first_missing() {
+        return Err(ProbeError::NotPermitted { capability }.into());
+    }
+    if privileges::in_pid_namespace() {
+        return Err(ProbeError::PidNamespace.into());
+    }
+    Ok(())
+}
+
+/// What the cluster calls this machine, unless somebody says so: as the kubelet does (`GetHostname`, pkg/util/node/node.go).
+fn node_name(given: Option<&String>) -> Result<String, Failure> {
+    match given {
+        Some(name) => Ok(name.clone()),
+        None => Ok(node()?.host.to_lowercase()),
     }
 }
 

@@ -24,4 +24,5 @@ pub mod peer_watch;
 pub mod peers;
 pub mod pods;
 pub mod selection;
+pub mod times;
 pub mod watch;

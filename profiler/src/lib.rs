@@ -35,3 +35,5 @@ pub mod probes;
 pub mod recorder;
 pub mod resolve;
 pub mod table;
+#[cfg(test)]
+mod testing;

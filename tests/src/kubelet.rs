@@ -49,12 +49,17 @@ impl Container {
     }
 
     fn start(pod: &Value, steps: &[&str]) -> Self {
+        Self::running(pod, Command::new(workload()).args(steps))
+    }
+
+    /// Starts one that is this command.
+    pub fn running(pod: &Value, command: &mut Command) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let id = format!("{:032x}{number:032x}", std::process::id());
         let uid = pod["metadata"]["uid"].as_str().unwrap();
         let cgroup = Cgroup::create(&format!("/kubepods/besteffort/pod{uid}/{id}"));
-        let process = cgroup.start(Command::new(workload()).args(steps));
+        let process = cgroup.start(command);
         Self { id, cgroup, process }
     }
 

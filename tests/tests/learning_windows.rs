@@ -8,19 +8,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use end_to_end::{
-    ApiServer, Cgroup, Running, Scratch, chart, finish, poll, profile, profile_start, require_root, start,
-};
+use end_to_end::kubelet::{Container, make_namespaces, object, run_status, spec_of};
+use end_to_end::{ApiServer, Running, Scratch, chart, finish, poll, profile, profile_start, require_root, start};
 use serde_json::{Value, json};
 
 /// A cluster with the chart in it, and the namespaces.
 fn cluster() -> ApiServer {
     let server = ApiServer::start();
-    for name in ["production", "staging"] {
-        server.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-    }
+    make_namespaces(&server);
     chart::install(&server, &chart::rendered(&[]));
     server
 }
@@ -31,44 +27,20 @@ fn window(name: &str, spec: &Value) -> Value {
     })
 }
 
-/// A pod that runs on a node: what its scheduler and its kubelet do.
-struct Pod {
-    _cgroup: Cgroup,
-    _process: Running,
-}
-
-impl Pod {
-    fn run(server: &ApiServer, scratch: &Scratch, namespace: &str, name: &str, node: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let pod = server.create(&json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name, "labels": {"app": name}},
-            "spec": {"nodeName": node, "containers": [{"name": name, "image": format!("shop/{name}:1.4")}]},
-        }));
-        let id = format!(
-            "{:032x}{:032x}",
-            std::process::id(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
-        let status = json!({
-            "name": name, "ready": true, "restartCount": 0, "containerID": format!("containerd://{id}"),
-            "image": format!("docker.io/shop/{name}:1.4"),
-            "imageID": format!("docker.io/shop/{name}@sha256:{}", "d".repeat(64)),
-            "state": {"running": {"startedAt": "2026-11-21T09:30:00Z"}},
-        });
-        server.set_status(&pod, &json!({"phase": "Running", "containerStatuses": [status]}));
-        let uid = pod["metadata"]["uid"].as_str().unwrap();
-        let cgroup = Cgroup::create(&format!("/kubepods/besteffort/pod{uid}/{id}"));
-        let file = scratch.file(&format!("{name}-opened"), "");
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", "while :; do : <\"$0\"; sleep 0.1; done"])
-            .arg(&file);
-        let process = cgroup.start(&mut command);
-        Self {
-            _cgroup: cgroup,
-            _process: process,
-        }
-    }
+/// A pod of one container that runs on a node and opens a file all the time: what its scheduler and its kubelet do.
+fn run_pod(server: &ApiServer, scratch: &Scratch, namespace: &str, name: &str, node: &str) -> Container {
+    let mut pod = object("v1", "Pod", namespace, name, &spec_of(name));
+    pod["metadata"]["labels"] = json!({"app": name});
+    pod["spec"]["nodeName"] = node.into();
+    let pod = server.create(&pod);
+    let file = scratch.file(&format!("{name}-opened"), "");
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "while :; do : <\"$0\"; sleep 0.1; done"])
+        .arg(&file);
+    let container = Container::running(&pod, &mut command);
+    run_status(server, &pod, &container, name);
+    container
 }
 
 /// An agent, as the chart's `DaemonSet` runs it: with its options, its token, in a cgroup namespace, and with its
@@ -181,7 +153,7 @@ fn a_window_is_learned_on_every_node_and_added_up() {
         ("production", "db", "node-b"),
         ("staging", "other", "node-b"),
     ]
-    .map(|(namespace, name, node)| Pod::run(&server, &scratch, namespace, name, node));
+    .map(|(namespace, name, node)| run_pod(&server, &scratch, namespace, name, node));
     let agents = ["node-a", "node-b"].map(|node| Agent::start(&server, &scratch, node));
 
     let shop = window("shop", &json!({"namespaces": ["production"], "duration": "25s"}));
@@ -228,7 +200,7 @@ fn a_window_is_learned_on_every_node_and_added_up() {
 #[test]
 fn a_window_can_be_stopped_goes_on_after_an_upgrade_and_ends_with_its_object() {
     let (server, scratch) = (cluster(), Scratch::new());
-    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let _pod = run_pod(&server, &scratch, "production", "web", "node-a");
     let agent = Agent::start(&server, &scratch, "node-a");
     let [shop, gone] =
         ["shop", "gone"].map(|name| window(name, &json!({"namespaces": ["production"], "duration": "1h"})));
@@ -292,7 +264,7 @@ fn a_window_can_be_stopped_goes_on_after_an_upgrade_and_ends_with_its_object() {
 #[test]
 fn a_window_ends_in_time_while_the_api_server_is_away_and_is_told_of_afterwards() {
     let (mut server, scratch) = (cluster(), Scratch::new());
-    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let _pod = run_pod(&server, &scratch, "production", "web", "node-a");
     let agent = Agent::start(&server, &scratch, "node-a");
     let shop = window("shop", &json!({"namespaces": ["production"], "duration": "20s"}));
     server.create(&shop);
@@ -345,7 +317,7 @@ fn from_workstation(server: &ApiServer, arguments: &[&str]) -> Command {
 #[test]
 fn a_workstation_makes_a_window_follows_it_and_lists_it() {
     let (server, scratch) = (cluster(), Scratch::new());
-    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let _pod = run_pod(&server, &scratch, "production", "web", "node-a");
     let agent = Agent::start(&server, &scratch, "node-a");
     let asked = [
         "start",
@@ -396,7 +368,7 @@ fn a_workstation_makes_a_window_follows_it_and_lists_it() {
 #[test]
 fn ctrl_c_leaves_the_clusters_window_running_and_stop_ends_it() {
     let (server, scratch) = (cluster(), Scratch::new());
-    let _pod = Pod::run(&server, &scratch, "production", "web", "node-a");
+    let _pod = run_pod(&server, &scratch, "production", "web", "node-a");
     let agent = Agent::start(&server, &scratch, "node-a");
     let arguments = ["start", "--all-namespaces", "--for", "1h", "--name", "all"];
     let mut following = start(&mut from_workstation(&server, &arguments));

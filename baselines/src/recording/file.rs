@@ -182,10 +182,7 @@ fn process_in(file: &mut File) -> Option<u32> {
 /// # Errors
 /// [`Error::Missing`] without a file there, or what the system says.
 pub fn writer_of(path: &Path) -> Result<Option<u32>> {
-    let resolved = path.canonicalize().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
-        _ => failed("open", path)(error),
-    })?;
+    let resolved = resolve(path)?;
     let mut held = WriterLock::held(&resolved)?;
     let writer = held.as_mut().and_then(process_in);
     // Somebody else may have written another process's id there.
@@ -204,7 +201,55 @@ fn has_open(process: u32, path: &Path) -> bool {
 }
 
 fn lock_path(path: &Path) -> PathBuf {
+    beside(path, "-lock")
+}
+
+/// Where what belongs to a file is kept.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
+    name.push(suffix);
     name.into()
+}
+
+/// The file that a path leads to.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
+        _ => failed("open", path)(error),
+    })
+}
+
+/// What a recording takes on the disk, its log included, in bytes.
+///
+/// # Errors
+/// What the system says.
+pub fn size_on_disk(path: &Path) -> io::Result<u64> {
+    let log = std::fs::symlink_metadata(beside(path, "-wal")).map_or(0, |log| log.len());
+    Ok(std::fs::symlink_metadata(path)?.len().saturating_add(log))
+}
+
+/// Removes a recording that nobody has open, with everything that is kept beside it.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).map_err(failed("remove", path))?;
+    remove_logs(path)?;
+    remove_beside(path, "-lock")
+}
+
+/// Removes the logs of a file that goes away: the database would apply them to the next one of that name
+/// (<https://sqlite.org/howtocorrupt.html>, section 1.4).
+pub(super) fn remove_logs(path: &Path) -> Result<()> {
+    ["-wal", "-shm", "-journal"]
+        .into_iter()
+        .try_for_each(|suffix| remove_beside(path, suffix))
+}
+
+fn remove_beside(path: &Path, suffix: &str) -> Result<()> {
+    let path = beside(path, suffix);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
+        _ => Ok(()),
+    }
 }

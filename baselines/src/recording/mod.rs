@@ -67,7 +67,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use backup::backup;
 pub(crate) use error::Failure;
 pub use error::{Error, Result};
-pub use file::writer_of;
+pub use file::{remove, size_on_disk, writer_of};
 pub use id::{RecordingId, RecordingIdError};
 pub use merge::{Merged, MergedSource, merge, restore};
 pub(crate) use merge::{Newest, newest};
@@ -96,10 +96,7 @@ impl Recording {
     /// # Errors
     /// [`Error::Missing`], [`Error::Foreign`], [`Error::Newer`], [`Error::Damaged`], or what the system says.
     pub fn open(path: &Path) -> Result<Self> {
-        let resolved = path.canonicalize().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
-            _ => file::failed("open", path)(error),
-        })?;
+        let resolved = file::resolve(path)?;
         let metadata = resolved.metadata().map_err(file::failed("open", path))?;
         file::require_regular(path, metadata.file_type())?;
         let recording = Self::connect(&resolved, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

@@ -1,6 +1,6 @@
 //! A recording that is made as a whole: it appears complete, or not at all.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::Recording;
 use super::error::{Error, Result};
-use super::file::{self, WriterLock, failed};
+use super::file::{self, WriterLock, failed, remove_logs};
 
 /// A file that nobody sees yet.
 #[derive(Debug)]
@@ -88,11 +88,7 @@ impl NewFile {
             Err(error) => return Err(write(error)),
         };
         if replaces {
-            // The log of the file that goes away: the database would apply it to the new one (https://sqlite.org/howtocorrupt.html,
-            // section 1.4).
-            remove_beside(&target, "-wal")?;
-            remove_beside(&target, "-shm")?;
-            remove_beside(&target, "-journal")?;
+            remove_logs(&target)?;
             temporary.persist(&target).map_err(|error| write(error.error))?;
         } else {
             temporary
@@ -107,14 +103,5 @@ impl NewFile {
             .and_then(|directory| directory.sync_all())
             .map_err(failed("write", directory))?;
         Ok(size)
-    }
-}
-
-fn remove_beside(target: &Path, suffix: &str) -> Result<()> {
-    let mut name = target.as_os_str().to_owned();
-    name.push(suffix);
-    match fs::remove_file(&name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", Path::new(&name))(error)),
-        _ => Ok(()),
     }
 }

@@ -9,7 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::objects::{
     LearningWindowStatus, NODES_MAX, NodeCounts, NodeWindow, NodeWindowStatus, Phase, WORKLOADS_MAX, WorkloadProgress,
 };
-use super::report::{listed, time, utc};
+use super::report::listed;
+use crate::kubernetes::times::{by_server, time, utc};
 
 /// An agent that was not heard for that long is silent. It is five times as long as agents wait at most.
 pub const SILENT_AFTER: Duration = Duration::from_mins(5);
@@ -33,7 +34,7 @@ pub fn aggregate<'a>(
         let is_silent = count(&mut sum.nodes, &node.spec.node, status, now);
         add(&mut sum, &mut workloads, status);
         sum.lossy_nodes += u64::from(is_silent || status.lossy.is_some());
-        ended_at = ended_at.max(status.ended_at.as_ref().map(|at| by_server(at, status)));
+        ended_at = ended_at.max(status.ended_at.as_ref().map(|at| moment_of(at, status)));
     }
     (sum.workloads, sum.workloads_left_out) = {
         let (listed, more) = listed(workloads.into_values().collect(), WORKLOADS_MAX);
@@ -56,11 +57,8 @@ pub fn aggregate<'a>(
 }
 
 /// A node's moment by the API server's clock: one that is wrong makes nobody silent, and no window end tomorrow.
-fn by_server(at: &Time, status: &NodeWindowStatus) -> UtcTime {
-    let nanos = utc(at)
-        .nanos()
-        .saturating_sub(status.clock_ahead_seconds.saturating_mul(1_000_000_000));
-    UtcTime::from_nanos(u64::try_from(nanos).unwrap_or(0))
+fn moment_of(at: &Time, status: &NodeWindowStatus) -> UtcTime {
+    by_server(utc(at), status.clock_ahead_seconds)
 }
 
 /// Counts a node; whether it is silent.
@@ -68,9 +66,8 @@ fn count(counts: &mut NodeCounts, node: &str, status: &NodeWindowStatus, now: Ut
     let heard = status
         .heard
         .as_ref()
-        .map_or(UtcTime::default(), |heard| by_server(heard, status));
-    let silence = now.nanos().saturating_sub(heard.nanos());
-    let is_silent = u64::try_from(silence).is_ok_and(|silence| Duration::from_nanos(silence) > SILENT_AFTER);
+        .map_or(UtcTime::default(), |heard| moment_of(heard, status));
+    let is_silent = now.since(heard) > SILENT_AFTER;
     let add = |count: &mut u64, names: Option<&mut Vec<String>>| {
         *count = count.saturating_add(1);
         if let Some(names) = names.filter(|names| names.len() < NODES_MAX) {
@@ -108,19 +105,13 @@ fn add(sum: &mut LearningWindowStatus, workloads: &mut BTreeMap<String, Workload
         *total = total.saturating_add(*count);
     }
     for progress in &status.workloads {
-        let Some(total) = workloads.get_mut(&progress.workload) else {
-            let last_new = progress.last_new.as_ref().map(|at| time(by_server(at, status)));
-            let progress = WorkloadProgress {
-                last_new,
-                ..progress.clone()
-            };
-            workloads.insert(progress.workload.clone(), progress);
-            continue;
-        };
+        let last_new = progress.last_new.as_ref().map(|at| moment_of(at, status));
+        let total = workloads
+            .entry(progress.workload.clone())
+            .or_insert_with(|| WorkloadProgress::none_of(&progress.workload));
         total.containers = total.containers.saturating_add(progress.containers);
         total.events = total.events.saturating_add(progress.events);
         total.behaviours = total.behaviours.max(progress.behaviours);
-        let last_new = progress.last_new.as_ref().map(|at| by_server(at, status));
         total.last_new = total.last_new.as_ref().map(utc).max(last_new).map(time);
     }
 }

@@ -4,20 +4,13 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+use baselines::recording::{Retention, remove, size_on_disk};
 
 /// As the API server makes them: hexadecimal digits and hyphens.
 pub(super) fn is_uid(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-}
-
-/// What is kept of recordings that nobody writes to any more.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Those that were written to in the last of this time.
-    pub age: Duration,
-    /// The newest ones, until all that is there takes more bytes than this.
-    pub bytes: u64,
 }
 
 /// A recording in the folder.
@@ -37,10 +30,9 @@ pub(super) fn tidy(directory: &Path, in_use: &HashSet<PathBuf>, keep: Retention)
     let mut bytes: u64 = recordings.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
     for kept in recordings.iter().filter(|kept| !in_use.contains(&kept.path)) {
         // A time in the future is not old.
-        let is_old = SystemTime::now()
-            .duration_since(kept.changed)
-            .is_ok_and(|age| age > keep.age);
-        if !is_old && bytes <= keep.bytes {
+        let age = SystemTime::now().duration_since(kept.changed).unwrap_or_default();
+        let is_old = keep.keep.is_some_and(|keep| age > keep);
+        if !is_old && keep.size_max.is_none_or(|size_max| bytes <= size_max) {
             continue;
         }
         let why = if is_old {
@@ -53,7 +45,7 @@ pub(super) fn tidy(directory: &Path, in_use: &HashSet<PathBuf>, keep: Retention)
                 bytes = bytes.saturating_sub(kept.bytes);
                 tracing::warn!("removed {}: {why}", kept.path.display());
             }
-            Err(error) => tracing::warn!("{} cannot be removed: {error}", kept.path.display()),
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 }
@@ -65,13 +57,10 @@ fn recordings(directory: &Path) -> io::Result<Vec<Kept>> {
         let is_recording = path.extension().is_some_and(|extension| extension == "db")
             && path.file_stem().and_then(|stem| stem.to_str()).is_some_and(is_uid);
         // One that is gone by now is nobody's affair.
-        if let Ok(metadata) = fs::symlink_metadata(&path)
-            && is_recording
-        {
-            let log = fs::symlink_metadata(beside(&path, "-wal")).map_or(0, |log| log.len());
+        if let (true, Ok(metadata), Ok(bytes)) = (is_recording, fs::symlink_metadata(&path), size_on_disk(&path)) {
             recordings.push(Kept {
                 changed: metadata.modified()?,
-                bytes: metadata.len().saturating_add(log),
+                bytes,
                 path,
             });
         }
@@ -79,26 +68,10 @@ fn recordings(directory: &Path) -> io::Result<Vec<Kept>> {
     Ok(recordings)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// With the files that are kept beside it.
-fn remove(path: &Path) -> io::Result<()> {
-    fs::remove_file(path)?;
-    for suffix in ["-wal", "-shm", "-lock"] {
-        match fs::remove_file(beside(path, suffix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -122,7 +95,10 @@ mod tests {
             fs::write(path(name), "").unwrap();
         }
         let in_use = HashSet::from([path("0b.db")]);
-        let keep = |age| Retention { age, bytes: u64::MAX };
+        let keep = |keep| Retention {
+            keep: Some(keep),
+            size_max: None,
+        };
         tidy(folder.path(), &in_use, keep(Duration::from_hours(1)));
         assert!(path("0a.db").exists());
         // A moment later than they were written.
@@ -144,8 +120,11 @@ mod tests {
             (399, vec!["0a.db", "0c.db", "0d.db"]),
             (0, vec!["0a.db"]),
         ] {
-            let age = Duration::from_hours(1);
-            tidy(folder.path(), &in_use, Retention { age, bytes });
+            let keep = Retention {
+                keep: Some(Duration::from_hours(1)),
+                size_max: Some(bytes),
+            };
+            tidy(folder.path(), &in_use, keep);
             assert_eq!(left(folder.path()), expected, "{bytes}");
         }
     }

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use baselines::recording::Recording;
 use baselines::time::UtcTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::objects::{LearningWindow, NodeWindowStatus, Phase};
-use super::plan::{Plan, ends_at, left, plan};
+use super::plan::{Plan, ends_at, plan};
 use super::recorder::{Ended, Recorder};
-use super::report::{of_recording, time, utc};
+use super::report::of_recording;
 use crate::clock::boot_ns;
+use crate::kubernetes::times::{by_server, time, utc};
 
 /// A recorder that fails is started again after this time, twice that, and so on.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -98,7 +100,7 @@ impl Followed {
                     self.end();
                 }
             }
-            Plan::Record { until, options } => self.record(until, left(until, now), &options, has_room, common),
+            Plan::Record { until, options } => self.record(until, until.since(now), &options, has_room, common),
         }
         if self.phase() != before {
             self.tell_at = Some(Instant::now());
@@ -155,7 +157,7 @@ impl Followed {
             .take()
             .map_or(Duration::ZERO, |recorder| recorder.started.elapsed());
         let is_due = match plan(&self.window, now) {
-            Plan::Record { until, .. } => left(until, now) < NOT_WORTH_IT,
+            Plan::Record { until, .. } => until.since(now) < NOT_WORTH_IT,
             Plan::End | Plan::Refuse(_) => true,
         };
         if ran > RAN_WELL {
@@ -267,29 +269,19 @@ impl Followed {
 
     /// What was not recorded before it began here and after it ended here.
     fn missing(&self, facts: &NodeWindowStatus, phase: Phase, clock_ahead: i64) -> Vec<String> {
-        let by_server = |at: UtcTime| at.nanos().saturating_sub(clock_ahead.saturating_mul(1_000_000_000));
-        let seconds = |from: i64, to: i64| to.saturating_sub(from) / 1_000_000_000;
-        let is_much = |seconds: &i64| u64::try_from(*seconds).is_ok_and(|seconds| seconds > BESIDE.as_secs());
+        let moment = |at: &Option<Time>| at.as_ref().map(|at| by_server(utc(at), clock_ahead));
         let made = self.window.meta().creation_timestamp.as_ref().map(utc);
         // On a node that is younger than the window nothing happened before.
-        let booted = by_server(UtcTime::now()).saturating_sub(i64::try_from(boot_ns()).unwrap_or(i64::MAX));
-        let began = facts.started_at.as_ref().map(|at| by_server(utc(at)));
-        let late = made
-            .zip(began)
-            .map(|(made, began)| seconds(made.nanos().max(booted), began));
-        let ended = facts.written_until.as_ref().map(|at| by_server(utc(at)));
-        let early = ends_at(&self.window)
-            .ok()
-            .zip(ended)
-            .map(|(end, ended)| seconds(ended, end.nanos()));
+        let booted = by_server(UtcTime::now(), clock_ahead).before(Duration::from_nanos(boot_ns()));
+        let began = made.zip(moment(&facts.started_at));
+        let late = began.map(|(made, began)| began.since(made.max(booted)));
         // When somebody stopped it, nobody knows.
-        let early = early.filter(|_| phase == Phase::Ended && !self.window.spec.stop);
-        let late = late
-            .filter(is_much)
-            .map(|late| format!("recording began {late} s late"));
-        let early = early
-            .filter(is_much)
-            .map(|early| format!("recording ended {early} s before the window"));
+        let is_told = phase == Phase::Ended && !self.window.spec.stop;
+        let ended = ends_at(&self.window).ok().zip(moment(&facts.written_until));
+        let early = ended.filter(|_| is_told).map(|(end, ended)| end.since(ended));
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs()).filter(|time| *time > BESIDE.as_secs());
+        let late = seconds(late).map(|late| format!("recording began {late} s late"));
+        let early = seconds(early).map(|early| format!("recording ended {early} s before the window"));
         late.into_iter().chain(early).collect()
     }
 }

@@ -249,6 +249,19 @@ pub struct WorkloadProgress {
     pub last_new: Option<Time>,
 }
 
+impl WorkloadProgress {
+    /// Nothing seen so far.
+    pub fn none_of(workload: &str) -> Self {
+        Self {
+            workload: workload.to_owned(),
+            containers: 0,
+            behaviours: 0,
+            events: 0,
+            last_new: None,
+        }
+    }
+}
+
 /// Whose it is.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[kube(

@@ -1,7 +1,6 @@
 //! What to do about a learning window. Pure: an object in, a plan out.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use baselines::redaction::Pattern;
 use baselines::time::UtcTime;
@@ -10,11 +9,11 @@ use kube::Resource as _;
 use kube::core::{Expression, Selector};
 
 use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec};
-use super::report::utc;
 use crate::cli::values::duration;
 use crate::containers::HOST;
 use crate::kubernetes::labels;
 use crate::kubernetes::selection::ImagePattern;
+use crate::kubernetes::times::utc;
 
 /// What a window asks of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,12 +66,6 @@ pub fn plan(window: &LearningWindow, now: UtcTime) -> Plan {
         Ok(options) => Plan::Record { until, options },
         Err(why) => Plan::Refuse(why),
     }
-}
-
-/// How long it still takes.
-pub fn left(until: UtcTime, now: UtcTime) -> Duration {
-    let nanos = until.nanos().saturating_sub(now.nanos());
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
 /// What `profile start` is told. Each option is one word with its value, so that no value can be another option.
@@ -160,7 +153,7 @@ mod tests {
     const MADE: u64 = 1_795_000_000_000_000_000;
 
     fn window(spec: &Value) -> LearningWindow {
-        let made = super::super::report::time(UtcTime::from_nanos(MADE));
+        let made = crate::kubernetes::times::time(UtcTime::from_nanos(MADE));
         let object = json!({
             "apiVersion": "wardline.dev/v1alpha1", "kind": "LearningWindow",
             "metadata": {"name": "w", "creationTimestamp": made}, "spec": spec,
@@ -180,7 +173,7 @@ mod tests {
             let Plan::Record { until, .. } = plan_at(seconds, false) else {
                 panic!("{seconds}");
             };
-            assert_eq!(left(until, after(seconds)).as_secs(), 600 - seconds);
+            assert_eq!(until.since(after(seconds)).as_secs(), 600 - seconds);
         }
         for (seconds, stop) in [(600, false), (6_000, false), (0, true)] {
             assert_eq!(plan_at(seconds, stop), Plan::End, "{seconds}");

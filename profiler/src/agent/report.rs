@@ -5,20 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use baselines::recording::{EndReason, Summary, WindowSummary};
 use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 
 use super::objects::{NODE_WORKLOADS_MAX, NodeWindowStatus, RecordingFacts, WorkloadProgress};
-
-/// A time as objects have it.
-pub fn time(at: UtcTime) -> Time {
-    // Later than the year 9999, which no clock says: the last that there is.
-    Time(Timestamp::from_nanosecond(at.nanos().into()).unwrap_or(Timestamp::MAX))
-}
-
-/// A time before 1970, which nothing here happened at, is 1970.
-pub fn utc(time: &Time) -> UtcTime {
-    UtcTime::from_nanos(u64::try_from(time.0.as_nanosecond()).unwrap_or(0))
-}
+use crate::kubernetes::times::time;
 
 /// What the recording says by now: everything but how the recorder is doing. `before` is what was told last; `bytes` is
 /// what the recording takes.
@@ -91,13 +80,9 @@ fn workloads(summary: &Summary, before: &[WorkloadProgress], now: UtcTime) -> Ve
     let mut all: BTreeMap<String, WorkloadProgress> = BTreeMap::new();
     for seen in &summary.containers {
         let name = seen.container.workload.to_string();
-        let progress = all.entry(name.clone()).or_insert_with(|| WorkloadProgress {
-            workload: name,
-            containers: 0,
-            behaviours: 0,
-            events: 0,
-            last_new: None,
-        });
+        let progress = all
+            .entry(name)
+            .or_insert_with_key(|name| WorkloadProgress::none_of(name));
         progress.containers = progress.containers.saturating_add(1);
         progress.behaviours = progress.behaviours.max(seen.behaviours);
         progress.events = progress.events.saturating_add(seen.observations);
@@ -128,11 +113,10 @@ pub fn listed(mut workloads: Vec<WorkloadProgress>, most: usize) -> (Vec<Workloa
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use baselines::recording::{Node, Recording, WindowStart};
+    use baselines::recording::Recording;
 
     use super::*;
+    use crate::testing::{node, window};
 
     fn at(seconds: u64) -> UtcTime {
         UtcTime::from_nanos(seconds * 1_000_000_000)
@@ -142,23 +126,9 @@ mod tests {
     fn told(ends: &[EndReason]) -> NodeWindowStatus {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let node = Node {
-            host: "node-7".to_owned(),
-            boot_id: "1".to_owned(),
-            kernel: "6.12".to_owned(),
-            machine_id: None,
-        };
-        let mut writer = Recording::open_or_create(&path, &node).unwrap();
+        let mut writer = Recording::open_or_create(&path, &node()).unwrap();
         for (second, reason) in (100..).step_by(100).zip(ends) {
-            let start = WindowStart {
-                started: at(second),
-                selector: "a".to_owned(),
-                backend: "lsm".to_owned(),
-                tool_version: "0".to_owned(),
-                flush_interval: Duration::from_secs(2),
-                lossy_from_start: None,
-            };
-            let window = writer.start_window(&start).unwrap();
+            let window = writer.start_window(&window(at(second))).unwrap();
             writer.end_window(window, reason, at(second + 50)).unwrap();
         }
         let summary = writer.recording().summary().unwrap();
@@ -180,16 +150,6 @@ mod tests {
             let status = told(&[reason, EndReason::Completed]);
             assert_eq!(status.begun, 2);
             assert!(status.lossy.as_ref().unwrap().contains(why), "{status:?}");
-        }
-    }
-
-    #[test]
-    fn times_are_the_same_in_objects() {
-        for moment in [at(0), at(1_795_000_000), UtcTime::from_nanos(u64::MAX)] {
-            assert_eq!(
-                utc(&time(moment)).nanos() / 1_000_000_000,
-                moment.nanos() / 1_000_000_000
-            );
         }
     }
 

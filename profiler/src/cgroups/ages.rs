@@ -5,9 +5,13 @@ use super::Hierarchy;
 impl Hierarchy {
     /// When the oldest process of a cgroup started, boot clock, ns. None where it has none, or is gone.
     pub fn oldest(&self, path: &[u8]) -> Option<u64> {
-        let processes = self.processes(path).ok()?;
-        processes.into_iter().filter_map(start_of).min()
+        oldest(self.processes(path).ok()?)
     }
+}
+
+/// When the oldest of these processes started, boot clock, ns. None where none is left.
+pub fn oldest(processes: Vec<u32>) -> Option<u64> {
+    processes.into_iter().filter_map(start_of).min()
 }
 
 /// Field 22 of `/proc/PID/stat`: clock ticks since boot (`proc_pid_stat(5)`). The name in field 2 may hold anything.

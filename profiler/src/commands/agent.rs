@@ -5,15 +5,15 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::process::ExitCode;
 
+use baselines::recording::Retention;
+
 use super::start::ended;
-use super::{node, runtime, say};
+use super::{node_name, require_privileges, runtime, say};
 use crate::agent::objects::AgentFacts;
-use crate::agent::{Agent, Retention, Settings};
+use crate::agent::{Agent, Settings};
 use crate::cli;
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
-use crate::privileges;
-use crate::probes::ProbeError;
 
 /// Follows the cluster's learning windows until somebody says stop.
 ///
@@ -21,12 +21,7 @@ use crate::probes::ProbeError;
 /// [`Failure`].
 pub fn agent(options: &cli::Agent, quiet: bool) -> Result<ExitCode, Failure> {
     // Now, and not when somebody wants to learn something.
-    if let Some(capability) = privileges::first_missing() {
-        return Err(ProbeError::NotPermitted { capability }.into());
-    }
-    if privileges::in_pid_namespace() {
-        return Err(ProbeError::PidNamespace.into());
-    }
+    require_privileges()?;
     let source = Source::find(options.kubeconfig.as_deref())?.ok_or(ConnectError::NotFound)?;
     DirBuilder::new()
         .recursive(true)
@@ -52,10 +47,7 @@ pub fn agent(options: &cli::Agent, quiet: bool) -> Result<ExitCode, Failure> {
 }
 
 fn settings(options: &cli::Agent) -> Result<Settings, Failure> {
-    let node = match &options.node {
-        Some(node) => node.clone(),
-        None => node()?.host.to_lowercase(),
-    };
+    let node = node_name(options.node.as_ref())?;
     let mut recorder_options: Vec<OsString> = ["--kubernetes=required".to_owned(), format!("--node={node}")]
         .into_iter()
         .chain(options.backend.map(|backend| format!("--backend={backend}")))
@@ -83,8 +75,8 @@ fn settings(options: &cli::Agent) -> Result<Settings, Failure> {
         report_interval: options.report_interval,
         windows_max: options.windows_max.into(),
         keep: Retention {
-            age: options.keep,
-            bytes: options.directory_max,
+            keep: Some(options.keep),
+            size_max: Some(options.directory_max),
         },
         recorder_options,
         lease_namespace: options.namespace.clone(),

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::say;
 
 /// Where plain progress lines go when nobody watches: one each time.
-const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The line.
 pub(super) struct Live {

@@ -11,8 +11,8 @@ use profiler_common::{CgroupState, pod};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Prepared, conclude, drop_privileges, learn, node, say, start_window, windows};
-use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen};
+use super::{Prepared, conclude, drop_privileges, learn, node_name, say, start_window, windows};
+use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen, oldest};
 use crate::cli::{self, Kubernetes};
 use crate::clock::Clock;
 use crate::command::is_ignored;
@@ -166,11 +166,7 @@ fn cluster(options: &cli::Start, selection: Option<&Selection>) -> Result<Option
             ));
         }
     };
-    let node = match &options.node {
-        Some(node) => node.clone(),
-        // As the kubelet does (`GetHostname`, pkg/util/node/node.go).
-        None => node()?.host.to_lowercase(),
-    };
+    let node = node_name(options.node.as_ref())?;
     Ok(Some((source, node)))
 }
 
@@ -225,16 +221,16 @@ fn find_cgroups(
         );
     }
     // What we do ourselves is nobody's workload. By our id: in a cgroup namespace nothing tells the way from the true root.
-    let is_own = |cgroup: &cgroups::Cgroup| {
-        let processes = hierarchy.processes(&cgroup.path);
-        processes.is_ok_and(|processes| processes.contains(&std::process::id()))
-    };
-    let own = walk
-        .cgroups
-        .iter()
-        .find(|cgroup| is_own(cgroup))
-        .map(|cgroup| cgroup.id);
-    let started = starts(hierarchy, &walk);
+    let (mut own, mut started) = (None, HashMap::new());
+    for cgroup in &walk.cgroups {
+        // None in one that is gone by now.
+        let processes = hierarchy.processes(&cgroup.path).unwrap_or_default();
+        if processes.contains(&std::process::id()) {
+            own = Some(cgroup.id);
+        }
+        // Its start-up phase may be over.
+        started.extend(oldest(processes).map(|start| (cgroup.id, start)));
+    }
     for cgroup in &walk.cgroups {
         if Some(cgroup.id) == own {
             attribution.exclude(cgroup.id, &cgroup.path);
@@ -259,12 +255,6 @@ fn find_cgroups(
     }
     attribution.take_excluded();
     Ok(())
-}
-
-/// When the oldest process of each populated cgroup started, boot clock, ns: its start-up phase may be over.
-fn starts(hierarchy: &Hierarchy, walk: &cgroups::Walk) -> HashMap<u64, u64> {
-    let oldest = |cgroup: &cgroups::Cgroup| Some((cgroup.id, hierarchy.oldest(&cgroup.path)?));
-    walk.cgroups.iter().filter_map(oldest).collect()
 }
 
 /// From here on we are told to stop when this process ends, which has started us: an agent. Whoever it is started anew by

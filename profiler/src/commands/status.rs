@@ -250,31 +250,19 @@ fn words(reason: &EndReason) -> String {
 
 #[cfg(test)]
 mod tests {
-    use baselines::recording::{Node, WindowStart};
     use baselines::time::UtcTime;
 
     use super::*;
+    use crate::testing::{node, window};
 
     /// What status says of a window that ended like this; None: its recorder was killed.
     fn said(end: Option<&EndReason>) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let node = Node {
-            host: "node-7".to_owned(),
-            boot_id: "1".to_owned(),
-            kernel: "6.12".to_owned(),
-            machine_id: None,
-        };
-        let mut writer = Recording::open_or_create(&path, &node).unwrap();
-        let start = WindowStart {
-            started: UtcTime::from_nanos(1_795_000_000_000_000_000),
-            selector: "host".to_owned(),
-            backend: "lsm".to_owned(),
-            tool_version: "0.1.0".to_owned(),
-            flush_interval: Duration::from_secs(2),
-            lossy_from_start: None,
-        };
-        let window = writer.start_window(&start).unwrap();
+        let mut writer = Recording::open_or_create(&path, &node()).unwrap();
+        let window = writer
+            .start_window(&window(UtcTime::from_nanos(1_795_000_000_000_000_000)))
+            .unwrap();
         if let Some(reason) = end {
             writer.end_window(window, reason, UtcTime::now()).unwrap();
         }

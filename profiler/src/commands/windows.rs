@@ -18,10 +18,10 @@ use super::{print, printable, runtime, say};
 use crate::agent::objects::{
     EVERY_NAMESPACE, LearningWindow, LearningWindowSpec, LearningWindowStatus, Phase, RecordOptions,
 };
-use crate::agent::report::utc;
 use crate::cli::{self, Output};
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
+use crate::kubernetes::times::utc;
 use crate::table::{Table, serialise};
 
 /// What a role of whoever makes and stops windows needs.
@@ -48,7 +48,7 @@ pub fn start(source: &Source, options: &cli::Start, quiet: bool) -> Result<ExitC
     }
     runtime()?.block_on(async {
         let client = source.client().await?;
-        let api = Api::all(client.clone());
+        let api = Api::all(client);
         let made = api.create(&PostParams::default(), &window).await;
         let made: LearningWindow = made.map_err(|error| ConnectError::of("make a learning window", RULE, &error))?;
         let name = made.name_any();
@@ -281,11 +281,8 @@ fn elapsed(window: &LearningWindow, now: UtcTime) -> (u64, u64) {
         return (0, 0);
     };
     let made = window.metadata.creation_timestamp.as_ref().map_or(ends_at, utc);
-    let seconds = |from: UtcTime, to: UtcTime| {
-        u64::try_from(to.nanos().saturating_sub(from.nanos()) / 1_000_000_000).unwrap_or(0)
-    };
-    let all = seconds(made, ends_at);
-    (seconds(made, now).min(all), all)
+    let all = ends_at.since(made).as_secs();
+    (now.since(made).as_secs().min(all), all)
 }
 
 /// The recorder of this machine is told to end its window.

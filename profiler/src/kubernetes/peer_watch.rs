@@ -118,35 +118,31 @@ async fn follow_services(client: Client, told: &mpsc::Sender<Told>, troubles: &w
     let mut over_at: Option<Instant> = None;
     loop {
         let event = tokio::select! {
-            event = events.next() => event,
-            () = sleep_until(over_at.unwrap_or_else(Instant::now)), if over_at.is_some() => {
-                over_at = None;
-                trouble(troubles, WHAT, None);
-                if told.send(Told::Services(Ok(()))).await.is_err() {
-                    return;
-                }
-                continue;
-            }
+            event = events.next() => match event {
+                Some(event) => Some(event),
+                None => return,
+            },
+            () = sleep_until(over_at.unwrap_or_else(Instant::now)), if over_at.is_some() => None,
         };
-        let Some(event) = event else { return };
         let mut news = Vec::new();
-        if is_complete && over_at.is_some() && matches!(event, Ok(Event::Apply(_) | Event::Delete(_))) {
-            over_at = None;
+        // Nothing more was wrong for a while, or there is news again.
+        let is_well = matches!(event, None | Some(Ok(Event::Apply(_) | Event::Delete(_))));
+        if is_well && over_at.take().is_some() {
             trouble(troubles, WHAT, None);
             news.push(Told::Services(Ok(())));
         }
         match event {
-            Ok(Event::Init) => {
+            Some(Ok(Event::Init)) => {
                 listed.clear();
                 (is_complete, over_at) = (false, None);
             }
-            Ok(Event::InitApply(service)) => {
+            Some(Ok(Event::InitApply(service))) => {
                 if let Some(facts) = ServiceFacts::of(&service) {
                     listed.insert(facts.uid.clone());
                     news.push(Told::Service(facts));
                 }
             }
-            Ok(Event::InitDone) => {
+            Some(Ok(Event::InitDone)) => {
                 let before = std::mem::replace(&mut known, std::mem::take(&mut listed));
                 let gone: Vec<String> = before.difference(&known).cloned().collect();
                 news.extend(gone.into_iter().map(Told::ServiceGone));
@@ -154,22 +150,23 @@ async fn follow_services(client: Client, told: &mpsc::Sender<Told>, troubles: &w
                 trouble(troubles, WHAT, None);
                 (is_complete, over_at) = (true, None);
             }
-            Ok(Event::Apply(service)) => {
+            Some(Ok(Event::Apply(service))) => {
                 if let Some(facts) = ServiceFacts::of(&service) {
                     known.insert(facts.uid.clone());
                     news.push(Told::Service(facts));
                 }
             }
-            Ok(Event::Delete(service)) => {
+            Some(Ok(Event::Delete(service))) => {
                 if let Some(uid) = service.metadata.uid {
                     known.remove(&uid);
                     news.push(Told::ServiceGone(uid));
                 }
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 over_at = is_complete.then(|| Instant::now() + OVER_AFTER);
                 news.extend(failed(&error, troubles, WHAT));
             }
+            None => {}
         }
         for one in news {
             if told.send(one).await.is_err() {

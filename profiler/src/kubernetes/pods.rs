@@ -28,11 +28,12 @@ use std::net::IpAddr;
 
 use baselines::time::UtcTime;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use self::parts::{Spec, container_id, is_volatile, specs};
 use super::images::PodImage;
 use super::owners::{Above, Controller, Owner, is_name, workload};
+use super::times::utc;
 
 /// More containers than a pod of that many that anybody runs; an object of the API server has at most 1.5 MiB (etcd).
 const CONTAINERS_MAX: usize = 256;
@@ -438,9 +439,4 @@ fn all_ready_since(status: Option<&PodStatus>) -> Option<UtcTime> {
     };
     // `Ready` waits for readiness gates, too, which are not the containers' affair.
     since("ContainersReady").or_else(|| since("Ready"))
-}
-
-/// A time before 1970, which nobody's container started at, is 1970.
-pub(super) fn utc(time: &Time) -> UtcTime {
-    UtcTime::from_nanos(u64::try_from(time.0.as_nanosecond()).unwrap_or(0))
 }

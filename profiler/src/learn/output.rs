@@ -187,9 +187,10 @@ fn reason_to_wait(error: &Error) -> Option<String> {
 mod tests {
     use baselines::behaviour::{Access, Action, Behaviour, Phase, Provenance};
     use baselines::path::FilePath;
-    use baselines::recording::{Node, Observation, Recording, WindowStart};
+    use baselines::recording::{Observation, Recording};
 
     use super::*;
+    use crate::testing::{node, window};
 
     /// A flush with this many behaviours, which take about 4 KiB each.
     fn flush(behaviours: usize) -> Flush {
@@ -222,22 +223,8 @@ mod tests {
     fn what_cannot_be_written_is_kept_up_to_a_bound() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("recording.db");
-        let node = Node {
-            host: "a".to_owned(),
-            boot_id: "a".to_owned(),
-            kernel: "6.18".to_owned(),
-            machine_id: None,
-        };
-        let mut writer = Recording::open_or_create(&path, &node).unwrap();
-        let start = WindowStart {
-            started: UtcTime::from_nanos(0),
-            selector: "host".to_owned(),
-            backend: "tracepoint".to_owned(),
-            tool_version: "0".to_owned(),
-            flush_interval: Duration::from_secs(2),
-            lossy_from_start: None,
-        };
-        let window = writer.start_window(&start).unwrap();
+        let mut writer = Recording::open_or_create(&path, &node()).unwrap();
+        let window = writer.start_window(&window(UtcTime::from_nanos(0))).unwrap();
         let mut output = Output::new(writer, window, Histogram::new(3).unwrap());
         let mut fail = |behaviours, age| {
             let now = Instant::now();

@@ -13,6 +13,7 @@ use kube::runtime::watcher::watch_object;
 use kube::{Api, ResourceExt as _};
 use tokio::time::interval;
 
+use super::super::live::PLAIN_LINE_EVERY;
 use super::super::start::ended;
 use super::super::{printable, say};
 use super::elapsed;
@@ -24,8 +25,6 @@ use crate::kubernetes::connect::ConnectError;
 const BARS_MAX: usize = 12;
 /// Agents tell of a window sooner than that.
 const HEARD_WITHIN: Duration = Duration::from_mins(1);
-/// Where nobody watches, one line each time.
-const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows how a window does until it ends, or until Ctrl-C, which leaves it as it is.
 pub(super) async fn follow(api: Api<LearningWindow>, made: &LearningWindow, quiet: bool) -> Result<ExitCode, Failure> {

@@ -14,7 +14,8 @@ use serde_json::Value;
 use super::Place;
 use crate::kubernetes::directory::REMEMBERED;
 use crate::kubernetes::owners::is_name;
-use crate::kubernetes::pods::{addresses, created, is_over, utc};
+use crate::kubernetes::pods::{addresses, created, is_over};
+use crate::kubernetes::times::utc;
 
 /// More addresses and ports than anybody's service has. What has more is known by the first ones.
 const PLACES_MAX: usize = 1_024;

@@ -261,12 +261,10 @@ impl Attribution {
             .collect();
         nameless.sort_unstable();
         let too_many = nameless.len().saturating_sub(NAMELESS_MAX);
-        let is_over =
-            |since: UtcTime| i128::from(at.nanos()) - i128::from(since.nanos()) > REMEMBERED.as_nanos().cast_signed();
         let over = nameless
             .iter()
             .enumerate()
-            .filter(|(index, (since, _))| *index < too_many || is_over(*since));
+            .filter(|(index, (since, _))| *index < too_many || at.since(*since) > REMEMBERED);
         let over: Vec<u64> = over.map(|(_, (_, id))| *id).collect();
         self.give_up(&over);
     }
