@@ -1,8 +1,32 @@
 //! Recordings' names.
 
+use sha2::{Digest as _, Sha256};
+
 /// A recording's random, unchanging name: 128 bits, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordingId(pub(super) [u8; 16]);
+
+impl RecordingId {
+    /// The name that follows from these texts: always the same, and of no other ones.
+    pub fn derived(texts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for text in texts {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        }
+        let (mut id, hash) = ([0; 16], hash.finalize());
+        for (byte, hashed) in id.iter_mut().zip(hash) {
+            *byte = hashed;
+        }
+        Self(id)
+    }
+
+    /// The name of what a namespace's containers are of this recording.
+    #[must_use]
+    pub fn part(self, namespace: &str) -> Self {
+        Self::derived(&["part", &self.to_string(), namespace])
+    }
+}
 
 impl std::fmt::Display for RecordingId {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,6 +61,15 @@ mod tests {
         let id = RecordingId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]);
         assert_eq!(id.to_string(), "00010203040506070809aabbccddeeff");
         assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn parts_have_names_that_follow_from_the_whole_and_the_namespace() {
+        let id = RecordingId([7; 16]);
+        assert_eq!(id.part("shop"), id.part("shop"));
+        let others = [id, id.part("shops"), id.part(""), RecordingId([8; 16]).part("shop")];
+        assert!(!others.contains(&id.part("shop")));
+        assert_ne!(RecordingId::derived(&["a", "bc"]), RecordingId::derived(&["ab", "c"]));
     }
 
     #[test]

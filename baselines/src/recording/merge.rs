@@ -2,7 +2,8 @@
 //!
 //! A file is a set of recordings, its sources, each in one state. Merging takes the union of the sets, and of several copies
 //! of one recording the one that is furthest ([`Source::rank`]). A union of maxima: the order of files, how they are put
-//! together in steps, and doing it twice change nothing.
+//! together in steps, and doing it twice change nothing. Parts of a recording ([`super::extract`]) are left out where the
+//! whole one is, whatever its revision: also a rule that no order changes, since a whole one never goes away again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use super::error::{Error, Failure, Result};
 use super::flush::{self, nanos, signed};
 use super::interned::Interned;
 use super::new_file::NewFile;
+use super::parts;
 use super::peers;
 use super::read::{Read, Snapshot, Source, StoredContainer};
 use super::schema::{self, Content};
@@ -48,7 +50,7 @@ pub struct MergedSource {
     pub containers: u64,
     /// How many rows of observations it has: one for each behaviour of a container in a minute.
     pub rows: u64,
-    /// The copies of it that were left out, by file and revision.
+    /// The copies and parts of it that were left out, by file and revision.
     pub replaced: Vec<(PathBuf, u64)>,
 }
 
@@ -56,7 +58,7 @@ pub struct MergedSource {
 pub(crate) struct Newest<'a> {
     pub(crate) snapshot: &'a Snapshot<'a>,
     pub(crate) source: Source,
-    /// The other copies, by file and revision.
+    /// The other copies, and its parts, by file and revision.
     replaced: Vec<(PathBuf, u64)>,
 }
 
@@ -88,7 +90,28 @@ pub(crate) fn newest<'a>(snapshots: &'a [Snapshot<'a>]) -> Result<Vec<Newest<'a>
             }
         }
     }
+    leave_out_parts(&mut newest);
     Ok(newest.into_values().collect())
+}
+
+/// What a part says, the whole says, too.
+fn leave_out_parts(newest: &mut BTreeMap<RecordingId, Newest<'_>>) {
+    let is_covered = |newest: &BTreeMap<RecordingId, Newest<'_>>, id: &RecordingId| {
+        let part = newest.get(id).and_then(|one| one.source.part.as_ref());
+        // One that is lost ([`super::write_lost`]) has no revision, and says less than any part.
+        part.map(|part| part.whole)
+            .filter(|whole| newest.get(whole).is_some_and(|whole| whole.source.revision > 0))
+    };
+    let covered: Vec<_> = newest
+        .keys()
+        .filter_map(|id| Some((*id, is_covered(newest, id)?)))
+        .collect();
+    for (id, whole) in covered {
+        if let (Some(part), Some(whole)) = (newest.remove(&id), newest.get_mut(&whole)) {
+            let copy = (part.snapshot.path().to_owned(), part.source.revision);
+            whole.replaced.extend(part.replaced.into_iter().chain([copy]));
+        }
+    }
 }
 
 /// Merges the recordings in `files` into a new file at `out`, which must not be there unless it `replaces` that. The files
@@ -100,7 +123,18 @@ pub(crate) fn newest<'a>(snapshots: &'a [Snapshot<'a>]) -> Result<Vec<Newest<'a>
 /// # Errors
 /// As [`Recording::open`] for any of the files, [`Error::Exists`], [`Error::InUse`] where what is to be
 /// replaced is being recorded into, [`Error::Full`]. Nothing is left behind then.
-pub fn merge(files: &[PathBuf], out: &Path, replaces: bool, mut progress: impl FnMut(u64, u64)) -> Result<Merged> {
+pub fn merge(files: &[PathBuf], out: &Path, replaces: bool, progress: impl FnMut(u64, u64)) -> Result<Merged> {
+    combine(files, out, replaces, None, progress)
+}
+
+/// Merges everything, or what these namespaces' containers did of it.
+pub(super) fn combine(
+    files: &[PathBuf],
+    out: &Path,
+    replaces: bool,
+    namespaces: Option<&[String]>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Merged> {
     let recordings: Vec<Recording> = files.iter().map(|path| Recording::open(path)).collect::<Result<_>>()?;
     let snapshots: Vec<Snapshot<'_>> = recordings.iter().map(Recording::snapshot).collect::<Result<_>>()?;
     for snapshot in &snapshots {
@@ -127,11 +161,18 @@ pub fn merge(files: &[PathBuf], out: &Path, replaces: bool, mut progress: impl F
             progress(done, total);
         },
     };
-    let results = newest.into_iter().map(|newest| {
-        let snapshot = newest.snapshot;
-        copier.copy(newest).map_err(|failure| snapshot.error(failure))
-    });
-    let sources = results.collect::<Result<_>>()?;
+    let mut sources = Vec::new();
+    for newest in &newest {
+        let failed = |failure| newest.snapshot.error(failure);
+        match namespaces {
+            None => sources.push(copier.copy(newest, None).map_err(failed)?),
+            Some(namespaces) => {
+                for namespace in namespaces {
+                    sources.push(copier.copy(newest, Some(namespace)).map_err(failed)?);
+                }
+            }
+        }
+    }
     let count = "SELECT count(*) FROM behaviour";
     let behaviours = transaction
         .query_row(count, [], |row| Ok(row.get::<_, Count>(0)?.0))
@@ -178,19 +219,33 @@ struct Copier<'a> {
 }
 
 impl Copier<'_> {
-    fn copy(&mut self, newest: Newest<'_>) -> Read<MergedSource> {
+    /// Copies a source; or of it, as a source of its own, what the containers of one namespace did.
+    fn copy(&mut self, newest: &Newest<'_>, namespace: Option<&str>) -> Read<MergedSource> {
         let Newest {
             snapshot,
             source,
             replaced,
         } = newest;
-        let row = self.source(&source)?;
-        let boots = self.boots(snapshot, &source, row)?;
-        let containers = snapshot.containers(&source)?;
+        let mut target = source.clone();
+        let mut containers = snapshot.containers(source)?;
+        let mut windows = snapshot.windows(source)?;
+        if let Some(namespace) = namespace {
+            target = parts::part_of(source, namespace)?;
+            containers.retain(|stored| stored.container.workload.namespace == namespace);
+            parts::count(snapshot, &containers, &mut windows)?;
+        }
+        let row = self.source(&target)?;
+        let boots = self.boots(snapshot, source, row)?;
         let (rows_of_containers, rows) = self.containers(snapshot, &containers, &boots)?;
-        let windows = snapshot.windows(&source)?;
-        let mut losses = snapshot.losses(&source)?.into_iter().peekable();
-        let boots_of_windows: HashMap<u64, String> = snapshot.boots_of_windows(&source)?.into_iter().collect();
+        let losses = snapshot.losses(source)?.into_iter();
+        // What nobody knows whose it is can be anybody's.
+        let mut losses = losses
+            .filter(|loss| {
+                loss.container
+                    .is_none_or(|container| rows_of_containers.contains_key(&container))
+            })
+            .peekable();
+        let boots_of_windows: HashMap<u64, String> = snapshot.boots_of_windows(source)?.into_iter().collect();
         let mut ids = HashMap::new();
         for window in &windows {
             let boot = boots_of_windows
@@ -199,7 +254,7 @@ impl Copier<'_> {
                 .ok_or_else(|| Failure::Damaged(format!("window {} is of no boot", window.number)))?;
             let id = self.window(*boot, window)?;
             ids.insert(window.number, id);
-            for container in snapshot.presence(&source, window.number)? {
+            for container in snapshot.presence(source, window.number)? {
                 let container = rows_of_containers.get(&container).copied();
                 self.write(|transaction| flush::write_presence(transaction, id, container))?;
             }
@@ -221,16 +276,22 @@ impl Copier<'_> {
         for (from, to) in &rows_of_containers {
             self.reached(snapshot, *from, *to, &ids)?;
         }
-        self.removed(snapshot, &source, row)?;
+        let images = namespace.map(|_| {
+            containers
+                .iter()
+                .map(|stored| &stored.container.image)
+                .collect::<Vec<_>>()
+        });
+        self.removed(snapshot, source, row, images.as_deref())?;
         Ok(MergedSource {
-            id: source.id,
-            revision: source.revision,
-            host: source.host,
+            id: target.id,
+            revision: target.revision,
+            host: target.host,
             from: snapshot.path().to_owned(),
             windows: windows.len() as u64,
             containers: containers.len() as u64,
             rows,
-            replaced,
+            replaced: replaced.clone(),
         })
     }
 
@@ -241,13 +302,17 @@ impl Copier<'_> {
 
     fn source(&self, source: &Source) -> Read<i64> {
         self.write(|transaction| {
-            let sql = "INSERT INTO source (id, revision, created, host, machine_id) VALUES (?1, ?2, ?3, ?4, ?5)";
+            let sql = "INSERT INTO source (id, revision, created, host, machine_id, part_of, namespace) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let part = source.part.as_ref();
             Ok(transaction.prepare_cached(sql)?.insert(params![
                 source.id.0,
                 signed(source.revision)?,
                 source.created,
                 source.host,
-                source.machine_id
+                source.machine_id,
+                part.map(|part| part.whole.0),
+                part.map(|part| &part.namespace),
             ])?)
         })
     }
@@ -369,7 +434,8 @@ impl Copier<'_> {
         })
     }
 
-    fn removed(&self, snapshot: &Snapshot<'_>, source: &Source, row: i64) -> Read<()> {
+    /// Copies what retention took away; of the images in it only these, if only some are asked for.
+    fn removed(&self, snapshot: &Snapshot<'_>, source: &Source, row: i64, images: Option<&[&Image]>) -> Read<()> {
         let mut statement = snapshot.connection.prepare(
             "SELECT number, started, ended, observations, losses FROM removed_window WHERE source = ?1 ORDER BY number",
         )?;
@@ -384,7 +450,9 @@ impl Copier<'_> {
                 Ok(transaction.prepare_cached(sql)?.execute(values)?)
             })?;
         }
-        for removed in snapshot.removed_images(source)? {
+        let is_asked_for = |image: &Image| images.is_none_or(|images| images.contains(&image));
+        let removed = snapshot.removed_images(source)?.into_iter();
+        for removed in removed.filter(|removed| is_asked_for(&removed.image)) {
             self.write(|transaction| {
                 let sql = "INSERT INTO removed_image (source, number, repository, tag, digest) \
                            VALUES (?1, ?2, ?3, ?4, ?5)";

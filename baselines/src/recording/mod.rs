@@ -7,6 +7,7 @@
 //! The file grows with novelty: a behaviour is stored once, and a row says how often one container showed it in one
 //! minute of UTC. Every change makes the [revision](SourceSummary::revision) higher, so that of several copies of a recording
 //! the newest can be told. [`merge()`] makes one file of several: it holds the newest copy of each recording in them.
+//! [`extract`] takes out what some namespaces' containers did.
 //!
 //! ```
 //! use std::time::Duration;
@@ -46,9 +47,11 @@ mod file;
 mod flush;
 mod id;
 mod interned;
+mod lost;
 mod merge;
 mod model;
 mod new_file;
+mod parts;
 mod peers;
 mod prune;
 mod read;
@@ -69,12 +72,14 @@ pub(crate) use error::Failure;
 pub use error::{Error, Result};
 pub use file::{remove, size_on_disk, writer_of};
 pub use id::{RecordingId, RecordingIdError};
+pub use lost::{LostRecording, write_lost};
 pub use merge::{Merged, MergedSource, merge, restore};
 pub(crate) use merge::{Newest, newest};
 pub use model::{Container, EndReason, Flush, Latency, Loss, Node, Observation, Reached, WindowId, WindowStart};
+pub use parts::extract;
 pub use prune::{Pruned, PrunedWindow, Retention, prune};
 pub(crate) use read::{Counted, CountedPeer, RemovedImage, Snapshot, Source};
-pub use summary::{ContainerSummary, LossSummary, RemovedWindows, SourceSummary, Summary, WindowSummary};
+pub use summary::{ContainerSummary, LossSummary, Part, RemovedWindows, SourceSummary, Summary, WindowSummary};
 pub use writer::Writer;
 
 use schema::Content;

@@ -10,7 +10,7 @@ use super::columns::{CgroupId, Count, to_end_reason};
 use super::encoding::decode;
 use super::error::{Error, Failure, Result};
 use super::file::WriterLock;
-use super::{Container, EndReason, Latency, Recording, RecordingId, RemovedWindows, WindowSummary};
+use super::{Container, EndReason, Latency, Part, Recording, RecordingId, RemovedWindows, WindowSummary};
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::loss::Reason;
 use crate::peer::Peer;
@@ -30,6 +30,7 @@ pub(crate) struct Source {
     pub(crate) machine_id: Option<String>,
     pub(super) is_own: bool,
     pub(crate) removed: Option<RemovedWindows>,
+    pub(crate) part: Option<Part>,
     /// How many windows were going on when this copy was made.
     unfinished: u64,
 }
@@ -149,7 +150,7 @@ impl Snapshot<'_> {
     /// The recordings in the file, sorted by id.
     pub(crate) fn sources(&self) -> Read<Vec<Source>> {
         let mut statement = self.connection.prepare(
-            "SELECT source, id, revision, created, host, machine_id, own IS NOT NULL, \
+            "SELECT source, id, revision, created, host, machine_id, own IS NOT NULL, part_of, namespace, \
              (SELECT count(*) FROM learning_window JOIN boot USING (boot) WHERE boot.source = source.source \
              AND (end_reason = 'copied' OR (ended IS NULL AND NOT ?1))) FROM source ORDER BY id",
         )?;
@@ -163,7 +164,14 @@ impl Snapshot<'_> {
                 machine_id: row.get(5)?,
                 is_own: row.get(6)?,
                 removed: None,
-                unfinished: row.get::<_, Count>(7)?.0,
+                part: match (row.get(7)?, row.get(8)?) {
+                    (Some(whole), Some(namespace)) => Some(Part {
+                        whole: RecordingId(whole),
+                        namespace,
+                    }),
+                    _ => None,
+                },
+                unfinished: row.get::<_, Count>(9)?.0,
             })
         })?;
         let mut sources: Vec<Source> = sources.collect::<rusqlite::Result<_>>()?;

@@ -15,11 +15,14 @@ const STEPS: &[&str] = &[
     include_str!("v2.sql"),
     include_str!("v3.sql"),
     include_str!("v4.sql"),
+    include_str!("v5.sql"),
 ];
 /// Version 3 is the first that holds several recordings.
 const FIRST_WITH_SOURCES: usize = 3;
 /// Version 4 is the first that holds peers.
 const FIRST_WITH_PEERS: usize = 4;
+/// Version 5 is the first that holds parts of recordings.
+const FIRST_WITH_PARTS: usize = 5;
 
 /// What is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,16 +97,19 @@ pub(super) fn upgrade(transaction: &Transaction<'_>, from: Content) -> rusqlite:
 
 /// Lets a connection that only reads see an older version as the newest one.
 pub(super) fn show_as_newest(connection: &Connection, version: usize) -> rusqlite::Result<()> {
-    if version >= FIRST_WITH_PEERS {
+    if version >= FIRST_WITH_PARTS {
         return Ok(());
     }
     // Views of this connection alone: nothing is written, not even beside the file.
     connection.pragma_update(None, "temp_store", "memory")?;
-    connection.execute_batch(include_str!("v3-as-v4.sql"))?;
-    if version >= FIRST_WITH_SOURCES {
-        return Ok(());
+    if version < FIRST_WITH_PEERS {
+        connection.execute_batch(include_str!("v3-as-v4.sql"))?;
     }
-    connection.execute_batch(include_str!("v2-as-v3.sql"))
+    connection.execute_batch(if version < FIRST_WITH_SOURCES {
+        include_str!("v2-as-v3.sql")
+    } else {
+        include_str!("v4-as-v5.sql")
+    })
 }
 
 /// Checks that every row refers to one that is there, which the database does for writers only.

@@ -2,7 +2,7 @@
 
 use super::columns::{CgroupId, Count};
 use super::error::Result;
-use super::read::{CONTAINER, Read, Snapshot, container, reason, workload};
+use super::read::{CONTAINER, Read, Snapshot, Source, container, reason, workload};
 use super::{ContainerSummary, LossSummary, Recording, SourceSummary, Summary};
 
 impl Recording {
@@ -16,6 +16,32 @@ impl Recording {
     }
 }
 
+impl Recording {
+    /// The recordings in the file, sorted by id: much less to read than [`Recording::summary`].
+    ///
+    /// # Errors
+    /// As [`Recording::summary`].
+    pub fn sources(&self) -> Result<Vec<SourceSummary>> {
+        let snapshot = self.snapshot()?;
+        let sources = snapshot.sources().map_err(|failure| snapshot.error(failure))?;
+        Ok(sources.into_iter().map(SourceSummary::from).collect())
+    }
+}
+
+impl From<Source> for SourceSummary {
+    fn from(source: Source) -> Self {
+        Self {
+            id: source.id,
+            revision: source.revision,
+            created: source.created,
+            host: source.host,
+            is_own: source.is_own,
+            removed: source.removed,
+            part: source.part,
+        }
+    }
+}
+
 impl Snapshot<'_> {
     fn summary(&self) -> Read<Summary> {
         let sources = self.sources()?;
@@ -26,16 +52,8 @@ impl Snapshot<'_> {
         let Count(behaviours) = self
             .connection
             .query_row("SELECT count(*) FROM behaviour", [], |row| row.get(0))?;
-        let sources = sources.into_iter().map(|source| SourceSummary {
-            id: source.id,
-            revision: source.revision,
-            created: source.created,
-            host: source.host,
-            is_own: source.is_own,
-            removed: source.removed,
-        });
         Ok(Summary {
-            sources: sources.collect(),
+            sources: sources.into_iter().map(SourceSummary::from).collect(),
             behaviours,
             windows,
             containers: self.container_summaries()?,

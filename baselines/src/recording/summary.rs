@@ -38,6 +38,17 @@ pub struct SourceSummary {
     pub is_own: bool,
     /// What retention took away, if anything.
     pub removed: Option<RemovedWindows>,
+    /// Of which recording it is a part, if so.
+    pub part: Option<Part>,
+}
+
+/// What a recording is of another one: the containers of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The whole one's name.
+    pub whole: RecordingId,
+    /// The namespace.
+    pub namespace: String,
 }
 
 /// Windows that were recorded and are no more.

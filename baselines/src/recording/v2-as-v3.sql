@@ -1,6 +1,7 @@
--- How a reader that may not write sees schema versions 1 and 2: as version 3 has them.
+-- How a reader that may not write sees schema versions 1 and 2: as version 3 has them; of sources as version 5.
 CREATE TEMP VIEW source AS
-  SELECT 1 AS source, id, revision, created, host, machine_id, 1 AS own FROM main.recording;
+  SELECT 1 AS source, id, revision, created, host, machine_id, 1 AS own, NULL AS part_of, NULL AS namespace
+  FROM main.recording;
 CREATE TEMP VIEW boot AS SELECT boot, 1 AS source, boot_id, kernel FROM main.boot;
 CREATE TEMP VIEW learning_window AS
   SELECT *, learning_window AS number, 0 AS redacted FROM main.learning_window;

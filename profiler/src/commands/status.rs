@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use baselines::recording::{EndReason, Recording, SourceSummary, Summary, WindowSummary};
+use baselines::recording::{EndReason, Part, Recording, SourceSummary, Summary, WindowSummary};
 
 use self::document::Status;
 use super::{print, printable};
@@ -98,15 +98,19 @@ fn table(path: &Path, summary: &Summary) -> String {
 fn heading(path: &Path, summary: &Summary) -> String {
     let (path, behaviours) = (path.display(), summary.behaviours);
     if let [source] = summary.sources.as_slice() {
-        let copy = if source.is_own { "" } else { ", a copy" };
+        let what = match &source.part {
+            Some(part) => format!(", {}", part_of(part)),
+            None if source.is_own => String::new(),
+            None => ", a copy".to_owned(),
+        };
         return format!(
-            "Recording {path} on {}: {behaviours} behaviours, revision {}, id {}{copy}\n\n",
+            "Recording {path} on {}: {behaviours} behaviours, revision {}, id {}{what}\n\n",
             printable(&source.host),
             source.revision,
             source.id
         );
     }
-    let mut table = Table::new(["RECORDING", "NODE", "REVISION", "CREATED", "GOES ON HERE"]);
+    let mut table = Table::new(["RECORDING", "NODE", "REVISION", "CREATED", "GOES ON HERE", "PART"]);
     for source in &summary.sources {
         table.row([
             source.id.to_string(),
@@ -114,10 +118,15 @@ fn heading(path: &Path, summary: &Summary) -> String {
             source.revision.to_string(),
             source.created.to_string(),
             if source.is_own { "yes" } else { "no" }.to_owned(),
+            source.part.as_ref().map_or_else(|| "-".to_owned(), part_of),
         ]);
     }
     let count = summary.sources.len();
     format!("Recording {path}: {behaviours} behaviours, {count} recordings\n\n{table}\n")
+}
+
+fn part_of(part: &Part) -> String {
+    format!("namespace {} of {}", printable(&part.namespace), part.whole)
 }
 
 /// A window's number, and in a file with several recordings whose it is.

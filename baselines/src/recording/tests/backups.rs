@@ -45,7 +45,7 @@ fn a_backup_of_an_older_version_is_of_the_newest() {
     released::load(&path, include_str!("released/v1.sql"));
     backup(&path, &out, false).unwrap();
     let version = |path: &Path| look::<i64>(path, "PRAGMA user_version");
-    assert_eq!((version(&path), version(&out)), (1, 4));
+    assert_eq!((version(&path), version(&out)), (1, 5));
     assert_eq!(summary(&out), summary(&path));
 }
 

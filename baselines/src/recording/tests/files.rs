@@ -147,8 +147,8 @@ fn what_cannot_be_a_recording_is_refused_with_the_reason() {
             "… is no Wardline recording: it is an SQLite database of another program",
         ),
         (
-            |path| change(path, "PRAGMA user_version = 5"),
-            "… has schema version 5, this program knows versions up to 4",
+            |path| change(path, "PRAGMA user_version = 6"),
+            "… has schema version 6, this program knows versions up to 5",
         ),
         (
             |path| change(path, "PRAGMA user_version = 0"),
@@ -156,11 +156,11 @@ fn what_cannot_be_a_recording_is_refused_with_the_reason() {
         ),
         (
             |path| change(path, "DROP TABLE presence; CREATE VIEW presence AS SELECT 1"),
-            "the recording … is damaged: its tables are not those of schema version 4",
+            "the recording … is damaged: its tables are not those of schema version 5",
         ),
         (
             |path| change(path, "CREATE TRIGGER t AFTER INSERT ON loss BEGIN SELECT 1; END"),
-            "the recording … is damaged: its tables are not those of schema version 4",
+            "the recording … is damaged: its tables are not those of schema version 5",
         ),
         (
             |path| {

@@ -15,7 +15,8 @@ use crate::testing::{node, observation, open, window};
 /// Everything in a file, by what it means and not by its rows.
 pub(super) fn content(path: &Path) -> String {
     let sql = "SELECT group_concat(line, char(10)) FROM (
-        SELECT concat_ws(' ', 'source', hex(id), revision, created, host, machine_id, own) AS line FROM source
+        SELECT concat_ws(' ', 'source', hex(id), revision, created, host, machine_id, own, hex(part_of), namespace)
+          AS line FROM source
         UNION ALL SELECT concat_ws(' ', 'boot', hex(id), boot_id, kernel) FROM boot JOIN source USING (source)
         UNION ALL SELECT concat_ws(' ', 'window', hex(id), boot_id, number, started, last_flush, ended, end_reason,
           end_detail, selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours,
@@ -53,7 +54,14 @@ pub(super) fn content(path: &Path) -> String {
     look(path, sql)
 }
 
-fn merged(files: &[PathBuf], out: PathBuf) -> PathBuf {
+/// What the containers of a namespace did, beside the file.
+pub(super) fn part(file: &Path, namespace: &str, name: &str) -> PathBuf {
+    let out = file.with_file_name(name);
+    extract(file, &[namespace.to_owned()], &out, false).unwrap();
+    out
+}
+
+pub(super) fn merged(files: &[PathBuf], out: PathBuf) -> PathBuf {
     merge(files, &out, true, |_, _| {}).unwrap();
     out
 }
@@ -102,6 +110,12 @@ fn did(path: u8) -> Behaviour {
     Behaviour { subject, action }
 }
 
+/// The same in a namespace of its own.
+pub(super) fn in_shop(mut container: Container) -> Container {
+    container.workload.namespace = "shop".to_owned();
+    container
+}
+
 /// Records windows, and keeps a copy of the recording after each of them.
 fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<PathBuf> {
     let path = folder.0.path().join(format!("{name}.db"));
@@ -146,7 +160,7 @@ fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<Path
                     alive_until: seconds(start + 300),
                     ..container(1, "app")
                 },
-                container(2, name),
+                in_shop(container(2, name)),
             ],
             losses: vec![
                 loss(Some(1), told.lost),
@@ -214,6 +228,11 @@ fn choose(folder: &Folder, told: &[Vec<Told>; 3], chosen: &[Vec<prop::sample::In
         record(folder, "three", "n2", three),
     ]
     .concat();
+    let parts = files
+        .iter()
+        .zip(0..)
+        .map(|(file, number)| part(file, "shop", &format!("part-{number}.db")));
+    let files = [files.clone(), parts.collect()].concat();
     chosen
         .clone()
         .map(|indices| indices.iter().map(|index| index.get(&files).clone()).collect())
@@ -365,7 +384,7 @@ fn a_file_that_cannot_be_read_is_one_error_and_nothing_is_written() {
                     .execute_batch("PRAGMA user_version = 9")
                     .unwrap();
             },
-            "… has schema version 9, this program knows versions up to 4",
+            "… has schema version 9, this program knows versions up to 5",
         ),
         (
             |path| {

@@ -5,6 +5,7 @@ mod files;
 mod flushes;
 mod limits;
 mod merges;
+mod parts;
 mod peers;
 mod prunes;
 mod released;

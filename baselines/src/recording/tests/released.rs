@@ -60,7 +60,7 @@ fn every_released_version_is_brought_up_to_date_by_its_recorder_and_goes_on() {
         load(&path, dump);
         let read = summary(&path);
         let mut writer = Recording::open_or_create(&path, &worker()).unwrap();
-        assert_eq!(look::<i64>(&path, "PRAGMA user_version"), 4);
+        assert_eq!(look::<i64>(&path, "PRAGMA user_version"), 5);
         // The recorder that was killed is gone for good, which is one more change.
         assert_eq!(
             baselines(&path),

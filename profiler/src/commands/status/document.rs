@@ -29,6 +29,10 @@ struct Source {
     /// It goes on in this file, and is no copy.
     own: bool,
     removed: Option<Removed>,
+    /// The recording that this is a part of.
+    part_of: Option<String>,
+    /// Whose containers are in the part.
+    namespace: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -132,6 +136,8 @@ impl From<&SourceSummary> for Source {
             created: source.created.to_string(),
             own: source.is_own,
             removed,
+            part_of: source.part.as_ref().map(|part| part.whole.to_string()),
+            namespace: source.part.as_ref().map(|part| part.namespace.clone()),
         }
     }
 }
