@@ -11,11 +11,18 @@
 //! | [`aggregate`] | What do all nodes together tell? |
 //! | [`lease`] | Which agent adds that up? |
 //! | [`lead`] | How? |
+//! | [`serve`] | How do recordings get to a workstation? |
+//! | [`asked`] | How is one asked for? |
+//! | [`authorise`] | Who may have it? |
+//! | [`exports`] | Which file is given away? |
 //!
-//! `plan`, `report` and `aggregate` are pure. Windows end by the API server's clock: an agent finds out how much its own is
+//! `plan`, `report`, `aggregate` and `asked` are pure. Windows end by the API server's clock: an agent finds out how much its own is
 //! ahead by the time that the API server gives to an object that it is asked to make and not to keep (a dry run).
 
 pub mod aggregate;
+pub mod asked;
+pub mod authorise;
+pub mod exports;
 mod files;
 mod followed;
 pub mod lead;
@@ -24,6 +31,7 @@ pub mod objects;
 pub mod plan;
 pub mod recorder;
 pub mod report;
+pub mod serve;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -41,6 +49,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::files::{is_uid, tidy};
@@ -49,6 +58,7 @@ use self::lead::Lead;
 use self::lease::Election;
 use self::objects::{AgentFacts, LearningWindow, NodeWindow, NodeWindowSpec, NodeWindowStatus, Phase, WINDOW_LABEL};
 use self::plan::{Plan, plan};
+use self::serve::{Server, Windows};
 use crate::kubernetes::connect::what_went_wrong;
 use crate::kubernetes::times::{by_server, utc};
 
@@ -96,6 +106,8 @@ pub struct Agent {
     lead: Option<Lead>,
     /// By uid.
     windows: BTreeMap<String, Followed>,
+    /// What may be asked for.
+    collectable: Windows,
     /// Those in the list that is being read.
     listed: HashSet<String>,
     /// All that there are have been read once.
@@ -116,6 +128,7 @@ impl Agent {
             client,
             lead: None,
             windows: BTreeMap::new(),
+            collectable: Windows::default(),
             listed: HashSet::new(),
             is_complete: false,
             clock_ahead: None,
@@ -127,6 +140,7 @@ impl Agent {
 
     /// Follows windows until `end`; then ends its recorders, whose windows go on when an agent is there again.
     pub async fn run(mut self, end: impl Future<Output = ()>) {
+        let server = self.serve().await;
         tokio::pin!(end);
         let all = Api::<DeserializeGuard<LearningWindow>>::all(self.client.clone());
         let events = watcher(all, watcher::Config::default()).default_backoff();
@@ -151,6 +165,30 @@ impl Agent {
             }
         }
         self.end().await;
+        if let Some(server) = server {
+            server.abort();
+        }
+    }
+
+    /// Gives recordings away, where it is known in which pod, and tells at which port.
+    async fn serve(&mut self) -> Option<JoinHandle<()>> {
+        let pod = self.settings.pod.as_mut()?;
+        let listener = Server::listen().await;
+        let bound = listener.and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
+        match bound {
+            Ok((port, listener)) => {
+                pod.port = port;
+                let windows = self.collectable.clone();
+                let server = Server::new(self.client.clone(), &self.settings.directory, windows);
+                Some(tokio::spawn(server.run(listener)))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "recordings cannot be collected from here: nobody can listen on the loopback address: {error}"
+                );
+                None
+            }
+        }
     }
 
     async fn hear(&mut self, event: Event<DeserializeGuard<LearningWindow>>) {
@@ -184,6 +222,7 @@ impl Agent {
         if !is_uid(&uid) {
             return tracing::warn!("the learning window {name} has an unusual uid: it is not followed");
         }
+        self.collectable.insert(&uid, &window);
         let file = self.settings.directory.join(format!("{uid}.db"));
         // Agents that all tell at once would do so each time.
         let tell_at = Instant::now() + lease::jitter(&self.settings.node, self.settings.report_interval / 3);
@@ -197,6 +236,7 @@ impl Agent {
 
     /// Its object is gone. The recording stays for a while.
     async fn forget(&mut self, uid: &str) {
+        self.collectable.remove(uid);
         if let Some(mut followed) = self.windows.remove(uid) {
             followed.stop_recorder();
             if timeout(END_WITHIN, followed.ended()).await.is_err() {

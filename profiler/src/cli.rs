@@ -1,6 +1,7 @@
 //! The command line of `profile`.
 
 mod agent;
+mod collect;
 mod start;
 pub(crate) mod values;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::agent::Agent;
+pub use self::collect::Collect;
 pub use self::start::{Kubernetes, Start};
 use self::values::{duration, recording_size, ring_kib};
 use crate::learning_policy::{Tetragon, namespace};
@@ -32,6 +34,8 @@ Examples:
   sudo profile start --namespace host --for 10m        Learn the workloads of this machine
   profile status                                       What was learned, and what was lost
   profile start --namespace production --for 24h       On a workstation: let a cluster's agents learn
+  profile collect --window production-x7k2p --out production.db
+                                                       And bring what they have learned here
   generate baselines --out baselines-out/              Then: one document an image
   generate policies --out policies/                    And one policy
 
@@ -138,6 +142,20 @@ Examples:
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
     },
+    /// Bring the recordings of a cluster's learning window to this machine, as one file.
+    #[command(after_help = "\
+Recordings come by a port-forward through the API server. Each agent asks it who you are and whether
+you may `get recordings.wardline.dev` in every namespace that is asked for. What came is kept until
+all of it is there: the same command goes on where it was broken off. A node that is gone before its
+recording was collected is told of in the file, by name.
+
+Examples:
+  profile collect --window shop-x7k2p --out shop.db
+  profile collect --window everything --namespace shop,payments --out shop.db
+  profile collect --window shop-x7k2p --out shop.db --service-account ci/wardline
+  profile collect --window shop-x7k2p --out shop.db --without node-7   Give up a node
+  generate baselines --recording shop.db --out baselines-out/")]
+    Collect(Collect),
     /// Make one recording out of several files.
     #[command(after_help = "\
 Every recording has an id and a revision. Distinct ids add up; of several copies of one recording

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod backup;
+pub mod collect;
 pub mod doctor;
 pub mod import;
 mod live;

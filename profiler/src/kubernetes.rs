@@ -11,8 +11,9 @@
 //! | [`connect`] | Where is the API server? |
 //! | [`watch`] | What changes on this node? |
 //! | [`peer_watch`] | What does the API server say about addresses? |
+//! | [`token`] | What tells who we are? |
 //!
-//! All but the last three are pure: descriptions in, facts out.
+//! All but the last four are pure: descriptions in, facts out.
 
 pub mod connect;
 pub mod directory;
@@ -25,4 +26,5 @@ pub mod peers;
 pub mod pods;
 pub mod selection;
 pub mod times;
+pub mod token;
 pub mod watch;

@@ -13,12 +13,16 @@
 //! | [`command`] | How does `profile run` run its command? |
 //! | [`import`] | What have other programs seen? |
 //! | [`learning_policy`] | What must they be told to look at? |
+//! | [`agent`] | What goes on on each node of a cluster? |
+//! | [`collect`] | How does what was learned there come to one machine? |
 //! | [`commands`], [`cli`] | What does the program `profile` do? |
 
 pub mod agent;
 pub mod cgroups;
+pub mod checksum;
 pub mod cli;
 pub mod clock;
+pub mod collect;
 pub mod command;
 pub mod commands;
 pub mod containers;

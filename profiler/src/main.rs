@@ -7,7 +7,8 @@ use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command, Import};
 use profiler::commands::{
-    agent, backup, completions, doctor, import, look_up, merge, policy_for_learning, prune, run, start, status, windows,
+    agent, backup, collect, completions, doctor, import, look_up, merge, policy_for_learning, prune, run, start,
+    status, windows,
 };
 use profiler::error::Failure;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         } => windows::stop(kubeconfig.as_deref(), window, cli.quiet),
         Command::Stop { recording, .. } => windows::stop_local(recording, cli.quiet),
         Command::List { kubeconfig, output } => windows::list(kubeconfig.as_deref(), *output, cli.quiet),
+        Command::Collect(options) => collect::collect(options, cli.quiet),
         Command::Merge {
             files,
             out,

@@ -1,5 +1,6 @@
 // Command apiserver runs a real Kubernetes API server for tests: kube-apiserver with etcd and, if asked for, the
-// controllers that make Pods of Deployments and Jobs. No kubelet, no scheduler: tests play their parts through the API.
+// controllers that make Pods of Deployments and Jobs. No scheduler and of a kubelet only what forwards ports (kubelet.go):
+// tests play their parts through the API.
 //
 //	apiserver --data DIR [--controllers]
 //
@@ -114,6 +115,9 @@ func run(data string, controllers bool) error {
 		return fmt.Errorf("etcd: %w", err)
 	}
 	defer etcd.Close()
+	if err := server.serveForwards(); err != nil {
+		return fmt.Errorf("forwarding ports: %w", err)
+	}
 	ended := make(chan error, 2)
 	stop, err := start(server, ended, apiServerName, server.apiServerFlags()...)
 	if err != nil {
@@ -295,12 +299,12 @@ func (s *server) apiServerFlags() []string {
 	}
 }
 
-// controllerFlags runs those controllers that make objects of others. The rest would delete Pods: there is no node.
+// controllerFlags runs those controllers that make objects of others, and roles of roles. The rest would delete Pods: there is no node.
 func (s *server) controllerFlags() []string {
 	return []string{
 		"--kubeconfig=" + s.kubeconfig("admin"),
 		"--controllers=deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller," +
-			"job-controller,cronjob-controller",
+			"job-controller,cronjob-controller,clusterrole-aggregation-controller",
 		"--leader-elect=false",
 		"--secure-port=0",
 	}

@@ -221,6 +221,30 @@ impl ApiServer {
         bound.unwrap();
     }
 
+    /// Makes a node, whose kubelet does nothing but forward ports to the machine's loopback address.
+    pub fn make_node(&self, name: &str) -> Value {
+        let node = self.create(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}));
+        let port: u16 = fs::read_to_string(self.path("kubelet-port")).unwrap().parse().unwrap();
+        let status = json!({
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        });
+        self.set_status(&node, &status)
+    }
+
+    /// Makes the next forwarding of a port go wrong: `cut N` bytes from the pod, `flip N`, or `refuse`.
+    pub fn misbehave(&self, how: &str) {
+        // Whole, or not at all.
+        fs::write(self.path("misbehaving"), how).unwrap();
+        fs::rename(self.path("misbehaving"), self.path("misbehave")).unwrap();
+    }
+
+    /// How many bytes each forwarding of a port brought so far.
+    pub fn forwarded(&self) -> Vec<u64> {
+        let text = fs::read_to_string(self.path("forwarded")).unwrap_or_default();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+
     /// Deletes an object at once: no kubelet will say that a Pod's containers have ended.
     pub fn delete(&self, object: &Value) {
         let now = DeleteParams {

@@ -18,6 +18,7 @@
     reason = "tests may stop at the first surprise, and so may what they stand on"
 )]
 
+pub mod agents;
 mod apiserver;
 mod cgroup;
 pub mod chart;

@@ -127,12 +127,25 @@ fn wrong_values_are_refused_by_their_names() {
 
 /// Whether an agent may do this, as RBAC says: a verb, a group, a resource with its subresource, a namespace and a name.
 fn may(server: &ApiServer, verb: &str, group: &str, resource: &str, namespace: &str, name: &str) -> bool {
+    let agents = "system:serviceaccount:wardline:wardline-agent";
+    may_user(server, agents, verb, group, resource, namespace, name)
+}
+
+/// The same of anybody.
+fn may_user(
+    server: &ApiServer,
+    user: &str,
+    verb: &str,
+    group: &str,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> bool {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let review = server.create(&json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {},
         "spec": {
-            "user": "system:serviceaccount:wardline:wardline-agent",
-            "groups": ["system:serviceaccounts", "system:serviceaccounts:wardline", "system:authenticated"],
+            "user": user, "groups": ["system:authenticated"],
             "resourceAttributes": {
                 "verb": verb, "group": group, "resource": resource, "subresource": subresource,
                 "namespace": namespace, "name": name,
@@ -165,6 +178,8 @@ fn agents_may_do_what_they_need_and_no_more() {
         ("patch", WARDLINE, "nodewindows", "", "shop.1f0d.node-a"),
         ("watch", WARDLINE, "nodewindows", "", ""),
         ("patch", WARDLINE, "nodewindows/status", "", "shop.1f0d.node-a"),
+        ("create", "authentication.k8s.io", "tokenreviews", "", ""),
+        ("create", "authorization.k8s.io", "subjectaccessreviews", "", ""),
         ("create", lease.0, lease.1, chart::NAMESPACE, ""),
         ("get", lease.0, lease.1, chart::NAMESPACE, "wardline-agents"),
         ("update", lease.0, lease.1, chart::NAMESPACE, "wardline-agents"),
@@ -185,6 +200,15 @@ fn agents_may_do_what_they_need_and_no_more() {
         ("get", "", "secrets", "production", "password"),
         ("list", "", "secrets", "", ""),
         ("create", "", "pods/exec", "production", "web"),
+        ("get", WARDLINE, "recordings", "production", ""),
+        ("create", "", "pods/portforward", chart::NAMESPACE, "wardline-agent-1"),
+        (
+            "create",
+            "",
+            "serviceaccounts/token",
+            chart::NAMESPACE,
+            "wardline-agent",
+        ),
         ("delete", "", "pods", "production", "web"),
         ("patch", "", "nodes", "", "node-a"),
         ("get", "apps", "replicasets/scale", "production", "web"),
@@ -201,6 +225,41 @@ fn agents_may_do_what_they_need_and_no_more() {
             !may(&server, verb, group, resource, namespace, name),
             "{verb} {resource} {name} in `{namespace}`"
         );
+    }
+}
+
+#[test]
+fn who_may_see_a_namespace_may_collect_what_was_learned_there_and_who_may_enter_it_the_arguments_too() {
+    let server = ApiServer::with_controllers();
+    chart::install(&server, &chart::rendered(&[]));
+    server.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "production"}}));
+    for role in ["view", "edit"] {
+        server.create(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"namespace": "production", "name": role},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": role}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        }));
+    }
+    let may = |user: &str, resource: &str, namespace: &str| {
+        may_user(&server, user, "get", "wardline.dev", resource, namespace, "")
+    };
+    // The roles are put together by a controller.
+    for (user, resource) in [
+        ("view", "recordings"),
+        ("edit", "recordings"),
+        ("edit", "recordings/arguments"),
+    ] {
+        let allowed = poll(|| may(user, resource, "production").then_some(()));
+        assert!(allowed.is_some(), "{user}: {resource}");
+    }
+    for (user, resource, namespace) in [
+        ("view", "recordings/arguments", "production"),
+        ("view", "recordings", "staging"),
+        ("edit", "recordings", ""),
+        ("nobody", "recordings", "production"),
+    ] {
+        assert!(!may(user, resource, namespace), "{user}: {resource} in `{namespace}`");
     }
 }
 

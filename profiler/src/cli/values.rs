@@ -89,6 +89,16 @@ pub(super) fn window_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A service account as the API server names it: NAMESPACE/NAME.
+pub(super) fn service_account(text: &str) -> Result<(String, String), String> {
+    let parts = text
+        .split_once('/')
+        .map(|(namespace, name)| Some((node_name(namespace).ok()?, node_name(name).ok()?)));
+    parts
+        .flatten()
+        .ok_or_else(|| "write NAMESPACE/NAME, such as ci/wardline".to_owned())
+}
+
 /// Until there is an estimate, there is nothing to wait for.
 pub(super) fn until_covered(_: &str) -> Result<f64, String> {
     Err("this version does not estimate coverage yet: windows end by time, write --for 24h".to_owned())

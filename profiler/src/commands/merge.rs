@@ -102,7 +102,7 @@ fn table(done: &str, out: &Path, merged: &Merged) -> String {
 /// The same for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+pub(super) struct Document {
     out: String,
     bytes: u64,
     behaviours: u64,
@@ -130,7 +130,7 @@ struct Replaced {
 }
 
 impl Document {
-    fn of(out: &Path, merged: &Merged) -> Self {
+    pub(super) fn of(out: &Path, merged: &Merged) -> Self {
         Self {
             out: out.display().to_string(),
             bytes: merged.bytes,

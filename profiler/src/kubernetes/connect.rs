@@ -56,6 +56,38 @@ pub enum ConnectError {
     #[error("no agent has told of the learning window `{0}`, and its time is over: nothing was learned")]
     #[diagnostic(help("run `profile agent` on the nodes, see docs/how-to/learn-a-cluster.md"))]
     NobodyLearned(String),
+    /// Agents are to know who asks, and a certificate does not tell them.
+    #[error("the kubeconfig has no token for its user, and nothing else tells agents who asks for recordings")]
+    #[diagnostic(help(
+        "let a service account ask: --service-account NAMESPACE/NAME, with a role such as `edit` in the namespaces that are \
+         learned; see docs/how-to/collect.md"
+    ))]
+    NoToken,
+    /// Who asks may not have it.
+    #[error("the agents refuse: {0}")]
+    #[diagnostic(help(
+        "`--namespace` collects only what you may have; docs/how-to/collect.md says which rule a role needs for it"
+    ))]
+    NotYours(String),
+    /// Somebody pretends to be another one.
+    #[error("{0}")]
+    #[diagnostic(help("find out which, and give it up: --without NODE"))]
+    Dishonest(String),
+    /// Some recordings could not be had.
+    #[error("{} of {all} recordings could not be collected:\n  {}", failed.len(), failed.join("\n  "))]
+    #[diagnostic(help(
+        "run the same command again: what came is kept in {} until then. --without NODE gives a node up: the recording then \
+         says that it is missing",
+        kept.display()
+    ))]
+    Uncollected {
+        /// How many were asked for.
+        all: usize,
+        /// The nodes, and why.
+        failed: Vec<String>,
+        /// Where the others are.
+        kept: PathBuf,
+    },
     /// There is no such object.
     #[error("there is no learning window `{0}`")]
     #[diagnostic(help("`profile list` shows those that there are"))]
@@ -110,18 +142,27 @@ impl Source {
     /// # Errors
     /// [`ConnectError::Unusable`].
     pub async fn client(&self) -> Result<Client, ConnectError> {
-        let unusable = |error: &dyn std::error::Error| ConnectError::Unusable(with_causes(error));
-        let config = match self {
+        Client::try_from(self.config().await?).map_err(|error| unusable(&error))
+    }
+
+    /// What the client is made of.
+    ///
+    /// # Errors
+    /// [`ConnectError::Unusable`].
+    pub(crate) async fn config(&self) -> Result<Config, ConnectError> {
+        match self {
             Self::Kubeconfig(kubeconfig) => {
                 let options = KubeConfigOptions::default();
-                Config::from_custom_kubeconfig((**kubeconfig).clone(), &options)
-                    .await
-                    .map_err(|error| unusable(&error))?
+                let config = Config::from_custom_kubeconfig((**kubeconfig).clone(), &options).await;
+                config.map_err(|error| unusable(&error))
             }
-            Self::InCluster => Config::incluster().map_err(|error| unusable(&error))?,
-        };
-        Client::try_from(config).map_err(|error| unusable(&error))
+            Self::InCluster => Config::incluster().map_err(|error| unusable(&error)),
+        }
     }
+}
+
+pub(super) fn unusable(error: &dyn std::error::Error) -> ConnectError {
+    ConnectError::Unusable(with_causes(error))
 }
 
 /// What to tell when the API server could not be asked to do this, for which a role needs this rule.
@@ -140,7 +181,7 @@ pub(crate) fn what_went_wrong(doing: &str, rule: &str, error: &kube::Error) -> S
 }
 
 /// An error and those behind it, which say what really happened: `connection refused`.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -155,7 +196,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// A server's text, fit for a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let cut: String = text.chars().take(MESSAGE_MAX).collect();
     FilePath::canonical(cut.as_bytes()).to_text()
 }

@@ -1,0 +1,332 @@
+//! Brings the recordings of a learning window from all nodes to one file.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`plan`] | What is to be had from each node, and what is known to be lost? |
+//! | [`folder`] | What has come already? |
+//! | [`transfer`] | How does one come? |
+//!
+//! Each agent serves its node's recording on its pod's loopback address ([`crate::agent::serve`]). It is reached by a
+//! port-forward through the API server, as `kubectl port-forward` does, and decides by the token that it is shown.
+//!
+//! What has come is kept in a folder beside the file to be made until everything is there, so that a second try goes on.
+//! A node that is gone is told of in the file by its name: [`baselines::recording::write_lost`].
+
+pub mod folder;
+pub mod plan;
+pub mod transfer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use baselines::recording::{self, Merged, RecordingId, merge, write_lost};
+use futures_util::{StreamExt as _, stream};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
+
+use self::folder::Folder;
+use self::plan::{Had, Part, Wanted};
+use self::transfer::{Transfer, Trouble};
+use crate::agent::objects::{LearningWindow, NodeWindow, WINDOW_LABEL};
+use crate::error::Failure;
+use crate::kubernetes::connect::ConnectError;
+
+/// What a role of whoever collects needs, beside `get` of `recordings` in each namespace.
+pub const RULE: &str = "wardline-collector of docs/reference/rbac.md";
+/// How many nodes are asked at a time.
+const NODES_AT_A_TIME: usize = 8;
+/// How many objects are listed with one question.
+const OBJECTS_AT_A_TIME: u32 = 500;
+/// How many files are merged with one step: each is open meanwhile, with up to three descriptors.
+const FILES_AT_A_TIME: usize = 100;
+
+/// What is to be collected, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The learning window's name.
+    pub window: String,
+    /// Only what these namespaces' containers did, sorted; none for everything.
+    pub namespaces: Vec<String>,
+    /// Nodes that are given up.
+    pub without: Vec<String>,
+    /// The file to make.
+    pub out: PathBuf,
+    /// Replace it if it is there.
+    pub force: bool,
+    /// The most bytes that one node may send.
+    pub bytes_max: u64,
+}
+
+/// What became of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What.
+    pub outcome: Outcome,
+}
+
+/// What became of a node's recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the file. With its size, in bytes.
+    Collected(u64),
+    /// The node never had one.
+    Nothing,
+    /// It will never come, and the file says so.
+    Lost(String),
+}
+
+/// What was collected.
+#[derive(Debug)]
+pub struct Collected {
+    /// The file.
+    pub merged: Merged,
+    /// The nodes, by name.
+    pub nodes: Vec<Node>,
+    /// Whether the window goes on, so that this is a beginning of it.
+    pub goes_on: bool,
+    /// What a person has to know of the window.
+    pub message: Option<String>,
+}
+
+/// Told how far it is.
+pub trait Progress {
+    /// So many bytes are to come, in addition to what was known.
+    fn expect(&self, bytes: u64);
+    /// So many bytes of them are here.
+    fn came(&self, bytes: u64);
+    /// A line that stays.
+    fn say(&self, text: &str);
+}
+
+/// Collects a window.
+///
+/// # Errors
+/// [`Failure`]; nothing has become of the file then, and what came already is kept for the next try.
+pub async fn collect(
+    client: &Client,
+    token: &str,
+    settings: &Settings,
+    progress: &impl Progress,
+) -> Result<Collected, Failure> {
+    if settings.out.exists() && !settings.force {
+        return Err(recording::Error::Exists {
+            path: settings.out.clone(),
+        }
+        .into());
+    }
+    let (window, told) = find(client, &settings.window).await?;
+    let part = Part::new(&window, &settings.namespaces)?;
+    let wanted = plan::wanted(&told, &settings.without)?;
+    let folder = Folder::open(&settings.out)?;
+    let transfer = Transfer::new(client, token, &window, settings);
+    let all = wanted.len();
+    let mut had: Vec<(Wanted, Result<Had, Trouble>)> = stream::iter(wanted)
+        .map(|wanted| async {
+            let had = one(&transfer, &folder, &wanted, progress).await;
+            (wanted, had)
+        })
+        .buffer_unordered(NODES_AT_A_TIME)
+        .collect()
+        .await;
+    had.sort_by(|(one, _), (other, _)| one.node.cmp(&other.node));
+    let had = all_or_error(had, all, folder.path())?;
+    no_two_are_one(&had)?;
+    let mut files = Vec::new();
+    for (wanted, had) in &had {
+        match had {
+            Had::Recording { path, .. } => files.push(path.clone()),
+            Had::Nothing => {}
+            Had::Lost(why) => {
+                for (number, lost) in part.lost(wanted, why).iter().enumerate() {
+                    let path = folder.lost(wanted, number);
+                    write_lost(lost, &path)?;
+                    files.push(path);
+                }
+            }
+        }
+    }
+    if files.is_empty() {
+        return Err(ConnectError::NobodyLearned(settings.window.clone()).into());
+    }
+    let merged = merge_all(&files, &folder, settings)?;
+    folder.remove()?;
+    let nodes = had.into_iter().map(|(wanted, had)| Node {
+        name: wanted.node,
+        outcome: match had {
+            Had::Recording { bytes, .. } => Outcome::Collected(bytes),
+            Had::Nothing => Outcome::Nothing,
+            Had::Lost(why) => Outcome::Lost(why),
+        },
+    });
+    Ok(Collected {
+        merged,
+        nodes: nodes.collect(),
+        goes_on: !plan::is_over(&window),
+        message: window.status.and_then(|status| status.message),
+    })
+}
+
+/// The window, and what each node tells of it.
+async fn find(client: &Client, name: &str) -> Result<(LearningWindow, Vec<NodeWindow>), ConnectError> {
+    let windows = Api::<LearningWindow>::all(client.clone());
+    let window = windows.get(name).await;
+    let window = window.map_err(|error| ConnectError::of("read a learning window", RULE, &error))?;
+    let nodes = Api::<NodeWindow>::all(client.clone());
+    let label = format!("{WINDOW_LABEL}={name}");
+    let (mut told, mut page) = (
+        Vec::new(),
+        ListParams::default().labels(&label).limit(OBJECTS_AT_A_TIME),
+    );
+    loop {
+        let list = nodes.list(&page).await;
+        let list = list.map_err(|error| ConnectError::of("list what the nodes tell", RULE, &error))?;
+        told.extend(list.items);
+        match list.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => page = page.continue_token(&next),
+            None => break,
+        }
+    }
+    // Another window may have had the name before.
+    told.retain(|node| Some(&node.spec.window_uid) == window.uid().as_ref());
+    Ok((window, told))
+}
+
+/// What there is to be had from one node.
+async fn one(
+    transfer: &Transfer<'_>,
+    folder: &Folder,
+    wanted: &Wanted,
+    progress: &impl Progress,
+) -> Result<Had, Trouble> {
+    if let Some(why) = &wanted.given_up {
+        return Ok(Had::Lost(why.clone()));
+    }
+    if let Some(had) = folder.has(wanted, transfer.namespaces()) {
+        return Ok(had);
+    }
+    transfer.fetch(wanted, folder, progress).await
+}
+
+/// Everything, or one error about all that is missing.
+fn all_or_error(
+    had: Vec<(Wanted, Result<Had, Trouble>)>,
+    all: usize,
+    kept: &Path,
+) -> Result<Vec<(Wanted, Had)>, Failure> {
+    let (mut complete, mut failed) = (Vec::new(), Vec::new());
+    for (wanted, had) in had {
+        match had {
+            Ok(had) => complete.push((wanted, had)),
+            // It is the same with the others.
+            Err(Trouble::Refused(why)) => return Err(ConnectError::NotYours(why).into()),
+            Err(Trouble::Here(failure)) => return Err(*failure),
+            Err(Trouble::Failed(why)) => failed.push(format!("{}: {why}", wanted.node)),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(complete);
+    }
+    Err(ConnectError::Uncollected {
+        all,
+        failed,
+        kept: kept.to_owned(),
+    }
+    .into())
+}
+
+/// A node that sends another one's recording as its own would take that one's place.
+fn no_two_are_one(had: &[(Wanted, Had)]) -> Result<(), Failure> {
+    let mut owners = BTreeMap::<RecordingId, &str>::new();
+    for (wanted, had) in had {
+        let Had::Recording { ids, .. } = had else { continue };
+        for id in ids {
+            if let Some(other) = owners.insert(*id, &wanted.node) {
+                let what = format!(
+                    "the nodes {other} and {} have both sent the recording {id}: one of them does not tell the truth",
+                    wanted.node
+                );
+                return Err(ConnectError::Dishonest(what).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// In several steps, where there are many: merging is associative.
+fn merge_all(files: &[PathBuf], folder: &Folder, settings: &Settings) -> Result<Merged, Failure> {
+    let mut files = files.to_owned();
+    let mut step = 0;
+    while files.len() > FILES_AT_A_TIME {
+        let mut merged = Vec::new();
+        for some in files.chunks(FILES_AT_A_TIME) {
+            let out = folder.path().join(format!("merged-{step}.db"));
+            step += 1;
+            merge(some, &out, true, |_, _| {})?;
+            merged.push(out);
+        }
+        files = merged;
+    }
+    Ok(merge(&files, &settings.out, settings.force, |_, _| {})?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::node;
+
+    fn settings(out: &Path) -> Settings {
+        Settings {
+            window: "shop".to_owned(),
+            namespaces: Vec::new(),
+            without: Vec::new(),
+            out: out.to_owned(),
+            force: false,
+            bytes_max: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn more_files_than_can_be_open_at_a_time_are_merged_in_steps() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&directory.path().join("out.db"));
+        let folder = Folder::open(&settings.out).unwrap();
+        let files: Vec<PathBuf> = (0..=FILES_AT_A_TIME * 2)
+            .map(|number| {
+                let path = folder.path().join(format!("{number}.db"));
+                drop(recording::Recording::open_or_create(&path, &node()).unwrap());
+                path
+            })
+            .collect();
+        let merged = merge_all(&files, &folder, &settings).unwrap();
+        assert_eq!(merged.sources.len(), files.len());
+    }
+
+    #[test]
+    fn who_sends_the_recording_of_another_node_is_found_out() {
+        let had = |name: &str, id: &str| {
+            let had = Had::Recording {
+                path: PathBuf::new(),
+                bytes: 1,
+                ids: vec![RecordingId::derived(&[id])],
+            };
+            (plan::tests::wanted(name), had)
+        };
+        assert!(no_two_are_one(&[had("a", "1"), had("b", "2")]).is_ok());
+        let error = no_two_are_one(&[had("a", "1"), had("b", "1")]).unwrap_err().to_string();
+        assert!(error.contains("the nodes a and b"), "{error}");
+    }
+
+    #[test]
+    fn one_error_names_all_nodes_that_are_missing() {
+        let failed = |name: &str| (plan::tests::wanted(name), Err(Trouble::Failed("it is away".to_owned())));
+        let had = vec![failed("a"), (plan::tests::wanted("b"), Ok(Had::Nothing)), failed("c")];
+        let error = all_or_error(had, 3, Path::new("kept")).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("2 of 3") && text.contains("a: it is away") && text.contains("c: it is away"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! What has come already: a folder beside the file that is to be made.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use baselines::recording::{self, Recording, RecordingId};
+
+use super::plan::{Had, Wanted, check};
+use crate::agent::asked::{checksum_in, tag_of};
+use crate::error::Failure;
+
+/// The folder, which one process at a time works in.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Given back when this ends, however it ends.
+    _lock: File,
+}
+
+/// The beginning of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The checksum that the whole is to have.
+    pub checksum: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// How much of it is there.
+    pub bytes: u64,
+}
+
+impl Folder {
+    /// Beside `out`: the same name, with `.collecting`.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] while somebody else works in it; what the system says.
+    pub fn open(out: &Path) -> Result<Self, Failure> {
+        let Some(name) = out.file_name() else {
+            return Err(Failure::Usage {
+                what: format!("{} is no file's name", out.display()),
+                help: "name the file to make: --out FILE".to_owned(),
+            });
+        };
+        let mut name = name.to_owned();
+        name.push(".collecting");
+        let path = out.with_file_name(name);
+        let failed = |source| Failure::from(could_not("make", &path, source));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(failed)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Failure::Usage {
+                what: format!("somebody else is collecting into {} just now", out.display()),
+                help: "wait for them, or choose another file: --out".to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything is in its place: nothing of it is needed any more.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(self) -> Result<(), Failure> {
+        fs::remove_dir_all(&self.path).map_err(|source| could_not("remove", &self.path, source).into())
+    }
+
+    /// A node's file. Names of nodes are long and a file's is not.
+    pub fn file(&self, wanted: &Wanted) -> PathBuf {
+        self.path.join(format!("{}.db", stem(wanted)))
+    }
+
+    /// What is written in its place when it is lost; one for each part.
+    pub fn lost(&self, wanted: &Wanted, number: usize) -> PathBuf {
+        self.path.join(format!("{}-lost-{number}.db", stem(wanted)))
+    }
+
+    /// A node's file that came earlier, if nothing was written to the recording since.
+    pub fn has(&self, wanted: &Wanted, namespaces: &[String]) -> Option<Had> {
+        let (_, told) = wanted.recording().filter(|_| wanted.is_over())?;
+        let path = self.file(wanted);
+        let sources = Recording::open(&path).and_then(|recording| recording.sources()).ok()?;
+        let is_newest = sources.iter().all(|source| source.revision >= told.revision);
+        let ids = check(wanted, namespaces, &sources).ok().filter(|_| is_newest)?;
+        let bytes = path.metadata().ok()?.len();
+        Some(Had::Recording { path, bytes, ids })
+    }
+
+    /// Where a node's file is while it comes.
+    pub fn part(&self, wanted: &Wanted, checksum: &str) -> PathBuf {
+        self.path.join(format!("{}.{checksum}.part", stem(wanted)))
+    }
+
+    /// What came of a node's file before the transfer was broken off.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn beginning(&self, wanted: &Wanted) -> io::Result<Option<Beginning>> {
+        let stem = format!("{}.", stem(wanted));
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let checksum = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(&stem)?.strip_suffix(".part"));
+            let Some(checksum) = checksum.filter(|text| checksum_in(&tag_of(text)).is_some()) else {
+                continue;
+            };
+            return Ok(Some(Beginning {
+                checksum: checksum.to_owned(),
+                path: entry.path(),
+                bytes: entry.metadata()?.len(),
+            }));
+        }
+        Ok(None)
+    }
+}
+
+fn stem(wanted: &Wanted) -> String {
+    RecordingId::derived(&["node", &wanted.node]).to_string()
+}
+
+/// An error about a file of ours.
+pub(super) fn could_not(doing: &'static str, path: &Path, source: io::Error) -> recording::Error {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => recording::Error::Full { path: path.to_owned() },
+        _ => recording::Error::File {
+            doing,
+            path: path.to_owned(),
+            source,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::wanted;
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_collects_into_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("shop.db");
+        let folder = Folder::open(&out).unwrap();
+        assert!(matches!(Folder::open(&out), Err(Failure::Usage { .. })));
+        folder.remove().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        drop(Folder::open(&out).unwrap());
+        Folder::open(&out).unwrap();
+    }
+
+    #[test]
+    fn the_beginning_of_a_node_s_file_is_found_again_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&directory.path().join("shop.db")).unwrap();
+        let checksum = "0a".repeat(32);
+        fs::write(folder.part(&wanted("a"), &checksum), "beginning").unwrap();
+        fs::write(folder.part(&wanted("b"), "short"), "").unwrap();
+        let found = folder.beginning(&wanted("a")).unwrap().unwrap();
+        assert_eq!((found.checksum, found.bytes), (checksum, 9));
+        for other in ["b", "c"] {
+            assert_eq!(folder.beginning(&wanted(other)).unwrap(), None);
+        }
+        assert!(folder.has(&wanted("a"), &[]).is_none());
+    }
+}
