@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 
 use end_to_end::agents::{Agent, cluster, from_workstation, node_window, run_pod, wait_for_status, window};
-use end_to_end::{ApiServer, Scratch, finish, poll, profile, profile_start, start};
+use end_to_end::{ApiServer, Scratch, chart, finish, poll, profile, profile_start, start};
 use serde_json::{Value, json};
 
 #[test]
@@ -175,6 +175,71 @@ fn an_agent_that_is_refused_says_so_and_records_nothing() {
     });
     assert_eq!(agent.recordings(), Vec::<PathBuf>::new());
     agent.stop();
+}
+
+#[test]
+fn another_agent_adds_up_when_the_one_that_did_is_gone() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    let nodes = ["node-a", "node-b"];
+    let _pods = nodes.map(|node| run_pod(&server, &scratch, "production", node, node));
+    let mut agents = nodes.map(|node| Agent::start(&server, &scratch, node));
+    let shop = window("shop", &json!({"namespaces": ["production"], "duration": "1h"}));
+    server.create(&shop);
+    wait_for_status(&server, &shop, "two nodes that learn", |status| {
+        status["nodes"]["learning"] == 2
+    });
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"namespace": chart::NAMESPACE, "name": "wardline-agents"},
+    });
+    let holder = || {
+        server.get(&lease).unwrap()["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (first, index) = (holder(), usize::from(holder() == nodes[1]));
+    assert_eq!(first, nodes[index]);
+
+    // Killed, it says nothing; the other one has to see for itself that nobody renews the lease.
+    agents[index].process.as_ref().unwrap().signal(libc::SIGKILL);
+    agents[index].process.take().unwrap().wait_for_end();
+    let is_other = || (holder() != first).then_some(());
+    assert!(
+        poll(is_other).or_else(|| poll(is_other)).is_some(),
+        "the lease is taken over"
+    );
+    let events = server.get(&shop).unwrap()["status"]["events"].as_u64();
+    wait_for_status(&server, &shop, "sums of the other one", |status| {
+        status["events"].as_u64() > events
+    });
+    let [one, other] = agents;
+    let left = if index == 0 { other } else { one };
+    left.stop();
+    // Who ends in good order gives it up, and nobody has to wait.
+    assert_eq!(holder(), "");
+}
+
+#[test]
+fn a_recorder_that_hangs_keeps_no_agent_from_ending() {
+    let (server, scratch) = (cluster(), Scratch::new());
+    let _pod = run_pod(&server, &scratch, "production", "web", "node-a");
+    let agent = Agent::start(&server, &scratch, "node-a");
+    let shop = window("shop", &json!({"namespaces": ["production"], "duration": "1h"}));
+    server.create(&shop);
+    wait_for_status(&server, &shop, "a node that learns", |status| status["containers"] == 1);
+    let id = agent.process.as_ref().unwrap().id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let recorder: libc::pid_t = children.trim().parse().unwrap();
+    // SAFETY: the agent has not waited for its child, so the id is still its own.
+    assert_eq!(unsafe { libc::kill(recorder, libc::SIGSTOP) }, 0);
+    let (recordings, said) = (agent.recordings(), agent.stop());
+    assert!(said.contains("the recorder does not end, it is killed"), "{said}");
+    assert!(!std::path::Path::new(&format!("/proc/{recorder}")).exists());
+    // What was written until then is there, and says how it ended.
+    let status = end_to_end::status(&recordings[0]);
+    assert_eq!(status["windows"][0]["endReason"], "crashed", "{status:#}");
+    assert_eq!(status["containers"].as_array().unwrap().len(), 1, "{status:#}");
 }
 
 #[test]
