@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub use error::Error;
 
 use crate::document::Baseline;
-use crate::recording::Recording;
+use crate::recording::{EndReason, Recording};
 use crate::workload::Image;
 use image::ImageEvidence;
 use sources::{Seen, Source};
@@ -91,7 +91,8 @@ fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
 }
 
 /// Charges each loss to the image of its container. One whose container is not known could concern every image that its
-/// window saw, and so could what a window missed without counting it.
+/// window saw, and so could what a window missed without counting it; what one missed that failed before it saw anybody could
+/// concern every image.
 fn add_losses(
     sources: &[Source<'_>],
     containers: &[Seen],
@@ -116,17 +117,7 @@ fn add_losses(
                 .collect();
             present.insert(window.number, seen);
         }
-        for window in &source.windows {
-            let Some(why) = window.uncounted_losses() else { continue };
-            for image in present.get(&window.number).into_iter().flatten() {
-                if let Some(evidence) = images.get_mut(image) {
-                    evidence.missed(format!(
-                        "window {} of recording {}: {why}",
-                        window.number, source.identity.id
-                    ));
-                }
-            }
-        }
+        add_uncounted(source, &present, images);
         for loss in source
             .snapshot
             .losses(&source.identity)
@@ -144,6 +135,29 @@ fn add_losses(
         }
     }
     Ok(())
+}
+
+/// Tells images what their windows can have missed.
+fn add_uncounted(
+    source: &Source<'_>,
+    present: &HashMap<u64, BTreeSet<Image>>,
+    images: &mut BTreeMap<Image, ImageEvidence>,
+) {
+    for window in &source.windows {
+        let Some(why) = window.uncounted_losses() else { continue };
+        let why = format!("window {} of recording {}: {why}", window.number, source.identity.id);
+        let seen = present.get(&window.number).filter(|seen| !seen.is_empty());
+        let is_anybodys = match &window.ended {
+            // A recording that is lost, say: nobody knows whom it had seen.
+            Some((_, EndReason::Failed(_) | EndReason::Crashed)) => seen.is_none(),
+            _ => false,
+        };
+        for (image, evidence) in images.iter_mut() {
+            if is_anybodys || seen.is_some_and(|seen| seen.contains(image)) {
+                evidence.missed(why.clone());
+            }
+        }
+    }
 }
 
 /// Tells each image in how many windows it was seen that are no more.

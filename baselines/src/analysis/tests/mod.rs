@@ -10,7 +10,9 @@ use super::{Error, baselines};
 use crate::behaviour::{Phase, Provenance};
 use crate::document::{Baseline, Loss};
 use crate::loss::Reason;
-use crate::recording::{self, Container, EndReason, Flush, Observation, Recording, WindowStart};
+use crate::recording::{
+    self, Container, EndReason, Flush, LostRecording, Observation, Recording, RecordingId, WindowStart, write_lost,
+};
 use crate::testing::{container, node, observation, seconds, window};
 use crate::workload::Image;
 
@@ -288,6 +290,32 @@ fn a_window_that_failed_is_a_loss_for_the_images_that_it_saw() {
     );
     assert_eq!(baselines[0].uncounted_losses, [missed]);
     assert_eq!(baselines[1].uncounted_losses, [] as [String; 0]);
+}
+
+#[test]
+fn a_window_that_failed_before_it_saw_anybody_is_a_loss_for_every_image() {
+    let folder = Folder::new();
+    let seen = [flush(
+        vec![container(1, "app")],
+        vec![observation(1, "/etc/app", seconds(0))],
+    )];
+    let (there, lost) = (folder.recorded("n1", "n1", &seen), folder.path("lost.db"));
+    let told = LostRecording {
+        id: RecordingId::derived(&["n2"]),
+        part: None,
+        host: "n2".to_owned(),
+        selector: "learning window shop".to_owned(),
+        started: seconds(0),
+        ended: seconds(60),
+        why: "node n2 was lost".to_owned(),
+        tool_version: "0.1.0".to_owned(),
+    };
+    write_lost(&told, &lost).unwrap();
+    let baseline = only(baselines(&[there, lost]).unwrap());
+    let [missed] = baseline.uncounted_losses.as_slice() else {
+        panic!("{baseline:?}")
+    };
+    assert!(missed.contains("node n2 was lost"), "{missed}");
 }
 
 #[test]
