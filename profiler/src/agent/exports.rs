@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use baselines::recording::{self, Recording, backup, extract};
@@ -15,8 +15,8 @@ use baselines::recording::{self, Recording, backup, extract};
 use super::asked::Asked;
 use crate::checksum;
 
-/// How many files are kept. Each takes as much of the disk as a recording does.
-pub const EXPORTS_MAX: usize = 2;
+/// How many files there are at a time, kept or on their way. Each takes as much of the disk as a recording does.
+pub const EXPORTS_MAX: usize = 3;
 /// How long a file is kept that nobody asks for any more.
 pub const KEPT_FOR: Duration = Duration::from_mins(10);
 /// How much is read at a time, in bytes.
@@ -86,6 +86,17 @@ fn state_of(path: &Path) -> Result<State, recording::Error> {
     Ok((revision, recording::writer_of(path)?.is_some()))
 }
 
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+pub enum Unexported {
+    /// As many as there may be are on their way.
+    #[error("too many others collect from this node just now")]
+    Busy,
+    /// The recording.
+    #[error(transparent)]
+    Recording(#[from] recording::Error),
+}
+
 struct Kept {
     asked: Asked,
     state: State,
@@ -97,6 +108,8 @@ struct Kept {
 pub struct Exports {
     directory: PathBuf,
     kept: Vec<Kept>,
+    /// All that are on the disk: also those that are not kept any more, and still on their way.
+    there: Vec<Weak<Export>>,
 }
 
 impl Exports {
@@ -105,6 +118,7 @@ impl Exports {
         Self {
             directory: directory.join("exports"),
             kept: Vec::new(),
+            there: Vec::new(),
         }
     }
 
@@ -122,8 +136,8 @@ impl Exports {
     /// The newest state of what is asked for.
     ///
     /// # Errors
-    /// As [`backup`].
-    pub fn newest(&mut self, asked: &Asked, path: &Path) -> Result<Arc<Export>, recording::Error> {
+    /// [`Unexported`].
+    pub fn newest(&mut self, asked: &Asked, path: &Path) -> Result<Arc<Export>, Unexported> {
         let state = state_of(path)?;
         if let Some(kept) = self
             .kept
@@ -135,8 +149,12 @@ impl Exports {
         }
         // The older ones' room is needed first.
         self.kept.sort_by_key(|kept| std::cmp::Reverse(kept.used));
-        self.kept.truncate(EXPORTS_MAX - 1);
+        while self.is_full() && self.kept.pop().is_some() {}
+        if self.is_full() {
+            return Err(Unexported::Busy);
+        }
         let export = Arc::new(Export::make(path, asked, &self.directory)?);
+        self.there.push(Arc::downgrade(&export));
         self.kept.push(Kept {
             asked: asked.clone(),
             // As it was before: if it has changed meanwhile, the next one makes another file.
@@ -145,6 +163,11 @@ impl Exports {
             used: Instant::now(),
         });
         Ok(export)
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.there.retain(|export| export.strong_count() > 0);
+        self.there.len() >= EXPORTS_MAX
     }
 
     /// The very file that somebody has a beginning of, if it is still here.
@@ -226,11 +249,18 @@ mod tests {
         drop(Recording::open_or_create(&path, &node()).unwrap());
         let mut exports = Exports::new(folder.path());
         let first = exports.newest(&asked(&["a"]), &path).unwrap();
-        for name in ["b", "c", "d"] {
+        for name in ["b", "c", "d", "e"] {
             exports.newest(&asked(&[name]), &path).unwrap();
         }
-        assert_eq!(exports.kept.len(), EXPORTS_MAX);
+        // One of them is on its way, though it is not kept.
+        assert_eq!(exports.kept.len(), EXPORTS_MAX - 1);
         assert_eq!(std::fs::read_dir(folder.path().join("exports")).unwrap().count(), 0);
+        let others: Vec<_> = ["f", "g"]
+            .map(|name| exports.newest(&asked(&[name]), &path).unwrap())
+            .into();
+        assert!(matches!(exports.newest(&asked(&["h"]), &path), Err(Unexported::Busy)));
+        drop(others);
+        exports.newest(&asked(&["h"]), &path).unwrap();
         // Who is being given one keeps it.
         assert!(exports.same(&asked(&["a"]), &first.checksum).is_none());
         assert_eq!(whole(&first).len() as u64, first.bytes);

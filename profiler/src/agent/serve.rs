@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::asked::{Asked, checksum_in, offset_in, tag_of};
 use super::authorise::{Refusal, authorise};
-use super::exports::{Export, Exports};
+use super::exports::{Export, Exports, Unexported};
 use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec};
 use crate::kubernetes::connect::what_went_wrong;
 
@@ -115,7 +115,10 @@ impl Server {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = forget.tick() => {
-                    server.exports().forget_old();
+                    // Somebody who makes one may hold it for long, and nothing else here must wait for that.
+                    if let Ok(mut exports) = server.exports.try_lock() {
+                        exports.forget_old();
+                    }
                     continue;
                 }
             };
@@ -240,11 +243,12 @@ impl Server {
         }
         let path = self.directory.join(format!("{}.db", asked.uid));
         exports.newest(asked, &path).map_err(|error| match error {
-            recording::Error::Missing { .. } => Problem(
+            Unexported::Busy => Problem(StatusCode::SERVICE_UNAVAILABLE, Unexported::Busy.to_string()),
+            Unexported::Recording(recording::Error::Missing { .. }) => Problem(
                 StatusCode::NOT_FOUND,
                 "this node has no recording of the learning window".to_owned(),
             ),
-            error => Problem(
+            error @ Unexported::Recording(_) => Problem(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the recording cannot be copied: {error}"),
             ),

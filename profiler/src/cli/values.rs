@@ -72,7 +72,7 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// A node's name is a DNS name (RFC 1123), and goes into a selector of the API server.
-pub(super) fn node_name(text: &str) -> Result<String, String> {
+pub(crate) fn node_name(text: &str) -> Result<String, String> {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     if (1..=253).contains(&text.len()) && text.bytes().all(is_part) {
         Ok(text.to_owned())

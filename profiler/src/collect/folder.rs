@@ -9,6 +9,7 @@ use baselines::recording::{self, Recording, RecordingId};
 
 use super::plan::{Had, Wanted, check};
 use crate::agent::asked::{checksum_in, tag_of};
+use crate::cli::values::node_name;
 use crate::error::Failure;
 
 /// The folder, which one process at a time works in.
@@ -132,8 +133,11 @@ impl Folder {
     }
 }
 
+/// It begins with the node's name, so that an error about the file tells whose it is; of what is no such name nothing is used.
 fn stem(wanted: &Wanted) -> String {
-    RecordingId::derived(&["node", &wanted.node]).to_string()
+    let id = RecordingId::derived(&["node", &wanted.node]).to_string();
+    let name = node_name(&wanted.node).unwrap_or_default();
+    format!("{name:.100}-{id}")
 }
 
 /// An error about a file of ours.
@@ -163,6 +167,39 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         drop(Folder::open(&out).unwrap());
         Folder::open(&out).unwrap();
+    }
+
+    #[test]
+    fn files_are_called_after_nodes_and_stay_in_the_folder() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&directory.path().join("shop.db")).unwrap();
+        let named = |node: &str| {
+            folder
+                .file(&wanted(node))
+                .strip_prefix(folder.path())
+                .unwrap()
+                .display()
+                .to_string()
+        };
+        assert!(named("node-7.example").starts_with("node-7.example-"));
+        for node in ["../../etc/passwd", "a/b", "", "\u{1b}[2J"] {
+            assert!(
+                named(node).starts_with('-') && !named(node).contains('/'),
+                "{}",
+                named(node)
+            );
+        }
+        let long = |last: char| named(&format!("{}{last}", "n".repeat(252)));
+        assert!(long('a') != long('b') && long('a').len() < 150);
+        // With a checksum it is a name that file systems take.
+        assert!(
+            folder
+                .part(&wanted(&"n".repeat(253)), &"0".repeat(64))
+                .file_name()
+                .unwrap()
+                .len()
+                < 255
+        );
     }
 
     #[test]
