@@ -54,11 +54,8 @@ impl Container {
 
     /// Starts one that is this command.
     pub fn running(pod: &Value, command: &mut Command) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{:032x}{number:032x}", std::process::id());
-        let uid = pod["metadata"]["uid"].as_str().unwrap();
-        let cgroup = Cgroup::create(&format!("/kubepods/besteffort/pod{uid}/{id}"));
+        let id = container_id();
+        let cgroup = Cgroup::create(&cgroup_path(pod, &id));
         let process = cgroup.start(command);
         Self { id, cgroup, process }
     }
@@ -70,12 +67,30 @@ impl Container {
 
     /// As a kubelet reports it while it runs.
     pub fn status(&self, name: &str, image_id: &str) -> Value {
-        json!({
-            "name": name, "ready": true, "restartCount": 0, "containerID": format!("containerd://{}", self.id),
-            "image": format!("docker.io/shop/{name}:1.4"), "imageID": image_id,
-            "state": {"running": {"startedAt": "2026-11-21T09:30:00Z"}},
-        })
+        status(&self.id, name, image_id)
     }
+}
+
+/// As a kubelet reports a container while it runs.
+pub fn status(id: &str, name: &str, image_id: &str) -> Value {
+    json!({
+        "name": name, "ready": true, "restartCount": 0, "containerID": format!("containerd://{id}"),
+        "image": format!("docker.io/shop/{name}:1.4"), "imageID": image_id,
+        "state": {"running": {"startedAt": "2026-11-21T09:30:00Z"}},
+    })
+}
+
+/// An id of a container that no other test gives.
+pub fn container_id() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("{:032x}{number:032x}", std::process::id())
+}
+
+/// The path of the cgroup of a pod's container.
+pub fn cgroup_path(pod: &Value, id: &str) -> String {
+    let uid = pod["metadata"]["uid"].as_str().unwrap();
+    format!("/kubepods/besteffort/pod{uid}/{id}")
 }
 
 /// The digest that a registry has for an image.

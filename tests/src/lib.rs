@@ -22,9 +22,11 @@ pub mod agents;
 mod apiserver;
 mod cgroup;
 pub mod chart;
+pub mod evidence;
 pub mod kubelet;
 mod mounts;
 mod process;
+pub mod runc;
 mod scratch;
 mod stub;
 

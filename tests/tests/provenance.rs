@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use baselines::document::{Baseline, Evidence};
+use end_to_end::evidence::{executed, only, opened};
+use end_to_end::runc::{Runc, bundle};
 use end_to_end::{Cgroup, Running, Scratch, finish, profile_start, start, unified, workload};
 use serde_json::json;
 
@@ -74,43 +74,6 @@ fn end(window: Running) {
     window.signal(libc::SIGTERM);
     let done = window.finish();
     assert_eq!(done.code(), 0, "{done}");
-}
-
-/// How often a file was opened in a container, by provenance.
-fn opened(baseline: &Baseline, file: &Path) -> BTreeMap<String, u64> {
-    let all = baseline.behaviours.open.iter().chain(&baseline.not_learned.open);
-    by_provenance(
-        all.filter(|open| open.path.as_bytes() == file.as_os_str().as_encoded_bytes())
-            .map(|open| &open.evidence),
-    )
-}
-
-/// How often a program was executed in a container, by provenance.
-fn executed(baseline: &Baseline, program: &str) -> BTreeMap<String, u64> {
-    let all = baseline.behaviours.exec.iter().chain(&baseline.not_learned.exec);
-    by_provenance(
-        all.filter(|exec| exec.binary.as_bytes() == program.as_bytes())
-            .map(|exec| &exec.evidence),
-    )
-}
-
-fn by_provenance<'a>(all: impl Iterator<Item = &'a Evidence>) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for evidence in all {
-        let provenance = json!(evidence.provenance);
-        let names: Vec<&str> = provenance
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|name| name.as_str().unwrap())
-            .collect();
-        *counts.entry(names.join("+")).or_default() += evidence.count;
-    }
-    counts
-}
-
-fn only(provenance: &str, count: u64) -> BTreeMap<String, u64> {
-    BTreeMap::from([(provenance.to_owned(), count)])
 }
 
 #[test]
@@ -334,83 +297,27 @@ fn a_container_starts_up_once_wherever_its_processes_go() {
     assert_eq!(all, [json!(["startup"]), json!(["steady"]), json!(["steady"])]);
 }
 
-/// A bundle for runc: a root file system of one static program under some names, and what to run in it.
-fn bundle(scratch: &Scratch, id: &str, script: &str) {
-    let root = scratch.path("rootfs");
-    for folder in ["bin", "proc", "etc"] {
-        fs::create_dir_all(root.join(folder)).unwrap();
-    }
-    for name in ["sh", "cat", "sleep"] {
-        fs::copy("/usr/bin/busybox", root.join("bin").join(name)).unwrap();
-    }
-    for file in ["own", "left", "exec"] {
-        fs::write(root.join("etc").join(file), "").unwrap();
-    }
-    let namespaces = ["pid", "mount", "ipc", "uts"].map(|kind| json!({ "type": kind }));
-    let config = json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "user": { "uid": 0, "gid": 0 },
-            "args": ["/bin/sh", "-c", script],
-            "env": ["PATH=/bin"],
-            "cwd": "/",
-        },
-        "root": { "path": "rootfs" },
-        "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
-        "linux": { "cgroupsPath": format!("/docker/{id}"), "namespaces": namespaces },
-    });
-    scratch.file("config.json", config.to_string());
-    fs::set_permissions(scratch.directory(), fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn runc(scratch: &Scratch, arguments: &[&str]) -> Command {
-    let mut runc = Command::new("runc");
-    runc.arg("--root").arg(scratch.path("state")).args(arguments);
-    runc.current_dir(scratch.directory());
-    runc
-}
-
-/// Ends a container, and removes what is left of its cgroups: runc makes one in each hierarchy.
-struct Removed<'a>(&'a Scratch, &'a str);
-
-impl Drop for Removed<'_> {
-    fn drop(&mut self) {
-        let mut delete = runc(self.0, &["delete", "--force", self.1]);
-        // Gone already, unless the test failed.
-        let _ = delete.stderr(Stdio::null()).status();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        for mount in mounts.filter(|mount| mount[2].starts_with("cgroup")) {
-            // Stays where somebody else is in it.
-            let _ = fs::remove_dir(Path::new(mount[1]).join("docker"));
-        }
-    }
-}
-
 #[test]
 fn of_a_container_of_runc_the_entry_point_is_the_workload_and_what_runc_does_is_not() {
     let scratch = Scratch::new();
     let id = id();
+    let cgroup = format!("/docker/{id}");
     bundle(
         &scratch,
-        &id,
+        &cgroup,
         "/bin/cat /etc/own; ( /bin/sh -c '/bin/sleep 0.3; /bin/cat /etc/left' & ); exec /bin/sleep 600",
     );
     let window = window(&scratch);
-    let removed = Removed(&scratch, &id);
-    let bundle = scratch.directory().to_str().unwrap();
-    let created = finish(&mut runc(&scratch, &["run", "--detach", "--bundle", bundle, &id]));
-    assert_eq!(created.code(), 0, "{created}");
+    let container = Runc::start(&scratch, &id, &cgroup);
     assert!(
         unified().join("docker").join(&id).is_dir(),
         "runc made no cgroup in the unified hierarchy"
     );
     for _ in 0..2 {
-        let exec = finish(&mut runc(&scratch, &["exec", &id, "/bin/cat", "/etc/exec"]));
-        assert_eq!(exec.code(), 0, "{exec}");
+        container.exec(&["/bin/cat", "/etc/exec"]);
     }
     std::thread::sleep(std::time::Duration::from_millis(800));
-    drop(removed);
+    drop(container);
     end(window);
 
     let baseline = scratch.baseline(&image(&id));
