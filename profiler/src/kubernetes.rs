@@ -17,6 +17,7 @@
 
 pub mod connect;
 pub mod directory;
+mod expansion;
 pub mod images;
 pub mod labels;
 pub mod owners;

@@ -133,7 +133,7 @@ pub enum Ready {
 pub struct KubeletCommand {
     /// On what occasion.
     pub occasion: Occasion,
-    /// Program and arguments, without a shell around.
+    /// Program and arguments, without a shell around, as it is executed.
     pub command: Vec<String>,
 }
 

@@ -1,8 +1,11 @@
 //! The smaller texts of a pod.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Container, ExecAction, LifecycleHandler, PodSpec, Probe};
 
 use super::{KubeletCommand, Occasion, Role};
+use crate::kubernetes::expansion::expand;
 
 /// A container's id, without the runtime's name in front (`containerd://`, `cri-o://`, `docker://`). The kubelet writes
 /// `<runtime>://<id>` (`ContainerID.String`, pkg/kubelet/container/runtime.go).
@@ -73,13 +76,25 @@ pub(super) fn specs(pod: &PodSpec) -> Vec<Spec<'_>> {
 }
 
 fn spec(container: &Container, role: Role) -> Spec<'_> {
-    let probe = |probe: &'_ Option<Probe>| probe.as_ref().and_then(|probe| probe.exec.clone());
-    let handler = |handler: Option<&LifecycleHandler>| handler.and_then(|handler| handler.exec.clone());
+    // Of those, the kubelet replaces references to variables that the specification gives a value of its own; others, also
+    // of secrets, are empty to it (`ExpandContainerCommandOnlyStatic`, pkg/kubelet/container/helpers.go, called by
+    // `runProbe`, pkg/kubelet/prober/prober.go).
+    let probe = |probe: Option<&Probe>| {
+        let action = probe.and_then(|probe| probe.exec.clone())?;
+        let variables = container.env.iter().flatten();
+        let variables = variables.map(|it| (it.name.as_str(), it.value.as_deref().unwrap_or_default()));
+        Some((action, Some(variables.collect())))
+    };
+    // Not in the commands of handlers (`Run`, pkg/kubelet/lifecycle/handlers.go).
+    let handler = |handler: Option<&LifecycleHandler>| {
+        let action = handler.and_then(|handler| handler.exec.clone())?;
+        Some((action, None))
+    };
     let lifecycle = container.lifecycle.as_ref();
     let all = [
-        (Occasion::Liveness, probe(&container.liveness_probe)),
-        (Occasion::Readiness, probe(&container.readiness_probe)),
-        (Occasion::Startup, probe(&container.startup_probe)),
+        (Occasion::Liveness, probe(container.liveness_probe.as_ref())),
+        (Occasion::Readiness, probe(container.readiness_probe.as_ref())),
+        (Occasion::Startup, probe(container.startup_probe.as_ref())),
         (
             Occasion::PostStart,
             handler(lifecycle.and_then(|lifecycle| lifecycle.post_start.as_ref())),
@@ -89,9 +104,10 @@ fn spec(container: &Container, role: Role) -> Spec<'_> {
             handler(lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref())),
         ),
     ];
-    let commands = all
-        .into_iter()
-        .filter_map(|(occasion, action)| command(occasion, action?));
+    let commands = all.into_iter().filter_map(|(occasion, said)| {
+        let (action, variables) = said?;
+        command(occasion, action, variables.as_ref())
+    });
     Spec {
         name: &container.name,
         role,
@@ -106,12 +122,27 @@ fn spec(container: &Container, role: Role) -> Spec<'_> {
     clippy::option_option,
     reason = "no command is one thing, one that is too long another"
 )]
-fn command(occasion: Occasion, action: ExecAction) -> Option<Option<KubeletCommand>> {
+fn command(
+    occasion: Occasion,
+    action: ExecAction,
+    variables: Option<&BTreeMap<&str, &str>>,
+) -> Option<Option<KubeletCommand>> {
     /// As much as is recorded of the arguments of executions, many times over.
     const BYTES_MAX: usize = 16 * 1024;
-    let command = action.command.filter(|words| !words.is_empty())?;
-    let bytes = command
-        .iter()
-        .fold(0_usize, |sum, word| sum.saturating_add(word.len()).saturating_add(1));
-    Some((bytes <= BYTES_MAX).then_some(KubeletCommand { occasion, command }))
+    let words = action.command.filter(|words| !words.is_empty())?;
+    let (mut command, mut left) = (Vec::with_capacity(words.len()), BYTES_MAX);
+    for word in words {
+        let word = match variables {
+            Some(variables) => expand(&word, variables, left),
+            None => Some(word),
+        };
+        // With the NUL behind it.
+        let rest = |word: &String| left.checked_sub(word.len() + 1);
+        let Some((word, rest)) = word.and_then(|word| rest(&word).map(|rest| (word, rest))) else {
+            return Some(None);
+        };
+        left = rest;
+        command.push(word);
+    }
+    Some(Some(KubeletCommand { occasion, command }))
 }

@@ -175,6 +175,43 @@ fn names_times_image_and_commands_are_read() {
 }
 
 #[test]
+fn commands_of_every_occasion_are_read_and_references_in_those_of_probes_replaced() {
+    let exec = |word: &str| json!({"exec": {"command": ["check", word, "$(ONE)", "$(SECRET)", "$(NONE)"]}});
+    let container = |name: &str| {
+        json!({
+            "name": name, "image": "shop/web",
+            "env": [
+                {"name": "ONE", "value": "0"}, {"name": "ONE", "value": "1"},
+                {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+            ],
+            "livenessProbe": exec("liveness"), "readinessProbe": exec("readiness"), "startupProbe": exec("startup"),
+            "lifecycle": {"postStart": exec("postStart"), "preStop": exec("preStop")},
+        })
+    };
+    let mut mesh = container("mesh");
+    mesh["restartPolicy"] = "Always".into();
+    let facts = facts(json!({
+        "spec": {"containers": [container("server")], "initContainers": [mesh],
+            "ephemeralContainers": [{"name": "debugger", "image": "busybox"}]},
+    }));
+    let probe = |occasion, name| (occasion, format!("check {name} 1  $(NONE)"));
+    let handler = |occasion, name| (occasion, format!("check {name} $(ONE) $(SECRET) $(NONE)"));
+    let expected = [
+        probe(Occasion::Liveness, "liveness"),
+        probe(Occasion::Readiness, "readiness"),
+        probe(Occasion::Startup, "startup"),
+        handler(Occasion::PostStart, "postStart"),
+        handler(Occasion::PreStop, "preStop"),
+    ];
+    for (container, expected) in facts.containers.iter().zip([&expected[..], &expected, &[]]) {
+        let said = container.commands.iter();
+        let said: Vec<_> = said.map(|said| (said.occasion, said.command.join(" "))).collect();
+        assert_eq!(said, expected, "{}", container.name);
+    }
+    assert_eq!((facts.containers.len(), facts.odd), (3, BTreeMap::new()));
+}
+
+#[test]
 fn readiness_is_what_the_kubelet_says_and_no_more() {
     let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": "2026-11-21T09:30:30Z"});
     let since = Ready::Since("2026-11-21T09:30:30Z".parse().unwrap());
