@@ -42,6 +42,8 @@ pub enum Reason {
     ConnectTableFull,
     /// The arguments of an execution could not be read.
     ArgumentsUnread,
+    /// What a process entered a container to do could not be told from what the kubelet does there: it counts as entered.
+    CommandUntold,
     /// A `sendmmsg(2)` had more messages with addresses than are looked at.
     BatchCut,
     /// A datagram to a Unix socket that it names itself: which one that is, system calls do not tell.
@@ -63,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::MapFull,
         Self::KeyQuota,
         Self::CgroupTableFull,
@@ -81,6 +83,7 @@ impl Reason {
         Self::LeftCgroup,
         Self::ConnectTableFull,
         Self::ArgumentsUnread,
+        Self::CommandUntold,
         Self::BatchCut,
         Self::UnixDatagram,
         Self::UnseenOpen,
@@ -111,6 +114,7 @@ impl Reason {
             Self::LeftCgroup => "left_cgroup",
             Self::ConnectTableFull => "connect_table_full",
             Self::ArgumentsUnread => "arguments_unread",
+            Self::CommandUntold => "command_untold",
             Self::BatchCut => "batch_cut",
             Self::UnixDatagram => "unix_datagram",
             Self::UnseenOpen => "unseen_open",

@@ -16,6 +16,7 @@
 #![no_std]
 #![warn(missing_docs)]
 
+pub mod hash;
 mod offsets;
 pub mod pod;
 
@@ -80,6 +81,17 @@ pub mod provenance {
     pub const PROFILER: u8 = 4;
 }
 
+/// What a process that entered a container was to do there ([`Key::command`]).
+pub mod command {
+    /// Nobody knows, or it did not enter.
+    pub const NONE: u32 = 0;
+    /// It executes its first program in the container at this moment: the kernel opens files for it before the arguments can be
+    /// read.
+    pub const BEGINNING: u32 = 1;
+    /// Set in every other number, which is a part of the hash of the arguments.
+    pub const NUMBER: u32 = 2;
+}
+
 /// [`Key::phase`].
 pub mod phase {
     /// Before [`super::Settings::startup_ns`] have passed since the cgroup's first execution.
@@ -121,6 +133,8 @@ pub mod record {
     pub const CGROUP_GONE: u32 = 5;
     /// The arguments of an execution: an [`super::ArgumentsRecord`].
     pub const ARGUMENTS: u32 = 6;
+    /// What a process was to do that entered a container: a [`super::CommandRecord`].
+    pub const COMMAND: u32 = 7;
 }
 
 /// Losses that the kernel side counts, globally or per cgroup: indices of [`CgroupState::lost`] and of the map `LOST`.
@@ -155,8 +169,10 @@ pub mod loss {
     pub const UNIX_DATAGRAM: usize = 13;
     /// A file was opened by a call that is not followed.
     pub const UNSEEN_OPEN: usize = 14;
+    /// The command of a process that entered the cgroup could not be read, was too long, or one too many.
+    pub const COMMAND_UNTOLD: usize = 15;
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 }
 
 /// What tells one path from every other, without walking it: a name in a directory, as a task with a certain root sees it.
@@ -319,8 +335,8 @@ pub struct Key {
     pub provenance: u8,
     /// See [`phase`].
     pub phase: u8,
-    /// Always 0.
-    pub padding: u32,
+    /// See [`command`].
+    pub command: u32,
     /// [`Place`], [`Peer`], [`Execution`], [`Scripted`] or [`Raise`], by `kind`.
     pub object: [u64; 8],
 }
@@ -375,8 +391,23 @@ pub struct Process {
     /// The cgroup that `provenance` holds for.
     pub cgroup: u64,
     /// See [`provenance`].
-    pub provenance: u64,
+    pub provenance: u32,
+    /// See [`command`].
+    pub command: u32,
 }
+
+/// A command that a process executed which entered a cgroup.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
+pub struct CommandKey {
+    /// The cgroup.
+    pub cgroup: u64,
+    /// Hash of the arguments, with [`Settings::command_key`].
+    pub hash: u64,
+}
+
+/// How many different commands of one cgroup are told apart.
+pub const COMMANDS_MAX: u64 = 64;
 
 /// What is known about a cgroup.
 #[derive(Clone, Copy, Debug)]
@@ -394,6 +425,8 @@ pub struct CgroupState {
     pub keys: u64,
     /// That generation's number.
     pub generation: u64,
+    /// How many different commands entered it, see [`COMMANDS_MAX`].
+    pub commands: u64,
     /// Losses by [`loss`] index. Only grow.
     pub lost: [u64; loss::COUNT],
 }
@@ -485,6 +518,28 @@ pub struct ArgumentsRecord {
     pub bytes: [u8; ARGUMENTS_BYTES],
 }
 
+/// How long a command may not be that is told from others, in bytes of its arguments with their NULs.
+pub const COMMAND_BYTES: usize = 4096;
+
+/// A message in the ring buffer: the command of a process that entered a container. It may hold secrets, whatever is recorded.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CommandRecord {
+    /// [`record::COMMAND`].
+    pub kind: u32,
+    /// As in [`Key::command`].
+    pub command: u32,
+    /// The cgroup.
+    pub cgroup: u64,
+    /// How many of `bytes` are the arguments.
+    pub length: u64,
+    /// The name that was executed, with its NUL, where the kernel replaced it: of a script the interpreter is executed, with the
+    /// script's name among the arguments. Empty otherwise.
+    pub name: [u8; PATH_BYTES],
+    /// The arguments as they are in memory, each with its NUL.
+    pub bytes: [u8; COMMAND_BYTES],
+}
+
 /// What the probes do about a system call: one byte a number, so that an unrelated call costs one look-up.
 pub mod class {
     /// Set in the classes of those that are looked at before the call, too.
@@ -571,6 +626,8 @@ pub struct Settings {
     pub startup_ns: u64,
     /// How many keys one cgroup may insert.
     pub key_quota: u64,
+    /// With which key commands are hashed; 0 and 0 where nobody asks which ones entered a container.
+    pub command_key: [u64; 2],
 }
 
 // SAFETY: all of these are `repr(C)`, hold integers only, have no padding (checked below) and any bit pattern is valid.
@@ -589,6 +646,10 @@ unsafe impl Pod for Executing {}
 unsafe impl Pod for Raise {}
 // SAFETY: as above.
 unsafe impl Pod for ArgumentsRecord {}
+// SAFETY: as above.
+unsafe impl Pod for CommandRecord {}
+// SAFETY: as above.
+unsafe impl Pod for CommandKey {}
 // SAFETY: as above.
 unsafe impl Pod for Key {}
 // SAFETY: as above.
@@ -630,10 +691,12 @@ const _: () = {
     assert!(size_of::<Value>() == 56);
     assert!(size_of::<ImageKey>() == 72);
     assert!(size_of::<Process>() == 24);
-    assert!(size_of::<CgroupState>() == 48 + 8 * loss::COUNT);
+    assert!(size_of::<CommandKey>() == 16);
+    assert!(size_of::<CommandRecord>() == 24 + PATH_BYTES + COMMAND_BYTES);
+    assert!(size_of::<CgroupState>() == 56 + 8 * loss::COUNT);
     assert!(size_of::<PendingConnect>() == 72);
     assert!(size_of::<Walk>() == 72);
     assert!(size_of::<Record>() == 16 + 96 + 64 + 16 + 72 + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<ScriptRecord>() == size_of::<Record>() + PATH_BYTES);
-    assert!(size_of::<Settings>() == 48);
+    assert!(size_of::<Settings>() == 64);
 };

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use profiler_common::{PATH_BYTES, Process, loss, provenance, record};
+use profiler_common::{PATH_BYTES, Process, command, loss, provenance, record};
 
 use crate::count::{lost, lost_in};
 use crate::kernel::{Address, cgroup_id, field, parent_cgroup_id, setting};
@@ -137,13 +137,14 @@ pub fn move_to(process: &mut Process, cgroup: u64, parent: u64) -> bool {
     {
         lost_in(state, loss::LEFT_CGROUP);
     }
-    let settled = provenance <= provenance::ENTERED as u64;
+    let settled = provenance <= provenance::ENTERED as u32;
     let stays = from == cgroup
-        || provenance == provenance::PROFILER as u64
+        || provenance == provenance::PROFILER as u32
         || settled && is_same_container(from, cgroup, parent);
     process.cgroup = cgroup;
     if !stays {
         process.provenance = enter(cgroup);
+        process.command = command::NONE;
     } else if from != cgroup {
         inherit(from, cgroup);
     }

@@ -6,6 +6,7 @@
 //! | [`syscalls::sys_exit`] | opens, mappings and connections, once the kernel has said how they went; renames and mounts |
 //! | [`hooks`] | the same at the hooks of security modules, instead of the two above |
 //! | [`tasks::sched_process_exec`] | executions that succeeded |
+//! | [`commands::sched_process_exec_commands`] | what a process executes that entered a running container |
 //! | [`tasks::sched_process_fork`], [`tasks::sched_process_exit`] | who descends from whom |
 //! | [`cgroups::cgroup_mkdir`], [`cgroups::cgroup_rmdir`], [`cgroups::cgroup_attach_task`] | containers that come and go, and who enters them |
 //! | [`tasks::seed`] | the processes that were there before |
@@ -34,6 +35,7 @@
 )]
 
 mod cgroups;
+mod commands;
 mod count;
 mod hooks;
 mod kernel;

@@ -3,8 +3,8 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use profiler_common::{
-    CLASSES, CgroupState, Classes, Executing, ImageKey, ImageValue, Key, Offsets, PendingConnect, Process, Scratch,
-    Settings, Value, loss,
+    CLASSES, CgroupState, Classes, CommandKey, Executing, ImageKey, ImageValue, Key, Offsets, PendingConnect, Process,
+    Scratch, Settings, Value, loss,
 };
 
 /// One generation of counters. Preallocated, never LRU: an LRU table drops counts without a word.
@@ -46,6 +46,10 @@ pub static EXECUTING: HashMap<u32, Executing, 8_192> = HashMap::new();
 /// Threads between the entry and the exit of `connect(2)` or a send.
 #[btf_map]
 pub static CONNECTS: HashMap<u32, PendingConnect, 8_192> = HashMap::new();
+
+/// Commands that entered a cgroup, and whether they are described. As many as are told apart: what does not fit is a loss.
+#[btf_map]
+pub static COMMANDS: HashMap<CommandKey, u64, 4_096> = HashMap::new();
 
 /// Threads that walk a path without writing it down. Keyed by thread, because a per-CPU slot is not ours alone where a
 /// program can be preempted.

@@ -7,7 +7,7 @@ use crate::kernel::{
     Address, FMODE_CREATED, FMODE_EXEC, FMODE_NOACCOUNT, FMODE_PATH, FMODE_READ, FMODE_WRITE, Path, S_IFDIR, S_IFMT,
     field, file_of, ids, is_out_of_reach, locate, mount_namespace, now, phase, root,
 };
-use crate::process::{executing, find, in_recorded};
+use crate::process::{beginning, executing, find, in_recorded};
 use crate::sockets::{other_end, path_of, sock_of};
 
 /// `MNT_NS_INTERNAL` (fs/mount.h): `ERR_PTR(-EINVAL)`.
@@ -34,7 +34,7 @@ pub fn key_of(state: *mut CgroupState, cgroup: u64, process: &Process, kind: u8,
         provenance: process.provenance as u8,
         // SAFETY: entries of the table are removed only when the cgroup is gone, and this one has a task.
         phase: phase(unsafe { &*state }, now),
-        padding: 0,
+        command: process.command,
         object,
     }
 }
@@ -155,7 +155,9 @@ pub fn count_path(
     let place = locate(path, &root()?)?;
     let mut key = key_for(state, cgroup, kind, access, pod::cast(place), now);
     if is_execution {
-        key.provenance = executing(key.provenance as u64, is_out_of_reach(path)?);
+        let before = key.provenance;
+        key.provenance = executing(before as u32, is_out_of_reach(path)?);
+        key.command |= beginning(before, key.provenance);
     }
     file(state, &mut key, path, now);
     Ok(())

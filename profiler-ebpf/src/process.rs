@@ -1,7 +1,7 @@
 //! Executables and processes: who a task is, and how it came to where it is.
 
 use profiler_common::{
-    CgroupState, FileIdentity, ImageKey, ImageValue, Process, Record, loss, pod, provenance, record,
+    CgroupState, FileIdentity, ImageKey, ImageValue, Process, Record, command, loss, pod, provenance, record,
 };
 
 use crate::count::{lost, lost_in};
@@ -118,9 +118,18 @@ pub fn remember(process: u32, known: &Process, flags: u64) {
 /// [`provenance::ENTERED`], and the others stay. So they do where the program is out of the task's reach: then the runtime
 /// executes itself. Without a branch: the verifier would go through what follows once for each.
 #[inline(always)]
-pub fn executing(provenance: u64, is_out_of_reach: bool) -> u8 {
+pub fn executing(provenance: u32, is_out_of_reach: bool) -> u8 {
     const { assert!(provenance::RUNTIME == provenance::WORKLOAD | 2 && provenance::ENTERING == provenance::ENTERED | 2) };
     provenance as u8 & !(2 ^ (is_out_of_reach as u8) << 1)
+}
+
+/// What a key says of the command of a process that has this provenance before an execution and that one after it, while it
+/// executes: without a branch, as above.
+#[inline(always)]
+pub fn beginning(before: u8, after: u8) -> u32 {
+    const { assert!(command::BEGINNING == 1 && command::NONE == 0) };
+    // Only ENTERING, which is 3, becomes ENTERED, which is 1.
+    ((before ^ after) as u32 >> 1) & after as u32
 }
 
 /// Whether this is a runtime that has not executed what it was asked to, in a new container or in one that runs.
@@ -133,18 +142,18 @@ pub fn is_runtime(provenance: u8) -> bool {
 /// executed the entry point; everybody later enters a running container. What they do before they execute something is
 /// the runtime's work in both cases.
 #[inline(always)]
-pub fn enter(cgroup: u64) -> u64 {
+pub fn enter(cgroup: u64) -> u32 {
     let Some(state) = state_of(cgroup) else {
-        return provenance::WORKLOAD as u64;
+        return provenance::WORKLOAD as u32;
     };
     // SAFETY: the entry is removed only when the cgroup is gone, and this one has a task.
     let state = unsafe { &mut *state };
     let earlier = state.entries;
     crate::count::add(&raw mut state.entries);
     if earlier == 0 {
-        provenance::RUNTIME as u64
+        provenance::RUNTIME as u32
     } else {
-        provenance::ENTERING as u64
+        provenance::ENTERING as u32
     }
 }
 

@@ -57,7 +57,7 @@ fn by_execution(state: *mut CgroupState, cgroup: u64, binprm: Address) -> Result
     let image = image_of(file, current(), process)?;
     let mut before = find(process);
     let is_out_of_reach = is_out_of_reach(&field!(file, file_path => Path)?)?;
-    before.provenance = executing(before.provenance, is_out_of_reach) as u64;
+    before.provenance = executing(before.provenance, is_out_of_reach) as u32;
     let credentials = task_field!(current(), task_cred => u64)?;
     count(state, cgroup, &before, (image, raise::EXECUTION), credentials)
 }

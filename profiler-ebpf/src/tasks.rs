@@ -5,10 +5,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{
     ARGUMENTS_BYTES, ArgumentsRecord, CgroupState, Execution, FileIdentity, ImageKey, Key, Process, SCRIPT_NAME_WORDS,
-    ScriptRecord, Scripted, kind, loss, pod, provenance, record,
+    ScriptRecord, Scripted, command, kind, loss, pod, provenance, record,
 };
 
 use crate::cgroups::move_to;
+use crate::commands::arguments_at;
 use crate::count::{lost, lost_in, next_epoch, plain};
 use crate::hooks::went_through;
 use crate::kernel::{
@@ -59,7 +60,8 @@ fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
         &Process {
             image,
             cgroup,
-            provenance: provenance as u64,
+            provenance: provenance as u32,
+            command: before.command,
         },
         ANY,
     );
@@ -77,6 +79,7 @@ fn executed(thread: u32, binprm: Address) -> Result<(), i32> {
         kind: kind::EXEC,
         provenance,
         phase,
+        command: before.command,
         ..pod::zeroed()
     };
     count_execution(state, &mut key, (image, now), (thread, tgid), binprm)
@@ -132,14 +135,6 @@ fn object_of<T: pod::Pod>(key: &mut Key) -> &mut T {
     const { assert!(size_of::<T>() == size_of::<[u64; 8]>() && align_of::<T>() <= align_of::<u64>()) };
     // SAFETY: size and alignment were checked, and every bit pattern is a valid value of a `Pod` type.
     unsafe { &mut *key.object.as_mut_ptr().cast::<T>() }
-}
-
-/// Where the arguments of the program that the current task runs are, in its memory, and how many bytes.
-#[inline(always)]
-fn arguments_at() -> Result<(u64, u64), i32> {
-    let mm = task_field!(current(), task_mm => u64)?;
-    let (start, end) = (field!(mm, mm_arg_start => u64)?, field!(mm, mm_arg_end => u64)?);
-    Ok((start, end.wrapping_sub(start)))
 }
 
 /// Hash of the arguments, 0 where they are not recorded.
@@ -290,7 +285,7 @@ fn forked(parent: Address, child: Address) -> Result<(), i32> {
     }
     if from == setting!(profiler) && setting!(record_unknown) != 0 {
         // `profile start` starts nobody but its own look-ups; `profile run` a command, and it records no other cgroup.
-        known.provenance = provenance::PROFILER as u64;
+        known.provenance = provenance::PROFILER as u32;
     }
     remember(to, &known, ANY);
     // clone(CLONE_NEWUSER).
@@ -376,7 +371,8 @@ fn seen(task: Address) -> Result<(), i32> {
     let known = Process {
         image,
         cgroup,
-        provenance: provenance::WORKLOAD as u64,
+        provenance: provenance::WORKLOAD as u32,
+        command: command::NONE,
     };
     // NOEXIST: if it executed something in the meantime, that is newer.
     remember(tgid, &known, NOEXIST);

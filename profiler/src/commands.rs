@@ -29,7 +29,7 @@ use rustix::thread::CapabilitySet;
 use self::live::Live;
 use crate::cgroups::Hierarchy;
 use crate::error::Failure;
-use crate::learn::{Progress, Session, settings};
+use crate::learn::{Progress, Session, command_key, settings};
 use crate::learning_policy::Tetragon;
 use crate::privileges::MemoryLimit;
 use crate::probes::backend::Backend;
@@ -131,6 +131,8 @@ impl Prepared {
         let settings = Settings {
             // At most a hundred years.
             startup_ns: u64::try_from(options.startup.as_nanos()).unwrap_or(u64::MAX),
+            // Only a cluster knows which ones are the kubelet's.
+            command_key: name.map_or([0; 2], |_| command_key()),
             ..settings(hierarchy, record_unknown, options.record_args, sizes.keys_per_cgroup)?
         };
         let (probes, rejected) = Probes::load_best(settings, sizes, options.backend)?;

@@ -5,6 +5,7 @@ mod output;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,13 @@ pub fn settings(
             .ok_or_else(|| Failure::Kernel(format!("/proc/cgroups does not list {}", controller.word())))?;
     }
     Ok(settings)
+}
+
+/// A key for [`Settings::command_key`] that nobody else knows.
+pub fn command_key() -> [u64; 2] {
+    let word = || RandomState::new().hash_one(());
+    // Not zeros, which say that nobody asks.
+    [word() | 1, word()]
 }
 
 /// Where nothing tells when a container is ready, its start-up phase lasts this long.
@@ -387,7 +395,12 @@ impl Session {
         grown.push((None, difference(lost, std::mem::replace(&mut self.lost, lost))));
         for (cgroup, counts) in grown {
             for (index, count) in counts.into_iter().enumerate() {
-                if let Some(reason) = reason_of(index) {
+                let Some(reason) = reason_of(index) else { continue };
+                // Where the kubelet executes nothing, whoever enters is somebody else.
+                let attribution = &self.recorder.attribution;
+                let is_told = reason == Reason::CommandUntold
+                    && !cgroup.is_some_and(|cgroup| attribution.may_be_kubelets(cgroup));
+                if !is_told {
                     self.recorder.lose(cgroup, reason, count, clock);
                 }
             }
@@ -400,12 +413,16 @@ impl Session {
         self.recorder
             .lose(None, Reason::ProbeMissed, missed.saturating_sub(self.missed), clock);
         self.missed = missed;
-        for id in self.recorder.attribution.take_dead() {
-            self.lost_in.remove(&id);
+        let dead: HashSet<u64> = self.recorder.attribution.take_dead().into_iter().collect();
+        for id in &dead {
+            self.lost_in.remove(id);
             // Gone already if nothing was recorded of it.
-            let _ = self.probes.cgroups.remove(&id);
+            let _ = self.probes.cgroups.remove(id);
         }
-        Ok(())
+        if dead.is_empty() || self.cluster.is_none() {
+            return Ok(());
+        }
+        self.probes.forget_commands(&dead).map_err(Failure::from)
     }
 
     /// Drains, and makes a flush of what came.
@@ -521,6 +538,7 @@ fn reason_of(index: usize) -> Option<Reason> {
         loss::LEFT_CGROUP => Reason::LeftCgroup,
         loss::CONNECT_TABLE_FULL => Reason::ConnectTableFull,
         loss::ARGUMENTS_UNREAD => Reason::ArgumentsUnread,
+        loss::COMMAND_UNTOLD => Reason::CommandUntold,
         loss::BATCH_CUT => Reason::BatchCut,
         loss::UNIX_DATAGRAM => Reason::UnixDatagram,
         loss::UNSEEN_OPEN => Reason::UnseenOpen,

@@ -19,7 +19,7 @@ use aya::maps::{Array, HashMap, IterableMap as _, MapData, RingBuf};
 use aya::programs::Iter;
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::pod::Pod;
-use profiler_common::{CgroupState, Offsets, Process, Settings};
+use profiler_common::{CgroupState, CommandKey, Offsets, Process, Settings};
 
 use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::features::{self, Features};
@@ -33,6 +33,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WARDLINE_PROBES"));
 
 /// How many threads may be between the first file of an execution and its end, or have failed there.
 const EXECUTING_MAX: u32 = 8_192;
+/// How many commands that entered containers are told apart on a machine: less than a megabyte of the kernel's memory.
+const COMMANDS_MAX: u32 = 8_192;
 
 /// The kernel's description of its own types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -197,6 +199,7 @@ pub struct Probes {
     pub cgroups: HashMap<MapData, u64, Wire<CgroupState>>,
     images: Generations,
     processes: HashMap<MapData, u32, Wire<Process>>,
+    commands: HashMap<MapData, Wire<CommandKey>, u64>,
     lost: Array<MapData, u64>,
     generation: Array<MapData, u64>,
     own_root: Array<MapData, u64>,
@@ -298,6 +301,14 @@ impl Probes {
             .map_max_entries("PROCESSES", sizes.processes)
             .map_max_entries("FIRST_IMAGES", sizes.images)
             .map_max_entries("RING", sizes.ring)
+            .map_max_entries(
+                "COMMANDS",
+                if settings.0.command_key == [0; 2] {
+                    1
+                } else {
+                    COMMANDS_MAX
+                },
+            )
             // System calls do not tell of the files that an execution goes through.
             .map_max_entries("EXECUTING", if backend.is_at_hooks() { EXECUTING_MAX } else { 1 })
             .load(OBJECT)
@@ -309,7 +320,7 @@ impl Probes {
             take(&mut ebpf, "CGROUPS")?,
             take(&mut ebpf, "LOST")?,
         );
-        let processes = take(&mut ebpf, "PROCESSES")?;
+        let (processes, commands) = (take(&mut ebpf, "PROCESSES")?, take(&mut ebpf, "COMMANDS")?);
         let (generation, own_root) = (take(&mut ebpf, "GENERATION")?, take(&mut ebpf, "OWN_ROOT")?);
         let mut probes = Self {
             ebpf,
@@ -319,6 +330,7 @@ impl Probes {
             cgroups,
             images,
             processes,
+            commands,
             lost,
             generation,
             own_root,
@@ -467,6 +479,26 @@ impl Probes {
     pub fn each_cgroup(&self, each: impl FnMut(u64, CgroupState)) -> Result<(), ProbeError> {
         batch::for_each(self.cgroups.map().fd().as_fd(), each)
             .map_err(|error| ProbeError::refused("reading the table of cgroups", &error))
+    }
+
+    /// Forgets the commands that entered cgroups which are gone: their room is others' again.
+    ///
+    /// # Errors
+    /// [`ProbeError::Refused`].
+    pub fn forget_commands(&mut self, gone: &HashSet<u64>) -> Result<(), ProbeError> {
+        let mut keys = Vec::new();
+        batch::for_each(self.commands.map().fd().as_fd(), |key: CommandKey, _: u64| {
+            if gone.contains(&key.cgroup) {
+                keys.push(key);
+            }
+        })
+        .map_err(|error| ProbeError::refused("reading the table of commands", &error))?;
+        for key in keys {
+            self.commands
+                .remove(&Wire(key))
+                .map_err(|error| ProbeError::refused("forgetting a command", &error))?;
+        }
+        Ok(())
     }
 
     /// How many runs of the probes the kernel skipped (`recursion_misses`, since 5.12; 0 before).

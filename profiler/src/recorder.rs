@@ -6,11 +6,13 @@
 
 pub mod attribution;
 pub mod cluster;
+mod commands;
 mod described;
 mod held;
 mod reached;
 mod readiness;
 mod resolver;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -19,11 +21,11 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
-use baselines::behaviour::{Behaviour, Phase, Provenance};
+use baselines::behaviour::{Behaviour, Phase};
 use baselines::loss::Reason;
-use baselines::recording::{Flush, Loss, Observation};
-use baselines::time::{Minute, UtcTime};
-use profiler_common::{Key, phase, provenance};
+use baselines::recording::{Flush, Loss};
+use baselines::time::UtcTime;
+use profiler_common::{Key, phase, pod, provenance, record};
 
 use crate::cgroups::Hierarchy;
 use crate::clock::Clock;
@@ -33,16 +35,16 @@ use crate::probes::OwnRoot;
 use crate::probes::backend::Backend;
 use crate::probes::counters::Delta;
 use attribution::{Attribution, Standing};
+use commands::Commands;
 use described::Described;
 use reached::Reached;
 use resolver::{Resolver, Workers};
+use rows::{Counted, Row};
 use told::{Told, images_of};
 
 /// How many counts may wait for their descriptions; more are lost at once.
 const WAITING_MAX: usize = 65_536;
 
-/// How many observations may wait until their containers are known to be asked for: some 20 MiB. More are lost at once.
-const HELD_MAX: usize = 65_536;
 /// How many containers that nobody could name are listed.
 const NAMELESS_LISTED: usize = 20;
 
@@ -66,6 +68,10 @@ pub struct Recorder {
     /// Whom they reached, where there is a cluster to tell.
     reached: Option<Reached>,
     losses: HashMap<(Option<u64>, Reason), Counted>,
+    /// What entered containers.
+    commands: Commands,
+    /// When everything before was flushed.
+    flushed: UtcTime,
     /// How often something was observed in containers that are not named yet.
     unnamed: HashMap<u64, u64>,
     nameless: Nameless,
@@ -73,24 +79,6 @@ pub struct Recorder {
     is_over: bool,
     /// Fingerprints of the behaviours seen so far: eight bytes each, whatever their paths.
     known: HashSet<u64>,
-}
-
-/// What is counted in one row of the recording. First, the container's id.
-type Row = (u64, Behaviour, Provenance, Phase, Minute);
-
-#[derive(Clone, Copy)]
-struct Counted {
-    count: u64,
-    first: UtcTime,
-    last: UtcTime,
-}
-
-impl Counted {
-    fn add(&mut self, other: Self) {
-        self.count = self.count.saturating_add(other.count);
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-    }
 }
 
 impl Recorder {
@@ -114,6 +102,8 @@ impl Recorder {
             observations: HashMap::new(),
             reached: None,
             losses: HashMap::new(),
+            commands: Commands::default(),
+            flushed: UtcTime::default(),
             unnamed: HashMap::new(),
             nameless: Nameless::default(),
             is_over: false,
@@ -128,6 +118,9 @@ impl Recorder {
 
     /// Takes a message of the ring buffer. Its bytes were written by the probes, but names in them by workloads.
     pub fn describe(&mut self, message: &[u8], clock: Clock) {
+        if pod::read::<u32>(message) == Some(record::COMMAND) {
+            return self.take_command(message, clock);
+        }
         if let Err(reason) = self.described.take(message, &mut self.attribution, clock) {
             self.lose(None, reason, 1, clock);
         }
@@ -184,7 +177,7 @@ impl Recorder {
         }
         // A count is read every few seconds, and at the end of a minute, so its last time tells the minute of all.
         let minute = last.minute();
-        let provenance = provenance_of(&delta.key, self.attribution.takes_all_comers(container));
+        let came = self.came(&delta.key, container);
         // `first` is that of the key's first count, which may be long ago.
         let counted = Counted {
             count: delta.count,
@@ -192,10 +185,10 @@ impl Recorder {
             last,
         };
         if let Some(reached) = &mut self.reached {
-            reached.observe(container, &behaviour, provenance, counted);
+            reached.observe(container, &behaviour, came, counted);
         }
         let phase = self.attribution.phase(container, last, phase_of(&delta.key));
-        self.add((container, behaviour, provenance, phase, minute), counted);
+        self.add((container, behaviour, came, phase, minute), counted);
     }
 
     fn add(&mut self, key: Row, counted: Counted) {
@@ -242,10 +235,11 @@ impl Recorder {
         let at = clock.utc(crate::clock::boot_ns());
         let observations = self.take_observations(clock);
         self.look_up_peers();
+        let reached::Told { reached, left_out } = self.take_reached(at);
+        self.flushed = at;
         let attribution = &self.attribution;
-        let reached = self.reached.as_mut();
-        let reached = reached.map(|reached| reached.take(at, |container| attribution.standing(container)));
-        let reached::Told { reached, left_out } = reached.unwrap_or_default();
+        self.commands
+            .retain(|container| attribution.standing(container) != Standing::Nobody);
         let containers = self.attribution.flush(at);
         self.lose_nameless(clock);
         let losses = self.losses.drain().map(
@@ -327,28 +321,6 @@ impl Recorder {
         self.reached.as_ref().is_some_and(Reached::is_waiting)
     }
 
-    /// What is to be written. What waits for its container's name stays, what is nobody's goes.
-    fn take_observations(&mut self, clock: Clock) -> Vec<Observation> {
-        let (mut taken, mut held) = (Vec::new(), HashMap::new());
-        // Not drained: the room of a busy moment is given back.
-        for (key, counted) in std::mem::take(&mut self.observations) {
-            let container = key.0;
-            match self.attribution.standing(container) {
-                Standing::Written | Standing::Unnamed => taken.push(observation(key, counted)),
-                Standing::Held if held.len() < HELD_MAX => drop(held.insert(key, counted)),
-                Standing::Held => {
-                    self.lose(Some(container), Reason::UnresolvedContainer, counted.count, clock);
-                    if let Some(unnamed) = self.unnamed.get_mut(&container) {
-                        *unnamed = unnamed.saturating_sub(counted.count);
-                    }
-                }
-                Standing::Nobody => {}
-            }
-        }
-        self.observations = held;
-        taken
-    }
-
     /// Containers that nobody will name are losses; those that were named are none.
     fn lose_nameless(&mut self, clock: Clock) {
         for given_up in self.attribution.take_given_up() {
@@ -425,36 +397,6 @@ impl Recorder {
         } else {
             Told::NotYet
         }
-    }
-}
-
-/// As the recording has it.
-fn observation((cgroup_id, behaviour, provenance, phase, minute): Row, counted: Counted) -> Observation {
-    let Counted {
-        count,
-        first: first_seen,
-        last: last_seen,
-    } = counted;
-    Observation {
-        cgroup_id,
-        behaviour,
-        provenance,
-        phase,
-        minute,
-        count,
-        first_seen,
-        last_seen,
-    }
-}
-
-/// The service manager puts every process of a unit into its cgroup one by one (`ExecStartPre=`, `ExecStart=`,
-/// `ExecReload=`), and nobody else does: there, whoever comes later is the unit's own, too.
-fn provenance_of(key: &Key, is_unit: bool) -> Provenance {
-    match key.provenance {
-        provenance::WORKLOAD => Provenance::Workload,
-        provenance::RUNTIME | provenance::ENTERING => Provenance::Runtime,
-        _ if is_unit => Provenance::Workload,
-        _ => Provenance::Entered,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use profiler_common::Settings;
 use serde::Serialize;
 
 use super::print;
@@ -9,7 +10,7 @@ use crate::cgroups::{self, Kind};
 use crate::cli::Output;
 use crate::error::Failure;
 use crate::kernel::features::Features;
-use crate::learn::settings;
+use crate::learn::{command_key, settings};
 use crate::privileges;
 use crate::probes::backend::Backend;
 use crate::probes::{Probes, Sizes};
@@ -122,7 +123,11 @@ fn examine() -> Report {
 /// Tries every backend: what the kernel's verifier says counts, not what the kernel's version promises.
 fn candidates(hierarchy: &cgroups::Hierarchy, features: &Features) -> Vec<Candidate> {
     let load = |backend: Backend| -> Result<(), String> {
-        let settings = settings(hierarchy, false, false, 1).map_err(|error| error.to_string())?;
+        let settings = Settings {
+            // As where a cluster is asked: it takes the most instructions.
+            command_key: command_key(),
+            ..settings(hierarchy, false, false, 1).map_err(|error| error.to_string())?
+        };
         Probes::load(settings, Sizes::default(), backend)
             .map(drop)
             .map_err(|error| error.to_string())

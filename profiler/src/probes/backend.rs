@@ -55,11 +55,12 @@ pub enum Target {
 }
 
 /// Programs of every backend, and their tracepoints.
-const COMMON: [(&str, &str); 7] = [
+const COMMON: [(&str, &str); 8] = [
     // Who descends from whom first, so that no process is missed.
     ("sched_process_fork", "sched_process_fork"),
     ("sched_process_exit", "sched_process_exit"),
-    // The kernel runs them in the order in which they are attached: this one wants to know what ran before.
+    // The kernel runs them in the order in which they are attached: these want to know what ran before.
+    ("sched_process_exec_commands", "sched_process_exec"),
     ("sched_process_exec_raises", "sched_process_exec"),
     ("sched_process_exec", "sched_process_exec"),
     ("cgroup_mkdir", "cgroup_mkdir"),

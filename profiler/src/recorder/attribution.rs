@@ -14,6 +14,7 @@ use baselines::workload::{Image, Workload};
 use crate::cgroups::Walk;
 use crate::clock::{Clock, boot_ns};
 use crate::containers::{Kind, Recognised, recognise};
+use crate::kubernetes::pods::KubeletCommand;
 
 pub(super) use self::naming::{GivenUp, Standing};
 use super::cluster::{Cluster, InPod, Place};
@@ -57,6 +58,10 @@ struct Resident {
     /// Since when its cgroup is gone, while it waits to be named, and to be flushed.
     gone_since: Option<UtcTime>,
     readiness: Readiness,
+    /// What the kubelet executes in it, once it is named.
+    commands: Vec<KubeletCommand>,
+    /// Somebody put it into the running pod, who does not belong to the workload.
+    is_ephemeral: bool,
 }
 
 /// What is known about each cgroup.
@@ -156,6 +161,8 @@ impl Attribution {
                         is_flushed: false,
                         gone_since: None,
                         readiness: Readiness::Untold,
+                        commands: Vec::new(),
+                        is_ephemeral: false,
                     });
                     cgroup
                 })
@@ -223,6 +230,8 @@ impl Attribution {
             pod,
             gone_since: None,
             readiness: Readiness::Untold,
+            commands: Vec::new(),
+            is_ephemeral: false,
         };
         self.containers.insert(home, resident);
         self.name(home);
@@ -308,6 +317,31 @@ impl Attribution {
         self.containers
             .get(&container)
             .is_some_and(|resident| resident.pod.is_none() && kinds.contains(&resident.container.workload.kind))
+    }
+
+    /// Whether a container is a pod's.
+    pub(super) fn is_in_pod(&self, container: u64) -> bool {
+        let resident = self.containers.get(&container);
+        resident.is_some_and(|resident| resident.pod.is_some())
+    }
+
+    /// Whether a container is known to be one of `kubectl debug`.
+    pub(super) fn is_ephemeral(&self, container: u64) -> bool {
+        let resident = self.containers.get(&container);
+        resident.is_some_and(|resident| resident.is_ephemeral)
+    }
+
+    /// What the kubelet executes in a container. None as long as nobody knows.
+    pub(super) fn commands_of(&self, container: u64) -> Option<&[KubeletCommand]> {
+        let resident = self.containers.get(&container)?;
+        resident.is_named.then_some(resident.commands.as_slice())
+    }
+
+    /// Whether whoever enters a cgroup may be the kubelet, as far as is known.
+    pub fn may_be_kubelets(&self, cgroup: u64) -> bool {
+        self.container_of(cgroup).is_some_and(|container| {
+            self.is_in_pod(container) && self.commands_of(container).is_none_or(|commands| !commands.is_empty())
+        })
     }
 
     /// The phase of what a container did last at this time, where the clock says this one.

@@ -15,7 +15,7 @@ use baselines::workload::{Image, Workload};
 
 use crate::containers::{Found, outermost};
 use crate::kubernetes::directory::{Answer, Directory, PodChange};
-use crate::kubernetes::pods::{Odd, PodFacts, Ready};
+use crate::kubernetes::pods::{KubeletCommand, Odd, PodFacts, Ready, Role};
 use crate::kubernetes::selection::Selection;
 
 /// A cluster's word on containers.
@@ -143,6 +143,19 @@ impl Cluster {
             },
             Answer::NoPod | Answer::NoContainer(_) | Answer::Container { .. } => Verdict::Awaited,
         }
+    }
+
+    /// What the kubelet executes in a container by itself, as far as is known now.
+    pub(super) fn commands_of(&self, of: &InPod) -> Vec<KubeletCommand> {
+        match self.directory.find(&of.uid, &of.id) {
+            Answer::Container { container, .. } => container.commands.clone(),
+            Answer::NoPod | Answer::NoContainer(_) => Vec::new(),
+        }
+    }
+
+    /// Whether somebody put a container into its pod to look around (`kubectl debug`), as far as is known now.
+    pub(super) fn is_ephemeral(&self, of: &InPod) -> bool {
+        matches!(self.directory.find(&of.uid, &of.id), Answer::Container { container, .. } if container.role == Role::Ephemeral)
     }
 
     /// Whether a container that its pod does not name may be the pod's sandbox (`pause`), which is in no pod's description:

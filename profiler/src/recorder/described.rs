@@ -420,6 +420,6 @@ fn backing_of(record: &Record, path: &FilePath) -> Option<FilePath> {
     (backing != path.as_bytes()).then(|| FilePath::new(backing, path.origin()))
 }
 
-fn until_nul(bytes: &[u8]) -> &[u8] {
+pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }

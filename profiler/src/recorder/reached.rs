@@ -8,8 +8,9 @@ use baselines::peer::Peer;
 use baselines::recording;
 use baselines::time::UtcTime;
 
-use super::Counted;
 use super::attribution::Standing;
+use super::commands::Came;
+use super::rows::Counted;
 use crate::kubernetes::peers::{Peers, Who};
 
 /// How long to wait for an answer: the API server may be away for a moment.
@@ -19,7 +20,7 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 const WAITING_MAX: usize = 32_768;
 
 /// A container, what it did, and how the process came into it.
-type Doing = (u64, Behaviour, Provenance);
+type Doing = (u64, Behaviour, Came);
 
 /// Whom containers reached since the last flush, or before, if that was not known then.
 pub(super) struct Reached {
@@ -36,6 +37,14 @@ struct Waiting {
     counted: Counted,
     from: Instant,
     is_written: bool,
+}
+
+impl Waiting {
+    fn add(&mut self, other: &Self) {
+        self.counted.add(other.counted);
+        self.from = self.from.min(other.from);
+        self.is_written |= other.is_written;
+    }
 }
 
 struct Held {
@@ -68,11 +77,11 @@ impl Reached {
     }
 
     /// A container did something this often.
-    pub(super) fn observe(&mut self, container: u64, behaviour: &Behaviour, provenance: Provenance, counted: Counted) {
+    pub(super) fn observe(&mut self, container: u64, behaviour: &Behaviour, came: Came, counted: Counted) {
         if place(behaviour).is_none() {
             return;
         }
-        let doing = (container, behaviour.clone(), provenance);
+        let doing = (container, behaviour.clone(), came);
         if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&doing) {
             self.left_out = self.left_out.saturating_add(counted.count);
             return;
@@ -122,8 +131,34 @@ impl Reached {
     }
 
     /// What is to be written at this flush, `at` its time. What waits for its container's name stays, what is nobody's goes.
-    pub(super) fn take(&mut self, at: UtcTime, standing: impl Fn(u64) -> Standing) -> Told {
+    ///
+    /// `provenance` is that of whoever came into a container like this and did something last at that time; None where it is
+    /// not known yet.
+    pub(super) fn take(
+        &mut self,
+        at: UtcTime,
+        standing: impl Fn(u64) -> Standing,
+        provenance: impl Fn(u64, &Behaviour, Came, UtcTime) -> Option<Provenance>,
+    ) -> Told {
         self.since = at;
+        // As long as the container is known: its peers may be told later.
+        let settled = |(container, behaviour, came): Doing, last| {
+            let came = match provenance(container, &behaviour, came, last) {
+                Some(provenance) => Came::As(provenance),
+                None if standing(container) == Standing::Nobody => Came::As(Provenance::Entered),
+                None => came,
+            };
+            (container, behaviour, came)
+        };
+        if self.waiting.keys().any(|(.., came)| matches!(came, Came::With(_))) {
+            for (doing, waiting) in std::mem::take(&mut self.waiting) {
+                let doing = settled(doing, waiting.counted.last);
+                self.waiting
+                    .entry(doing)
+                    .and_modify(|known| known.add(&waiting))
+                    .or_insert(waiting);
+            }
+        }
         let is_in = |container| matches!(standing(container), Standing::Written | Standing::Unnamed);
         self.waiting.retain(|(container, ..), waiting| {
             waiting.is_written |= is_in(*container);
@@ -135,10 +170,14 @@ impl Reached {
         };
         // Not drained: the room of a busy moment is given back.
         for ((doing, peer), held) in std::mem::take(&mut self.known) {
+            let doing = settled(doing, held.counted.last);
             let container = doing.0;
-            if held.is_written || is_in(container) {
-                told.reached.push(row(doing, peer, held.counted));
-            } else if standing(container) == Standing::Held {
+            if let Came::As(provenance) = doing.2
+                && (held.is_written || is_in(container))
+            {
+                told.reached
+                    .push(row(container, doing.1, provenance, peer, held.counted));
+            } else if standing(container) != Standing::Nobody {
                 if self.known.len() < WAITING_MAX {
                     self.known.insert((doing, peer), held);
                 } else {
@@ -172,7 +211,13 @@ fn place(behaviour: &Behaviour) -> Option<(std::net::IpAddr, u16, baselines::beh
     }
 }
 
-fn row((cgroup_id, behaviour, provenance): Doing, peer: Peer, counted: Counted) -> recording::Reached {
+fn row(
+    cgroup_id: u64,
+    behaviour: Behaviour,
+    provenance: Provenance,
+    peer: Peer,
+    counted: Counted,
+) -> recording::Reached {
     recording::Reached {
         cgroup_id,
         behaviour,
@@ -238,10 +283,17 @@ mod tests {
         }
     }
 
+    fn as_it_came(_: u64, _: &Behaviour, came: Came, _: UtcTime) -> Option<Provenance> {
+        match came {
+            Came::As(provenance) => Some(provenance),
+            Came::With(_) => None,
+        }
+    }
+
     /// What is written: count, peer, first time in seconds.
     fn flush(reached: &mut Reached, second: u64, standing: Standing) -> Vec<(u64, String, i64)> {
         reached.settle(Instant::now(), false);
-        let told = reached.take(at(second), |_| standing);
+        let told = reached.take(at(second), |_| standing, as_it_came);
         let rows = told.reached.into_iter();
         rows.map(|row| (row.count, row.peer.to_string(), row.first_seen.nanos() / 1_000_000_000))
             .collect()
@@ -250,17 +302,17 @@ mod tests {
     #[test]
     fn a_peer_is_written_once_it_is_known_even_if_the_container_is_not_any_more() {
         let mut reached = reached();
-        reached.observe(1, &connect(), Provenance::Workload, counted(2, 10, 11));
+        reached.observe(1, &connect(), Came::As(Provenance::Workload), counted(2, 10, 11));
         assert_eq!(flush(&mut reached, 12, Standing::Written), []);
         assert!(reached.is_waiting());
         // The count's first time is long ago: what was before was flushed.
-        reached.observe(1, &connect(), Provenance::Workload, counted(3, 10, 13));
+        reached.observe(1, &connect(), Came::As(Provenance::Workload), counted(3, 10, 13));
         answer(&mut reached);
         assert_eq!(
             flush(&mut reached, 14, Standing::Nobody),
             [(5, "external".to_owned(), 10)]
         );
-        reached.observe(1, &connect(), Provenance::Workload, counted(1, 10, 15));
+        reached.observe(1, &connect(), Came::As(Provenance::Workload), counted(1, 10, 15));
         assert_eq!(
             flush(&mut reached, 16, Standing::Written),
             [(1, "external".to_owned(), 14)]
@@ -271,13 +323,13 @@ mod tests {
     #[test]
     fn what_waits_for_its_containers_name_is_held_and_what_is_nobodys_goes() {
         let mut reached = reached();
-        reached.observe(1, &connect(), Provenance::Workload, counted(2, 10, 11));
+        reached.observe(1, &connect(), Came::As(Provenance::Workload), counted(2, 10, 11));
         assert_eq!(flush(&mut reached, 12, Standing::Held), []);
         answer(&mut reached);
         assert_eq!(flush(&mut reached, 13, Standing::Held), []);
         assert_eq!(flush(&mut reached, 14, Standing::Written).len(), 1);
         for _ in 0..2 {
-            reached.observe(1, &connect(), Provenance::Workload, counted(2, 20, 21));
+            reached.observe(1, &connect(), Came::As(Provenance::Workload), counted(2, 20, 21));
             assert_eq!(flush(&mut reached, 22, Standing::Nobody), []);
         }
         assert_eq!(flush(&mut reached, 23, Standing::Written), []);
@@ -291,19 +343,19 @@ mod tests {
             port,
             protocol,
         });
-        reached.observe(1, &listen, Provenance::Workload, counted(1, 10, 10));
+        reached.observe(1, &listen, Came::As(Provenance::Workload), counted(1, 10, 10));
         let send = behaviour(|address, port, protocol| Action::Send {
             address,
             port,
             protocol,
         });
-        reached.observe(1, &send, Provenance::Workload, counted(1, 10, 10));
+        reached.observe(1, &send, Came::As(Provenance::Workload), counted(1, 10, 10));
         let here = behaviour(|_, port, protocol| Action::Connect {
             address: [127, 0, 0, 1].into(),
             port,
             protocol,
         });
-        reached.observe(1, &here, Provenance::Workload, counted(1, 10, 10));
+        reached.observe(1, &here, Came::As(Provenance::Workload), counted(1, 10, 10));
         flush(&mut reached, 11, Standing::Written);
         answer(&mut reached);
         assert_eq!(
@@ -316,9 +368,9 @@ mod tests {
     fn what_nobody_answers_is_unknown_in_the_end() {
         let mut reached = reached();
         let unknown = |reached: &mut Reached, now, is_over| {
-            reached.observe(1, &connect(), Provenance::Workload, counted(1, 10, 10));
+            reached.observe(1, &connect(), Came::As(Provenance::Workload), counted(1, 10, 10));
             reached.settle(now, is_over);
-            let told = reached.take(at(11), |_| Standing::Written).reached;
+            let told = reached.take(at(11), |_| Standing::Written, as_it_came).reached;
             told.into_iter().map(|row| row.peer).collect::<Vec<_>>()
         };
         let now = Instant::now();
@@ -330,14 +382,35 @@ mod tests {
     }
 
     #[test]
+    fn whom_somebody_reached_who_entered_waits_until_it_is_known_who_that_was() {
+        let mut reached = reached();
+        reached.observe(1, &connect(), Came::With(7), counted(2, 10, 11));
+        flush(&mut reached, 12, Standing::Written);
+        answer(&mut reached);
+        assert_eq!(flush(&mut reached, 13, Standing::Written), []);
+        let told = reached.take(
+            at(14),
+            |_| Standing::Written,
+            |_, _, came, _| (came == Came::With(7)).then_some(Provenance::Kubelet),
+        );
+        let provenances: Vec<_> = told.reached.iter().map(|row| (row.provenance, row.count)).collect();
+        assert_eq!(provenances, [(Provenance::Kubelet, 2)]);
+    }
+
+    #[test]
     fn what_does_not_fit_is_counted() {
         let mut reached = reached();
         for container in 0..WAITING_MAX as u64 + 5 {
-            reached.observe(container, &connect(), Provenance::Workload, counted(2, 10, 10));
+            reached.observe(
+                container,
+                &connect(),
+                Came::As(Provenance::Workload),
+                counted(2, 10, 10),
+            );
         }
-        assert_eq!(reached.take(at(11), |_| Standing::Held).left_out, 10);
+        assert_eq!(reached.take(at(11), |_| Standing::Held, as_it_came).left_out, 10);
         reached.settle(Instant::now(), true);
-        let told = reached.take(at(12), |_| Standing::Written);
+        let told = reached.take(at(12), |_| Standing::Written, as_it_came);
         assert_eq!((told.reached.len(), told.left_out), (WAITING_MAX, 0));
     }
 }

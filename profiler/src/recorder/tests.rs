@@ -4,8 +4,7 @@ use std::net::IpAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use baselines::behaviour::Action;
-use baselines::behaviour::Protocol;
+use baselines::behaviour::{Action, Protocol, Provenance};
 use baselines::path::{FilePath, Origin};
 use baselines::workload::{Image as ImageName, Workload};
 use profiler_common::{
@@ -15,6 +14,8 @@ use profiler_common::{
 use super::attribution::Scope;
 use super::described::Loader;
 use super::*;
+
+mod entered;
 
 const CGROUP: u64 = 7;
 const PROGRAM: u64 = 100;

@@ -77,6 +77,8 @@ impl Attribution {
                 is_current,
                 ready,
             } => {
+                resident.commands = cluster.commands_of(pod);
+                resident.is_ephemeral = cluster.is_ephemeral(pod);
                 // One that was found running and is not ready now may have been so for days.
                 let may_be_told = |ready: &Ready| !resident.container.partial || *ready != Ready::No;
                 if let Some(ready) = ready.filter(may_be_told) {
