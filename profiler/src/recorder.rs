@@ -233,6 +233,8 @@ impl Recorder {
             self.attribution.give_up_naming();
         }
         let at = clock.utc(crate::clock::boot_ns());
+        // Before: what waited for their names need not wait any more.
+        self.attribution.give_up_nameless(at);
         let observations = self.take_observations(clock);
         self.look_up_peers();
         let reached::Told { reached, left_out } = self.take_reached(at);

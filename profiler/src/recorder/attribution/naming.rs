@@ -256,7 +256,7 @@ impl Attribution {
     }
 
     /// Of those that are gone, nobody will name who waited for too long, nor more than fit.
-    pub(super) fn give_up_nameless(&mut self, at: UtcTime) {
+    pub(in crate::recorder) fn give_up_nameless(&mut self, at: UtcTime) {
         let nameless = self.containers.iter().filter(|(_, resident)| !resident.is_named);
         let mut nameless: Vec<(UtcTime, u64)> = nameless
             .filter_map(|(id, resident)| Some((resident.gone_since?, *id)))
