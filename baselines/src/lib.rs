@@ -45,6 +45,7 @@
 //!     tool_version: "0.1.0".to_owned(),
 //!     flush_interval: Duration::from_secs(2),
 //!     lossy_from_start: None,
+//!     names: baselines::dns::Names::Off,
 //! })?;
 //! let container = Container {
 //!     cgroup_id: 4711,
@@ -89,6 +90,7 @@
 
 pub mod analysis;
 pub mod behaviour;
+pub mod dns;
 pub mod document;
 pub mod loss;
 pub mod path;

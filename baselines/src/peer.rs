@@ -68,16 +68,19 @@ pub enum Untold {
     Reused,
     /// The cluster gives pods addresses of two families, and this is of the one that it cannot be asked for.
     SecondFamily,
+    /// No cluster was asked. Such a peer is recorded for its DNS name.
+    NoCluster,
 }
 
 impl Untold {
     /// Every reason, in the order of documents.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Refused,
         Self::Unanswered,
         Self::TooMany,
         Self::Reused,
         Self::SecondFamily,
+        Self::NoCluster,
     ];
 
     /// The word used in recordings, documents and columns.
@@ -88,6 +91,7 @@ impl Untold {
             Self::TooMany => "too_many",
             Self::Reused => "reused",
             Self::SecondFamily => "second_family",
+            Self::NoCluster => "no_cluster",
         }
     }
 

@@ -26,7 +26,8 @@
 //! - An argument, or another text, is hidden as a whole if a pattern matches anywhere in it, at component boundaries or not;
 //!   an argument that was cut short is hidden in any case.
 //! - Names (of workloads, images, containers, peers) are hidden like components of paths that no `/` comes before, and
-//!   those of containers where they are a part of what was hidden in the cgroup's path.
+//!   those of containers where they are a part of what was hidden in the cgroup's path. So are DNS names, and each of their
+//!   labels.
 
 mod components;
 mod pattern;
@@ -36,6 +37,7 @@ mod tests;
 use std::borrow::Cow;
 
 use crate::behaviour::{Action, Arguments, Behaviour};
+use crate::dns::DnsName;
 use crate::path::{FilePath, Origin};
 use crate::peer::Peer;
 use crate::recording::Container;
@@ -167,6 +169,18 @@ impl Redaction {
             return peer.clone();
         }
         peer.with_names(|name| self.name(name, &[]))
+    }
+
+    /// The DNS name with its secrets hidden: as a name, and in each of its labels.
+    pub fn dns_name(&self, name: &DnsName) -> DnsName {
+        if self.patterns.is_empty() {
+            return name.clone();
+        }
+        let whole = self.name(name.as_str(), &[]);
+        let labels: Vec<String> = whole.split('.').map(|label| self.name(label, &[])).collect();
+        // Never longer than names can be: a hidden label has the length of the marker.
+        let hidden = labels.join(".").parse().or_else(|_| MARKER.parse());
+        hidden.unwrap_or_else(|_| name.clone())
     }
 
     /// A text such as an error's message, hidden as a whole if it has a secret.

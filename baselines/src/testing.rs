@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::behaviour::{Access, Action, Arguments, Behaviour, Capabilities, Phase, Protocol, Provenance, RaiseCause};
+use crate::dns::{DnsName, Names};
 use crate::path::{FilePath, Origin};
 use crate::peer::{Peer, Untold};
 use crate::recording::{Container, Node, Observation, WindowStart};
@@ -119,6 +120,12 @@ pub(crate) fn peers() -> impl Strategy<Value = Peer> {
     ]
 }
 
+/// DNS names, mostly none.
+pub(crate) fn dns_names() -> impl Strategy<Value = Option<DnsName>> {
+    let labels = vec(vec(any::<u8>(), 1..4), 1..3);
+    option::of(labels.prop_map(|labels| DnsName::from_labels(labels.iter().map(Vec::as_slice)).unwrap()))
+}
+
 /// A node of this name, in its first boot.
 pub(crate) fn node(host: &str) -> Node {
     Node {
@@ -143,6 +150,7 @@ pub(crate) fn window(started: UtcTime) -> WindowStart {
         tool_version: "0.1.0".to_owned(),
         flush_interval: Duration::from_secs(2),
         lossy_from_start: None,
+        names: Names::Off,
     }
 }
 

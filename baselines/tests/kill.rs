@@ -59,6 +59,7 @@ fn record_until_killed() {
         tool_version: "0.1.0".to_owned(),
         flush_interval: Duration::from_secs(2),
         lossy_from_start: None,
+        names: baselines::dns::Names::Off,
     };
     let window = writer.start_window(&start).unwrap();
     for number in flushed / OBSERVATIONS + 1.. {

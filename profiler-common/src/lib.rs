@@ -540,6 +540,46 @@ pub struct CommandRecord {
     pub bytes: [u8; COMMAND_BYTES],
 }
 
+/// How much of an answer of the domain name system is looked at: what a resolver offers to take by UDP
+/// (<https://www.dnsflagday.net/2020/>). Longer ones are cut.
+pub const ANSWER_BYTES: usize = 1232;
+/// How much of one has room in a [`ShortAnswer`]: most are shorter.
+pub const SHORT_ANSWER_BYTES: usize = 256;
+
+/// What is known of an answer of the domain name system beside its bytes.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct AnswerHead {
+    /// The cgroup of the socket that received it.
+    pub cgroup: u64,
+    /// When, boot clock, ns.
+    pub time: u64,
+    /// How many bytes it has, of which the first are there.
+    pub length: u32,
+    /// Always 0.
+    pub padding: u32,
+}
+
+/// A message in the ring buffer of answers: a DNS message of at most [`SHORT_ANSWER_BYTES`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ShortAnswer {
+    /// What is known of it.
+    pub head: AnswerHead,
+    /// Its bytes; behind them stands anything.
+    pub bytes: [u8; SHORT_ANSWER_BYTES],
+}
+
+/// A message in the ring buffer of answers: a longer DNS message.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct LongAnswer {
+    /// What is known of it.
+    pub head: AnswerHead,
+    /// Its bytes; behind them stands anything.
+    pub bytes: [u8; ANSWER_BYTES],
+}
+
 /// What the probes do about a system call: one byte a number, so that an unrelated call costs one look-up.
 pub mod class {
     /// Set in the classes of those that are looked at before the call, too.
@@ -676,6 +716,12 @@ unsafe impl Pod for Scratch {}
 unsafe impl Pod for Offsets {}
 // SAFETY: as above.
 unsafe impl Pod for Settings {}
+// SAFETY: as above.
+unsafe impl Pod for AnswerHead {}
+// SAFETY: as above.
+unsafe impl Pod for ShortAnswer {}
+// SAFETY: as above.
+unsafe impl Pod for LongAnswer {}
 
 // No padding anywhere: the sizes are the sums of the fields' sizes.
 const _: () = {
@@ -699,4 +745,7 @@ const _: () = {
     assert!(size_of::<Record>() == 16 + 96 + 64 + 16 + 72 + PATH_BYTES + NAME_BYTES);
     assert!(size_of::<ScriptRecord>() == size_of::<Record>() + PATH_BYTES);
     assert!(size_of::<Settings>() == 64);
+    assert!(size_of::<AnswerHead>() == 24);
+    assert!(size_of::<ShortAnswer>() == 24 + SHORT_ANSWER_BYTES);
+    assert!(size_of::<LongAnswer>() == 24 + ANSWER_BYTES);
 };

@@ -9,6 +9,7 @@
 //! | [`commands::sched_process_exec_commands`] | what a process executes that entered a running container |
 //! | [`tasks::sched_process_fork`], [`tasks::sched_process_exit`] | who descends from whom |
 //! | [`cgroups::cgroup_mkdir`], [`cgroups::cgroup_rmdir`], [`cgroups::cgroup_attach_task`] | containers that come and go, and who enters them |
+//! | [`names::answers`] | answers of the domain name system that containers receive |
 //! | [`tasks::seed`] | the processes that were there before |
 //!
 //! Every tracepoint by a `tp_btf` program: perf-type tracepoints and kprobes are skipped, uncounted on some kernels, while a
@@ -40,6 +41,7 @@ mod count;
 mod hooks;
 mod kernel;
 mod maps;
+mod names;
 mod opens;
 mod process;
 mod raises;

@@ -3,8 +3,8 @@
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use profiler_common::{
-    CLASSES, CgroupState, Classes, CommandKey, Executing, ImageKey, ImageValue, Key, Offsets, PendingConnect, Process,
-    Scratch, Settings, Value, loss,
+    CLASSES, CgroupState, Classes, CommandKey, Executing, ImageKey, ImageValue, Key, LongAnswer, Offsets,
+    PendingConnect, Process, Scratch, Settings, Value, loss,
 };
 
 /// One generation of counters. Preallocated, never LRU: an LRU table drops counts without a word.
@@ -74,6 +74,14 @@ pub static RING: RingBuf<Ring, { 8 << 20 }> = RingBuf::new();
 
 /// What the ring buffer holds is told by its length and first field.
 pub type Ring = profiler_common::Record;
+
+/// Answers of the domain name system. A ring of their own: however many come, what is described elsewhere finds its room.
+#[btf_map]
+pub static ANSWERS: RingBuf<LongAnswer, { 512 << 10 }> = RingBuf::new();
+
+/// How many answers found no room there.
+#[btf_map]
+pub static ANSWERS_LOST: Array<u64, 1> = Array::new();
 
 /// Counts renames and mounts: a path that was verified in an older epoch must be verified again.
 #[unsafe(no_mangle)]

@@ -380,6 +380,10 @@ pub struct Recording {
     /// Record the arguments of executions, too, of each the first 512 bytes. They may hold secrets.
     #[arg(long)]
     pub record_args: bool,
+    /// Do not look at what containers are answered to DNS queries: connections are recorded without the names of whom they
+    /// reach.
+    #[arg(long)]
+    pub no_dns: bool,
     /// Where the probes watch: lsm, fentry, tracepoint or kprobe [default: the best that works, see `profile doctor`].
     #[arg(long, value_name = "NAME", env = "WARDLINE_BACKEND")]
     pub backend: Option<crate::probes::backend::Backend>,
@@ -433,6 +437,12 @@ impl Recording {
             keys_per_cgroup: self.behaviours_per_container.unwrap_or(u64::from(keys).div_ceil(2)),
             images: self.executables_max,
             ring: self.ring.map_or(1 << ring.ilog2(), |kib| kib * 1024),
+            // Nobody writes to it then: a page, of whatever size pages are.
+            answers: if self.no_dns {
+                64 << 10
+            } else {
+                Sizes::default().answers
+            },
             ..Sizes::default()
         }
     }

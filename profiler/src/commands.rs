@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use baselines::dns::Names;
 use baselines::path::FilePath;
 use baselines::recording::{EndReason, Node, Recording, WindowId, WindowStart, Writer};
 use baselines::redaction::Redaction;
@@ -32,6 +33,7 @@ use crate::error::Failure;
 use crate::learn::{Progress, Session, command_key, settings};
 use crate::learning_policy::Tetragon;
 use crate::privileges::MemoryLimit;
+use crate::probes::answers::Answers;
 use crate::probes::backend::Backend;
 use crate::probes::{ProbeError, Probes, Sizes};
 use crate::recorder::Nameless;
@@ -190,6 +192,7 @@ fn start_window(
     backend: Backend,
     selector: String,
     interval: Duration,
+    names: Names,
 ) -> Result<WindowId, Failure> {
     Ok(writer.start_window(&WindowStart {
         started: UtcTime::now(),
@@ -198,7 +201,26 @@ fn start_window(
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         flush_interval: interval,
         lossy_from_start: backend.lossy_from_start().map(str::to_owned),
+        names,
     })?)
+}
+
+/// Lets the probes see what containers are answered to DNS queries, if that is wanted. Where it cannot be, recording goes on
+/// without.
+fn watch_names(probes: &mut Probes, hierarchy: &Hierarchy, options: &cli::Recording) -> (Names, Option<Answers>) {
+    if options.no_dns {
+        return (Names::Off, None);
+    }
+    match probes.watch_answers(hierarchy) {
+        Ok(answers) => (Names::Seen, Some(answers)),
+        Err(why) => {
+            say(
+                false,
+                &format!("warning: DNS names of whom containers reach are not seen: {why} (--no-dns does without)"),
+            );
+            (Names::Unseen(why), None)
+        }
+    }
 }
 
 /// Runs a session to its end on a runtime of its own, with progress on standard error.

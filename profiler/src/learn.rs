@@ -23,6 +23,7 @@ use crate::cgroups::{Hierarchy, Kind};
 use crate::clock::{Clock, MINUTE_NS, boot_ns};
 use crate::error::Failure;
 use crate::kubernetes::connect::Source;
+use crate::probes::answers::Answers;
 use crate::probes::{ProbeError, Probes, Sizes, Wire, kernel_btf};
 use crate::recorder::{Nameless, Recorder};
 
@@ -62,6 +63,8 @@ pub struct Session {
     output: Output,
     /// Who names the containers of pods.
     cluster: Option<Listener>,
+    /// What containers are answered to DNS queries.
+    answers: Option<Answers>,
     /// The cgroup ids' losses, as last read.
     lost_in: HashMap<u64, [u64; loss::COUNT]>,
     lost: [u64; loss::COUNT],
@@ -156,6 +159,7 @@ impl Session {
             hierarchy,
             output: Output::new(writer, window, histogram()?),
             cluster: None,
+            answers: None,
             lost_in: HashMap::new(),
             lost: [0; loss::COUNT],
             missed: 0,
@@ -178,6 +182,16 @@ impl Session {
     pub fn with_pods_of(mut self, source: Source, node: &str) -> Self {
         self.cluster = Some(Listener::new(source, node));
         self.recorder.record_peers();
+        self
+    }
+
+    /// Lets answers to DNS queries name whom containers reach, where they are seen.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Option<Answers>) -> Self {
+        if answers.is_some() {
+            self.recorder.record_names();
+        }
+        self.answers = answers;
         self
     }
 
@@ -215,6 +229,15 @@ impl Session {
         // SAFETY: an `OwnedFd` stays open and the same until it is dropped, and `AsyncFd` does not give it away.
         let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
             .map_err(|error| waiting(error.into()))?;
+        let answered = match &self.answers {
+            Some(answers) => {
+                let descriptor = answers.ring.as_fd().try_clone_to_owned().map_err(waiting)?;
+                // SAFETY: as above.
+                let answered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+                Some(answered.map_err(|error| waiting(error.into()))?)
+            }
+            None => None,
+        };
         let mut saving: Option<JoinHandle<Saved>> = None;
         let mut next = Instant::now() + interval;
         // Not computed anew in each turn of the loop: just after the minute that would be the end of the next one.
@@ -236,6 +259,10 @@ impl Session {
                 guard = ready.readable() => {
                     guard.map_err(waiting)?.clear_ready();
                     self.read_ring();
+                }
+                guard = async { match &answered { Some(ready) => ready.readable().await, None => std::future::pending().await } } => {
+                    guard.map_err(waiting)?.clear_ready();
+                    self.read_answers();
                 }
                 saved = async { match &mut saving { Some(saving) => saving.await, None => std::future::pending().await } } => {
                     saving = None;
@@ -269,6 +296,15 @@ impl Session {
             record(&mut self.descriptions, started.elapsed());
         }
         self.tell_choices();
+    }
+
+    /// Hears what containers were answered.
+    fn read_answers(&mut self) {
+        if let Some(answers) = &mut self.answers {
+            while let Some(answer) = answers.ring.next() {
+                self.recorder.hear(&answer);
+            }
+        }
     }
 
     /// Tells the probes which cgroups need not be recorded, and which have to be after all.
@@ -331,6 +367,11 @@ impl Session {
         if !unknown.is_empty() && !unknown.is_disjoint(&self.probes.running_images()?) {
             self.probes.look_at_processes()?;
             self.read_ring();
+        }
+        // After the counters: every answer that came before what they count.
+        self.read_answers();
+        if let Some(answers) = &mut self.answers {
+            self.recorder.lose_answers(answers.take_lost()?);
         }
         self.reconcile(clock)?;
         self.read_losses(clock)?;

@@ -34,6 +34,7 @@ pub mod kubernetes;
 pub mod learn;
 pub mod learning_policy;
 pub mod look_up;
+pub mod names;
 pub mod privileges;
 pub mod probes;
 pub mod recorder;

@@ -1,6 +1,7 @@
 //! What this process may do, and giving up what it need not do any more.
 //!
-//! Loading and attaching probes takes more than recording with them. Once they are attached, [`keep_only`] leaves:
+//! Loading and attaching probes takes more than recording with them (of that, `CAP_NET_ADMIN` is for DNS names alone). Once
+//! they are attached, [`keep_only`] leaves:
 //!
 //! | capability | what for |
 //! |---|---|
@@ -48,6 +49,11 @@ pub fn first_missing() -> Option<&'static str> {
         .into_iter()
         .find(|(number, name)| !has(*number) && (*name == "CAP_DAC_READ_SEARCH" || !has(CAP_SYS_ADMIN)))
         .map(|(_, name)| name)
+}
+
+/// Whether this process may attach programs to what networks do.
+pub fn may_administer_networks() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_ADMIN))
 }
 
 /// Gives up every capability of this thread but these, of its effective, permitted, inheritable, ambient and bounding sets,

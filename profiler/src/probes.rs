@@ -3,6 +3,7 @@
 //! [`Probes::load`] finds out where this kernel keeps things, loads every program and attaches it; the [`Counters`] are
 //! then read in batches, and the [`Ring`] tells what is new.
 
+pub mod answers;
 pub mod backend;
 pub mod batch;
 pub mod counters;
@@ -54,6 +55,8 @@ pub struct Sizes {
     pub images: u32,
     /// Bytes of the ring buffer: a power of two, at least a page.
     pub ring: u32,
+    /// Bytes of the ring buffer of answers to DNS queries, likewise.
+    pub answers: u32,
 }
 
 impl Default for Sizes {
@@ -65,6 +68,7 @@ impl Default for Sizes {
             processes: 65_536,
             images: 16_384,
             ring: 4 << 20,
+            answers: 512 << 10,
         }
     }
 }
@@ -309,6 +313,7 @@ impl Probes {
                     COMMANDS_MAX
                 },
             )
+            .map_max_entries("ANSWERS", sizes.answers)
             // System calls do not tell of the files that an execution goes through.
             .map_max_entries("EXECUTING", if backend.is_at_hooks() { EXECUTING_MAX } else { 1 })
             .load(OBJECT)

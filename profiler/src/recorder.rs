@@ -22,6 +22,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
 use baselines::behaviour::{Behaviour, Phase};
+use baselines::dns::NameGap;
 use baselines::loss::Reason;
 use baselines::recording::{Flush, Loss};
 use baselines::time::UtcTime;
@@ -65,7 +66,7 @@ pub struct Recorder {
     /// Counted, and not described yet.
     waiting: HashMap<Key, Delta>,
     observations: HashMap<Row, Counted>,
-    /// Whom they reached, where there is a cluster to tell.
+    /// Whom they reached, where there is a cluster to tell, or DNS names do.
     reached: Option<Reached>,
     losses: HashMap<(Option<u64>, Reason), Counted>,
     /// What entered containers.
@@ -113,7 +114,28 @@ impl Recorder {
 
     /// Records whom containers reach, too: a cluster will tell.
     pub fn record_peers(&mut self) {
-        self.reached = Some(Reached::new(Peers::default()));
+        self.reached.get_or_insert_default().ask_cluster();
+    }
+
+    /// Records the DNS names of whom containers reach, too: answers will be [heard](Recorder::hear).
+    pub fn record_names(&mut self) {
+        self.reached.get_or_insert_default();
+    }
+
+    /// Takes an answer to a DNS query. Its bytes are anybody's.
+    pub fn hear(&mut self, answer: &[u8]) {
+        if let Some(reached) = &mut self.reached {
+            let attribution = &self.attribution;
+            let container_of = |cgroup| attribution.container_of(cgroup).unwrap_or(cgroup);
+            reached.names().take(answer, container_of);
+        }
+    }
+
+    /// Answers to DNS queries found no room.
+    pub fn lose_answers(&mut self, count: u64) {
+        if let Some(reached) = &mut self.reached {
+            reached.names().lack(NameGap::RingFull, count);
+        }
     }
 
     /// Takes a message of the ring buffer. Its bytes were written by the probes, but names in them by workloads.
@@ -160,6 +182,7 @@ impl Recorder {
                 let waiting = self.waiting.entry(delta.key).or_insert(Delta { count: 0, ..delta });
                 waiting.count = waiting.count.saturating_add(delta.count);
                 waiting.last = waiting.last.max(delta.last);
+                waiting.seen = waiting.seen.max(delta.seen);
             }
         }
     }
@@ -185,7 +208,7 @@ impl Recorder {
             last,
         };
         if let Some(reached) = &mut self.reached {
-            reached.observe(container, &behaviour, came, counted);
+            reached.observe(container, &behaviour, came, counted, delta.seen);
         }
         let phase = self.attribution.phase(container, last, phase_of(&delta.key));
         self.add((container, behaviour, came, phase, minute), counted);
@@ -237,7 +260,11 @@ impl Recorder {
         self.attribution.give_up_nameless(at);
         let observations = self.take_observations(clock);
         self.look_up_peers();
-        let reached::Told { reached, left_out } = self.take_reached(at);
+        let reached::Told {
+            reached,
+            left_out,
+            name_gaps,
+        } = self.take_reached(at);
         self.flushed = at;
         let attribution = &self.attribution;
         self.commands
@@ -269,6 +296,7 @@ impl Recorder {
             observations,
             reached,
             reached_left_out: left_out,
+            name_gaps,
             losses,
             latencies: Vec::new(),
         }
@@ -276,10 +304,10 @@ impl Recorder {
 
     /// The pods of this node change: containers get their names, and addresses their holders.
     pub fn pods_changed(&mut self, changes: Vec<PodChange>) {
-        if let Some(reached) = &mut self.reached {
+        if let Some(peers) = self.peers() {
             let now = Moment::now();
             for change in &changes {
-                reached.peers().pod_changed(change, now);
+                peers.pod_changed(change, now);
             }
         }
         self.attribution.pods_changed(changes);
@@ -298,12 +326,17 @@ impl Recorder {
 
     /// The cluster says something about addresses.
     pub fn peers_told(&mut self, told: Vec<peers::Told>) {
-        if let Some(reached) = &mut self.reached {
+        if let Some(peers) = self.peers() {
             let now = Moment::now();
             for told in told {
-                reached.peers().take(told, now);
+                peers.take(told, now);
             }
         }
+    }
+
+    /// What a cluster says of addresses, where there is one.
+    fn peers(&mut self) -> Option<&mut Peers> {
+        self.reached.as_mut()?.peers()
     }
 
     /// Looks up whom containers reached. Who is not known becomes a [`Recorder::question`].
@@ -315,7 +348,7 @@ impl Recorder {
 
     /// What to ask the cluster next, if something may be asked now.
     pub fn question(&mut self) -> Option<Question> {
-        self.reached.as_mut()?.peers().question(Instant::now())
+        self.peers()?.question(Instant::now())
     }
 
     /// Whether an answer is awaited that may come soon.

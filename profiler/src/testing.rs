@@ -24,5 +24,6 @@ pub(crate) fn window(started: UtcTime) -> WindowStart {
         tool_version: "0".to_owned(),
         flush_interval: Duration::from_secs(2),
         lossy_from_start: None,
+        names: baselines::dns::Names::Off,
     }
 }

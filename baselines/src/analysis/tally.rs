@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Error;
 use crate::behaviour::{Behaviour, Phase, Provenance};
+use crate::dns::DnsName;
 use crate::document::{Evidence, Reached};
 use crate::peer::Peer;
 use crate::recording::{Counted, CountedPeer};
@@ -41,12 +42,15 @@ impl Tallies {
             &mut self.not_learned
         };
         if let Some(tally) = tallies.get_mut(behaviour) {
-            let peer = tally.peers.entry(counted.peer).or_default();
+            let peer = tally.peers.entry((counted.peer, counted.dns_name)).or_default();
             peer.count += u128::from(counted.count);
             widen(&mut peer.seen, (counted.first_seen, counted.last_seen));
         }
     }
 }
+
+/// A peer, by the name that it was asked for by.
+type Whom = (Peer, Option<DnsName>);
 
 /// How often a peer was reached.
 #[derive(Debug, Default)]
@@ -66,7 +70,7 @@ pub(super) struct Tally {
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
     steady_units: BTreeSet<i64>,
-    peers: BTreeMap<Peer, PeerTally>,
+    peers: BTreeMap<Whom, PeerTally>,
 }
 
 impl Tally {
@@ -92,7 +96,7 @@ pub(super) struct Total {
     seen: Option<(UtcTime, UtcTime)>,
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
-    peers: BTreeMap<Peer, PeerTally>,
+    peers: BTreeMap<Whom, PeerTally>,
 }
 
 impl Total {
@@ -124,16 +128,19 @@ impl Total {
     /// # Errors
     /// [`Error::CountTooLarge`] beyond 64 bits.
     pub(super) fn reached(&mut self) -> Result<Vec<Reached>, Error> {
-        let reached = std::mem::take(&mut self.peers).into_iter().map(|(peer, tally)| {
-            let (first_seen, last_seen) = tally.seen.unwrap_or_default();
-            Ok(Reached {
-                peer,
-                count: u64::try_from(tally.count).map_err(|_| Error::CountTooLarge)?,
-                containers: tally.containers,
-                first_seen: first_seen.whole_second(),
-                last_seen: last_seen.whole_second(),
-            })
-        });
+        let reached = std::mem::take(&mut self.peers)
+            .into_iter()
+            .map(|((peer, dns_name), tally)| {
+                let (first_seen, last_seen) = tally.seen.unwrap_or_default();
+                Ok(Reached {
+                    peer,
+                    dns_name,
+                    count: u64::try_from(tally.count).map_err(|_| Error::CountTooLarge)?,
+                    containers: tally.containers,
+                    first_seen: first_seen.whole_second(),
+                    last_seen: last_seen.whole_second(),
+                })
+            });
         reached.collect()
     }
 

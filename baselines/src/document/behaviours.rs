@@ -82,7 +82,7 @@ pub struct Connect {
     pub protocol: Protocol,
     /// The executable that connected.
     pub subject: FilePath,
-    /// Whom it reached, sorted; empty where no cluster was asked, and for addresses that say it themselves.
+    /// Whom it reached, sorted; empty where nobody was asked, and for addresses that say it themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Reached>,
     /// How well known it is.
@@ -113,7 +113,7 @@ pub struct Send {
     pub protocol: Protocol,
     /// The executable that sent it.
     pub subject: FilePath,
-    /// Whom it reached, sorted; empty where no cluster was asked, and for addresses that say it themselves.
+    /// Whom it reached, sorted; empty where nobody was asked, and for addresses that say it themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Reached>,
     /// How well known it is.

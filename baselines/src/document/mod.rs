@@ -16,6 +16,7 @@ mod yaml;
 use serde::{Deserialize, Serialize};
 
 use crate::behaviour::{Phase, Provenance};
+use crate::dns::DnsName;
 use crate::loss::Reason;
 use crate::peer::Peer;
 use crate::recording::RecordingId;
@@ -153,6 +154,9 @@ pub struct Evidence {
 pub struct Reached {
     /// Whom, as the cluster knew it at that moment.
     pub peer: Peer,
+    /// What the container had asked for when it got the address, if that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_name: Option<DnsName>,
     /// How many times.
     pub count: u64,
     /// From how many containers.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::behaviour::{Access, Protocol};
 use crate::path::{FilePath, Origin};
-use crate::testing::{behaviours, peers, seconds};
+use crate::testing::{behaviours, dns_names, peers, seconds};
 
 /// Text of every kind, much of it what YAML takes for something else.
 fn texts() -> impl Strategy<Value = String> {
@@ -88,13 +88,16 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 }
 
 fn reached() -> impl Strategy<Value = Reached> {
-    (peers(), any::<[u64; 2]>(), 0_u64..9_000_000_000).prop_map(|(peer, [count, containers], second)| Reached {
-        peer,
-        count,
-        containers,
-        first_seen: seconds(second),
-        last_seen: seconds(second + 1),
-    })
+    (peers(), dns_names(), any::<[u64; 2]>(), 0_u64..9_000_000_000).prop_map(
+        |(peer, dns_name, [count, containers], second)| Reached {
+            peer,
+            dns_name,
+            count,
+            containers,
+            first_seen: seconds(second),
+            last_seen: seconds(second + 1),
+        },
+    )
 }
 
 fn lists() -> impl Strategy<Value = Behaviours> {

@@ -4,6 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use super::EndReason;
 use crate::behaviour::{Phase, Provenance};
+use crate::dns::Names;
 use crate::time::{Minute, UtcTime};
 
 /// A value that no version of the schema writes.
@@ -88,6 +89,25 @@ impl FromSql for Provenance {
 }
 
 /// A window's end as a word and a detail.
+/// NULL where names were not asked for, empty where they are seen, else why not.
+pub(super) fn from_names(names: &Names) -> Option<&str> {
+    match names {
+        Names::Off => None,
+        Names::Seen => Some(""),
+        Names::Unseen(why) if why.is_empty() => Some("for a reason that nobody told"),
+        Names::Unseen(why) => Some(why),
+    }
+}
+
+/// The inverse of [`from_names`].
+pub(super) fn names(column: Option<String>) -> Names {
+    match column {
+        None => Names::Off,
+        Some(why) if why.is_empty() => Names::Seen,
+        Some(why) => Names::Unseen(why),
+    }
+}
+
 pub(super) fn from_end_reason(reason: &EndReason) -> (&'static str, Option<String>) {
     match reason {
         EndReason::Completed => ("completed", None),

@@ -65,6 +65,11 @@ pub(super) fn write(
         writing.loss(window, loss)?;
     }
     let no_room = writing.end(window)?;
+    peers::add_name_gaps(
+        transaction,
+        window,
+        flush.name_gaps.iter().map(|(gap, count)| (*gap, *count)),
+    )?;
     write_latencies(transaction, window, &flush.latencies)?;
     Ok(no_room)
 }
@@ -163,12 +168,15 @@ impl Writing<'_> {
 
     fn reached(&mut self, interned: &mut Interned, window: WindowId, reached: &Reached) -> Result<()> {
         let behaviour = self.rules.redaction.behaviour(&reached.behaviour);
-        let peer = self.rules.redaction.peer(&reached.peer);
-        let is_redacted = peer != reached.peer;
+        let redaction = &self.rules.redaction;
+        let peer = redaction.peer(&reached.peer);
+        let dns_name = reached.dns_name.as_ref().map(|name| redaction.dns_name(name));
+        let is_redacted = peer != reached.peer || dns_name != reached.dns_name;
         let counted = CountedPeer {
             window: 0,
             provenance: reached.provenance,
             peer,
+            dns_name,
             count: reached.count,
             first_seen: reached.first_seen,
             last_seen: reached.last_seen,

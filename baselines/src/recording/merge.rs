@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Transaction, params};
 
-use super::columns::{Count, from_end_reason};
+use super::columns::{Count, from_end_reason, from_names};
 use super::error::{Error, Failure, Result};
 use super::flush::{self, nanos, signed};
 use super::interned::Interned;
@@ -407,7 +407,8 @@ impl Copier<'_> {
         self.write(|transaction| {
             let sql = "INSERT INTO learning_window (boot, number, started, last_flush, ended, end_reason, end_detail, \
                        selector, backend, tool_version, flush_interval, lossy_from_start, observations, new_behaviours, \
-                       redacted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                       redacted, names) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
             let row = WindowId(transaction.prepare_cached(sql)?.insert(params![
                 boot,
                 signed(window.number)?,
@@ -424,12 +425,14 @@ impl Copier<'_> {
                 signed(window.observations)?,
                 signed(window.new_behaviours)?,
                 signed(window.redacted_observations)?,
+                from_names(&window.names),
             ])?);
             let apart = peers::Apart {
                 redacted: window.redacted_peers,
                 left_out: window.peers_left_out,
             };
             peers::add_apart(transaction, row, apart)?;
+            peers::add_name_gaps(transaction, row, window.name_gaps.iter().copied())?;
             Ok(row)
         })
     }

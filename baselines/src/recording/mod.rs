@@ -31,6 +31,7 @@
 //!     tool_version: "0.1.0".to_owned(),
 //!     flush_interval: Duration::from_secs(2),
 //!     lossy_from_start: None,
+//!     names: baselines::dns::Names::Off,
 //! })?;
 //! writer.flush(window, &Flush { at: UtcTime::now(), ..Flush::default() })?;
 //! assert!(Recording::open(&path)?.summary()?.windows[0].ended.is_none());

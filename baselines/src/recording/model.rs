@@ -1,10 +1,12 @@
 //! What goes into a recording: data only.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::interned;
 use crate::behaviour::{Behaviour, Phase, Provenance};
+use crate::dns::{DnsName, NameGap, Names};
 use crate::loss::Reason;
 use crate::peer::Peer;
 use crate::time::{Minute, UtcTime};
@@ -38,6 +40,8 @@ pub struct WindowStart {
     pub flush_interval: Duration,
     /// Why this window can miss observations without counting them, if it can.
     pub lossy_from_start: Option<String>,
+    /// Whether DNS names of peers are seen.
+    pub names: Names,
 }
 
 /// Names one window of one recording.
@@ -112,7 +116,7 @@ pub struct Observation {
 
 /// Whom a container reached by a behaviour: a part of what its [`Observation`]s count, or all of it.
 ///
-/// It may come later than those, because somebody had to be asked. Without a cluster there are none.
+/// It may come later than those, because somebody had to be asked. Without a cluster there are only those with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// The container's [`Container::cgroup_id`].
@@ -123,6 +127,8 @@ pub struct Reached {
     pub provenance: Provenance,
     /// Whom it reached.
     pub peer: Peer,
+    /// What it had asked for when it got the address, if that was seen.
+    pub dns_name: Option<DnsName>,
     /// How many times since the last flush; 0 adds nothing.
     pub count: u64,
     /// The first of these times.
@@ -176,6 +182,8 @@ pub struct Flush {
     pub reached: Vec<Reached>,
     /// How many observations have no peer here because there was no room to remember it.
     pub reached_left_out: u64,
+    /// What their names lack.
+    pub name_gaps: BTreeMap<NameGap, u64>,
     /// What is known to be missing.
     pub losses: Vec<Loss>,
     /// How quick the recorder is.
@@ -245,6 +253,10 @@ impl Flush {
             },
         );
         self.reached_left_out = self.reached_left_out.saturating_add(later.reached_left_out);
+        for (gap, count) in later.name_gaps {
+            let known = self.name_gaps.entry(gap).or_default();
+            *known = known.saturating_add(count);
+        }
         merge(
             &mut self.losses,
             later.losses,
@@ -270,7 +282,8 @@ impl Flush {
         let reached = self.reached.iter().map(|reached| {
             let (_, names) = reached.peer.parts();
             // An allocation costs some 16 bytes beyond its content.
-            let names: usize = names.into_iter().map(|name| name.len() + 16).sum();
+            let dns_name = reached.dns_name.as_ref().map(DnsName::as_str);
+            let names: usize = names.into_iter().chain(dns_name).map(|name| name.len() + 16).sum();
             size_of::<Reached>() + interned::memory_of_content(&reached.behaviour) + names
         });
         observed.chain(reached).sum()
@@ -292,8 +305,9 @@ impl Observation {
 
 impl Reached {
     /// The row that it counts in.
-    fn place(&self) -> (u64, &Behaviour, Provenance, &Peer) {
-        (self.cgroup_id, &self.behaviour, self.provenance, &self.peer)
+    fn place(&self) -> (u64, &Behaviour, Provenance, &Peer, Option<&DnsName>) {
+        let dns_name = self.dns_name.as_ref();
+        (self.cgroup_id, &self.behaviour, self.provenance, &self.peer, dns_name)
     }
 }
 

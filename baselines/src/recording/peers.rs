@@ -9,6 +9,7 @@ use super::error::Failure;
 use super::flush::signed;
 use super::read::{CountedPeer, Read, Snapshot};
 use crate::behaviour::Behaviour;
+use crate::dns::{DnsName, DnsNameError, NameGap};
 use crate::peer::{Peer, Untold};
 
 /// What is not in the rows of peers as it was, in observations.
@@ -20,23 +21,42 @@ pub(super) struct Apart {
     pub(super) left_out: u64,
 }
 
-/// As the columns have it: kind, namespace, kind of workload, name.
-fn columns(peer: &Peer) -> [&str; 4] {
+/// As the columns have it: kind, namespace, kind of workload, name, DNS name.
+fn columns<'a>(peer: &'a Peer, dns_name: Option<&'a DnsName>) -> [&'a str; 5] {
     let (kind, _) = peer.parts();
-    match peer {
-        Peer::Service { namespace, name } => [kind, namespace, "", name],
+    let (namespace, workload_kind, name) = match peer {
+        Peer::Service { namespace, name } => (namespace.as_str(), "", name.as_str()),
         Peer::Pod {
             namespace,
             kind: workload_kind,
             name,
-        } => [kind, namespace, workload_kind, name],
-        Peer::Node { name } => [kind, "", "", name],
-        Peer::External => [kind, "", "", ""],
-        Peer::Unknown(why) => [kind, "", "", why.word()],
+        } => (namespace.as_str(), workload_kind.as_str(), name.as_str()),
+        Peer::Node { name } => ("", "", name.as_str()),
+        Peer::External => ("", "", ""),
+        Peer::Unknown(why) => ("", "", why.word()),
+    };
+    [
+        kind,
+        namespace,
+        workload_kind,
+        name,
+        dns_name.map_or("", DnsName::as_str),
+    ]
+}
+
+/// The DNS name in a column, where there is one.
+fn dns_name(row: &Row<'_>, column: usize) -> Read<Option<DnsName>> {
+    match row.get_ref(column)?.as_str() {
+        Ok("") => Ok(None),
+        Ok(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|error: DnsNameError| Failure::Damaged(error.to_string())),
+        Err(error) => Err(Failure::Damaged(format!("a DNS name is no text: {error}"))),
     }
 }
 
-/// The inverse of [`columns`].
+/// The inverse of [`columns`], the DNS name apart.
 fn peer(row: &Row<'_>, from: usize) -> Read<Peer> {
     let [kind, namespace, workload_kind, name] = [0, 1, 2, 3].map(|column| row.get::<_, String>(from + column));
     let (kind, namespace, workload_kind, name) = (kind?, namespace?, workload_kind?, name?);
@@ -51,18 +71,21 @@ fn peer(row: &Row<'_>, from: usize) -> Read<Peer> {
 }
 
 /// The peer's row, which is made if there is none.
-pub(super) fn intern(transaction: &Transaction<'_>, peer: &Peer) -> rusqlite::Result<i64> {
+fn intern(transaction: &Transaction<'_>, columns: [&str; 5]) -> rusqlite::Result<i64> {
     let known = transaction
         .prepare_cached(
-            "SELECT peer FROM peer WHERE kind = ?1 AND namespace = ?2 AND workload_kind = ?3 AND name = ?4",
+            "SELECT peer FROM peer WHERE kind = ?1 AND namespace = ?2 AND workload_kind = ?3 AND name = ?4 \
+             AND dns_name = ?5",
         )?
-        .query_row(columns(peer), |row| row.get(0))
+        .query_row(columns, |row| row.get(0))
         .optional()?;
     match known {
         Some(row) => Ok(row),
         None => transaction
-            .prepare_cached("INSERT INTO peer (kind, namespace, workload_kind, name) VALUES (?1, ?2, ?3, ?4)")?
-            .insert(columns(peer)),
+            .prepare_cached(
+                "INSERT INTO peer (kind, namespace, workload_kind, name, dns_name) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .insert(columns),
     }
 }
 
@@ -74,7 +97,7 @@ pub(super) fn add(
     behaviour: i64,
     counted: &CountedPeer,
 ) -> Read<()> {
-    let peer = intern(transaction, &counted.peer)?;
+    let peer = intern(transaction, columns(&counted.peer, counted.dns_name.as_ref()))?;
     let mut statement = transaction.prepare_cached(
         "INSERT INTO reached (container, behaviour, learning_window, provenance, peer, count, first_seen, last_seen) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
@@ -106,9 +129,9 @@ pub(super) fn has_row(
     let mut statement = connection.prepare_cached(
         "SELECT 1 FROM reached JOIN behaviour USING (behaviour) JOIN peer USING (peer) WHERE container = ?1 \
          AND encoding = ?2 AND learning_window = ?3 AND provenance = ?4 AND kind = ?5 AND namespace = ?6 \
-         AND workload_kind = ?7 AND name = ?8",
+         AND workload_kind = ?7 AND name = ?8 AND dns_name = ?9",
     )?;
-    let [kind, namespace, workload_kind, name] = columns(&counted.peer);
+    let [kind, namespace, workload_kind, name, dns_name] = columns(&counted.peer, counted.dns_name.as_ref());
     Ok(statement.exists(params![
         container,
         encode(behaviour),
@@ -118,6 +141,7 @@ pub(super) fn has_row(
         namespace,
         workload_kind,
         name,
+        dns_name,
     ])?)
 }
 
@@ -135,7 +159,40 @@ pub(super) fn add_apart(transaction: &Transaction<'_>, window: WindowId, apart: 
     Ok(())
 }
 
+/// Adds to what a window's names lack.
+pub(super) fn add_name_gaps(
+    transaction: &Transaction<'_>,
+    window: WindowId,
+    gaps: impl IntoIterator<Item = (NameGap, u64)>,
+) -> Read<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO name_gap (learning_window, gap, count) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (learning_window, gap) DO UPDATE SET count = count + excluded.count",
+    )?;
+    for (gap, count) in gaps.into_iter().filter(|(_, count)| *count > 0) {
+        statement.execute(params![window.0, gap.word(), signed(count)?])?;
+    }
+    Ok(())
+}
+
 impl Snapshot<'_> {
+    /// What the names of a window, by its row, lack.
+    pub(super) fn name_gaps(&self, window: i64) -> Read<Vec<(NameGap, u64)>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT gap, count FROM name_gap WHERE learning_window = ?1")?;
+        let mut rows = statement.query([window])?;
+        let mut gaps = Vec::new();
+        while let Some(row) = rows.next()? {
+            let word: String = row.get(0)?;
+            let gap = NameGap::from_word(&word)
+                .ok_or_else(|| Failure::Damaged(format!("names are missing for the unknown reason `{word}`")))?;
+            gaps.push((gap, row.get::<_, Count>(1)?.0));
+        }
+        gaps.sort_unstable();
+        Ok(gaps)
+    }
+
     /// Whom a container reached, behaviour by behaviour.
     pub(crate) fn reached(
         &self,
@@ -144,7 +201,7 @@ impl Snapshot<'_> {
     ) -> Read<()> {
         let mut statement = self.connection.prepare_cached(
             "SELECT behaviour, number, provenance, count, reached.first_seen, reached.last_seen, kind, namespace, \
-             workload_kind, name FROM reached JOIN learning_window USING (learning_window) JOIN peer USING (peer) \
+             workload_kind, name, dns_name FROM reached JOIN learning_window USING (learning_window) JOIN peer USING (peer) \
              WHERE container = ?1 ORDER BY behaviour",
         )?;
         let mut rows = statement.query([container])?;
@@ -158,6 +215,7 @@ impl Snapshot<'_> {
                 first_seen: row.get(4)?,
                 last_seen: row.get(5)?,
                 peer: peer(row, 6)?,
+                dns_name: dns_name(row, 10)?,
             };
             each(behaviour, counted)?;
         }
@@ -182,9 +240,10 @@ impl Snapshot<'_> {
     pub(super) fn untold(&self, window: i64) -> Read<Vec<(Untold, u64)>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT name, sum(count) FROM reached JOIN peer USING (peer) WHERE learning_window = ?1 AND kind = 'unknown' \
-             GROUP BY name",
+             AND name <> ?2 GROUP BY name",
         )?;
-        let mut rows = statement.query([window])?;
+        // Nobody was asked, so nobody failed to tell.
+        let mut rows = statement.query(params![window, Untold::NoCluster.word()])?;
         let mut untold = Vec::new();
         while let Some(row) = rows.next()? {
             let word: String = row.get(0)?;

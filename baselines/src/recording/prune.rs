@@ -261,6 +261,7 @@ fn remove_window(transaction: &Transaction<'_>, window: &Oldest) -> Read<()> {
         "latency",
         "reached",
         "reached_apart",
+        "name_gap",
         "learning_window",
     ] {
         transaction.execute(&format!("DELETE FROM {table} WHERE learning_window = ?1"), [row])?;

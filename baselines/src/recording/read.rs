@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, Row, Transaction};
 
-use super::columns::{CgroupId, Count, to_end_reason};
+use super::columns::{self, CgroupId, Count, to_end_reason};
 use super::encoding::decode;
 use super::error::{Error, Failure, Result};
 use super::file::WriterLock;
 use super::{Container, EndReason, Latency, Part, Recording, RecordingId, RemovedWindows, WindowSummary};
 use crate::behaviour::{Behaviour, Phase, Provenance};
+use crate::dns::DnsName;
 use crate::loss::Reason;
 use crate::peer::Peer;
 use crate::time::{Minute, UtcTime};
@@ -101,6 +102,7 @@ pub(crate) struct CountedPeer {
     pub(super) window: u64,
     pub(crate) provenance: Provenance,
     pub(crate) peer: Peer,
+    pub(crate) dns_name: Option<DnsName>,
     pub(crate) count: u64,
     pub(crate) first_seen: UtcTime,
     pub(crate) last_seen: UtcTime,
@@ -208,7 +210,7 @@ impl Snapshot<'_> {
              w.new_behaviours, w.observations, \
              (SELECT coalesce(sum(count), 0) FROM loss l WHERE l.learning_window = w.learning_window), \
              w.redacted, (SELECT count(*) FROM presence p JOIN container USING (container) \
-             WHERE p.learning_window = w.learning_window AND container.redacted) \
+             WHERE p.learning_window = w.learning_window AND container.redacted), w.names \
              FROM learning_window w JOIN boot USING (boot) WHERE boot.source = ?1 ORDER BY w.number",
         )?;
         let mut rows = statement.query([source.row])?;
@@ -243,6 +245,8 @@ impl Snapshot<'_> {
                 redacted_peers: apart.redacted,
                 peers_left_out: apart.left_out,
                 peers_untold: self.untold(window)?,
+                names: columns::names(row.get(19)?),
+                name_gaps: self.name_gaps(window)?,
                 latencies: self.latencies(window)?,
             });
         }

@@ -21,7 +21,7 @@ const STEPS: &[&str] = &[
 const FIRST_WITH_SOURCES: usize = 3;
 /// Version 4 is the first that holds peers.
 const FIRST_WITH_PEERS: usize = 4;
-/// Version 5 is the first that holds parts of recordings.
+/// Version 5 is the first that holds parts of recordings, and DNS names.
 const FIRST_WITH_PARTS: usize = 5;
 
 /// What is in a file.
@@ -102,13 +102,16 @@ pub(super) fn show_as_newest(connection: &Connection, version: usize) -> rusqlit
     }
     // Views of this connection alone: nothing is written, not even beside the file.
     connection.pragma_update(None, "temp_store", "memory")?;
-    if version < FIRST_WITH_PEERS {
-        connection.execute_batch(include_str!("v3-as-v4.sql"))?;
-    }
-    connection.execute_batch(if version < FIRST_WITH_SOURCES {
-        include_str!("v2-as-v3.sql")
+    connection.execute_batch(include_str!("v4-as-v5.sql"))?;
+    connection.execute_batch(if version >= FIRST_WITH_PEERS {
+        "CREATE TEMP VIEW peer AS SELECT *, '' AS dns_name FROM main.peer"
     } else {
-        include_str!("v4-as-v5.sql")
+        include_str!("v3-as-v4.sql")
+    })?;
+    connection.execute_batch(if version >= FIRST_WITH_SOURCES {
+        include_str!("v3-as-v5.sql")
+    } else {
+        include_str!("v2-as-v3.sql")
     })
 }
 

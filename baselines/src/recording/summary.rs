@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Container, EndReason, Latency, RecordingId};
+use crate::dns::{NameGap, Names};
 use crate::loss::Reason;
 use crate::peer::Untold;
 use crate::time::UtcTime;
@@ -110,6 +111,10 @@ pub struct WindowSummary {
     pub peers_left_out: u64,
     /// How many of the observations have a peer that nobody could tell, by the reason.
     pub peers_untold: Vec<(Untold, u64)>,
+    /// Whether it sees the DNS names of peers.
+    pub names: Names,
+    /// What these lack, and how often.
+    pub name_gaps: Vec<(NameGap, u64)>,
     /// How quick the recorder was, by name.
     pub latencies: Vec<Latency>,
 }

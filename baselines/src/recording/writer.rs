@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
-use super::columns::from_end_reason;
+use super::columns::{from_end_reason, from_names};
 use super::error::{Error, Failure};
 use super::file::{self, WriterLock};
 use super::flush::{self, Rules};
@@ -70,11 +70,11 @@ impl Writer {
         self.change("start a window in", |transaction, _, rules| {
             transaction.execute(
                 "INSERT INTO learning_window (boot, number, started, last_flush, selector, backend, tool_version, \
-                 flush_interval, lossy_from_start) VALUES (?1, 1 + max( \
+                 flush_interval, lossy_from_start, names) VALUES (?1, 1 + max( \
                  (SELECT coalesce(max(number), 0) FROM learning_window JOIN boot USING (boot) \
                  JOIN source USING (source) WHERE own = 1), \
                  (SELECT coalesce(max(number), 0) FROM removed_window JOIN source USING (source) WHERE own = 1)), \
-                 ?2, ?2, ?3, ?4, ?5, ?6, ?7)",
+                 ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     boot,
                     start.started,
@@ -83,6 +83,7 @@ impl Writer {
                     start.tool_version,
                     flush::nanos(start.flush_interval),
                     start.lossy_from_start,
+                    from_names(&start.names),
                 ],
             )?;
             Ok(WindowId(transaction.last_insert_rowid()))

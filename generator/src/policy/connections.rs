@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use baselines::document::Connect;
+use baselines::document::{Connect, Reached};
+use baselines::peer::{Peer, Untold};
 
 use super::model::{Action, Argument, Call, Errno, Filter, Hook, Operator, Selector, Value};
 use crate::evidence::{Use, describe, enumerate, shorten};
@@ -61,10 +62,19 @@ pub(crate) fn hook(connects: &[Connect], containers: usize) -> Hook {
 /// `tcp/443`, and whom it reached, where that is known: the address alone says little to a reviewer.
 fn how(connect: &Connect) -> String {
     let Connect { protocol, port, .. } = connect;
-    let peers = connect.peers.iter().map(|reached| shorten(&reached.peer.to_string()));
+    let peers = connect.peers.iter().map(|reached| shorten(&whom(reached)));
     match enumerate(peers) {
         peers if peers.is_empty() => format!("{protocol}/{port}"),
         peers => format!("{protocol}/{port} to {peers}"),
+    }
+}
+
+/// A peer, and the DNS name that it was asked for by; of one that no cluster was asked about, that name alone.
+fn whom(Reached { peer, dns_name, .. }: &Reached) -> String {
+    match (peer, dns_name) {
+        (Peer::Unknown(Untold::NoCluster), Some(name)) => name.to_string(),
+        (_, Some(name)) => format!("{peer} ({name})"),
+        (_, None) => peer.to_string(),
     }
 }
 
@@ -260,11 +270,18 @@ mod tests {
                  lastSeen: '2026-11-21T09:00:00Z'}}"
             )
         };
-        let peers = ["pod/shop/Deployment/web", "unknown/refused"].map(peer).join(", ");
+        let peers = [
+            "pod/shop/Deployment/web",
+            "unknown/refused",
+            "external, dnsName: db.example.com",
+            "unknown/no_cluster, dnsName: a.example",
+        ]
+        .map(peer)
+        .join(", ");
         assert_eq!(how(&connect("")), "tcp/443");
         assert_eq!(
             how(&connect(&format!("peers: [{peers}], "))),
-            "tcp/443 to pod/shop/Deployment/web, unknown/refused"
+            "tcp/443 to pod/shop/Deployment/web, unknown/refused, external (db.example.com), a.example"
         );
     }
 

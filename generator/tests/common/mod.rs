@@ -73,6 +73,7 @@ impl Workshop {
             tool_version: "0.1.0".to_owned(),
             flush_interval: Duration::from_secs(2),
             lossy_from_start: None,
+            names: baselines::dns::Names::Off,
         };
         let window = writer.start_window(&start).unwrap();
         let dash = FilePath::canonical(*b"/usr/bin/dash");

@@ -113,6 +113,9 @@ pub struct RecordOptions {
     /// The arguments of executions, too, of each the first 512 bytes. They may hold secrets.
     #[serde(default)]
     pub arguments: bool,
+    /// The DNS names of whom connections reach, from what containers are answered to their queries.
+    #[serde(default = "yes")]
+    pub dns_names: bool,
     /// Globs that hide parts of paths, arguments and names before anything is written, as `--redact` does.
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
@@ -127,10 +130,15 @@ impl Default for RecordOptions {
     fn default() -> Self {
         Self {
             arguments: false,
+            dns_names: true,
             redact: Vec::new(),
             startup: a_minute(),
         }
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn a_minute() -> String {

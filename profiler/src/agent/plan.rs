@@ -112,6 +112,9 @@ fn options(spec: &LearningWindowSpec) -> Result<Vec<OsString>, String> {
     if spec.record.arguments {
         options.push("--record-args".into());
     }
+    if !spec.record.dns_names {
+        options.push("--no-dns".into());
+    }
     Ok(options)
 }
 
@@ -194,7 +197,7 @@ mod tests {
                     {"key": "track", "operator": "NotIn", "values": [""]},
                 ],
             },
-            "record": {"arguments": true, "redact": ["/home/*"], "startup": "2m"},
+            "record": {"arguments": true, "dnsNames": false, "redact": ["/home/*"], "startup": "2m"},
         });
         let Plan::Record { options, .. } = plan(&window(&spec), after(0)) else {
             panic!("{spec}");
@@ -208,6 +211,7 @@ mod tests {
             "--redact=/home/*",
             "--startup=2m",
             "--record-args",
+            "--no-dns",
         ];
         assert_eq!(options, expected.map(OsString::from));
         let everything = window(&json!({"namespaces": ["*"], "duration": "1h"}));

@@ -37,6 +37,9 @@ struct Candidate {
     note: String,
     /// What it does not see.
     misses: Vec<String>,
+    /// Why DNS names are not seen with it, if it loads.
+    #[serde(skip)]
+    nameless: Option<String>,
 }
 
 /// The report.
@@ -112,6 +115,7 @@ fn examine() -> Report {
     };
     // The first that works, as `Probes::load_best` has it.
     let used = backends.iter().find(|candidate| candidate.works);
+    checks.extend(used.map(|used| names_check(used.nameless.as_deref())));
     Report {
         backend: used.map(|candidate| candidate.backend),
         misses: used.map(|candidate| candidate.misses.clone()).unwrap_or_default(),
@@ -122,18 +126,22 @@ fn examine() -> Report {
 
 /// Tries every backend: what the kernel's verifier says counts, not what the kernel's version promises.
 fn candidates(hierarchy: &cgroups::Hierarchy, features: &Features) -> Vec<Candidate> {
-    let load = |backend: Backend| -> Result<(), String> {
+    // Why names are not seen; or why it does not load.
+    let load = |backend: Backend| -> Result<Option<String>, String> {
         let settings = Settings {
             // As where a cluster is asked: it takes the most instructions.
             command_key: command_key(),
             ..settings(hierarchy, false, false, 1).map_err(|error| error.to_string())?
         };
-        Probes::load(settings, Sizes::default(), backend)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        let mut probes = Probes::load(settings, Sizes::default(), backend).map_err(|error| error.to_string())?;
+        Ok(probes.watch_answers(hierarchy).err())
     };
     let candidate = |backend: Backend| {
-        let (objection, loaded) = (backend.objection(features), load(backend));
+        let objection = backend.objection(features);
+        let (loaded, nameless) = match load(backend) {
+            Ok(nameless) => (Ok(()), nameless),
+            Err(why) => (Err(why), None),
+        };
         Candidate {
             backend: backend.word(),
             loads: loaded.is_ok(),
@@ -145,9 +153,22 @@ fn candidates(hierarchy: &cgroups::Hierarchy, features: &Features) -> Vec<Candid
                 (Some(why), Err(error)) => format!("{why}. Even so, {error}"),
             },
             misses: backend.misses(),
+            nameless,
         }
     };
     Backend::ALL.into_iter().map(candidate).collect()
+}
+
+/// Whether the names that containers ask for are seen, with the backend that is used.
+fn names_check(nameless: Option<&str>) -> Check {
+    Check {
+        name: "DNS names of peers",
+        result: if nameless.is_none() { "yes" } else { "no" }.to_owned(),
+        note: match nameless {
+            None => "of answers by UDP".to_owned(),
+            Some(why) => format!("everything else is recorded: {why}"),
+        },
+    }
 }
 
 fn kernel_checks(features: &Features) -> Vec<Check> {

@@ -9,7 +9,7 @@ use baselines::workload::Workload;
 use profiler_common::{CgroupState, pod};
 use rustix::thread::CapabilitySet;
 
-use super::{Prepared, conclude, drop_privileges, learn, say, start_window};
+use super::{Prepared, conclude, drop_privileges, learn, say, start_window, watch_names};
 use crate::cgroups::{self, OwnedCgroup};
 use crate::cli;
 use crate::clock::Clock;
@@ -58,11 +58,13 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         .insert(cgroup.id(), Wire(recorded), 0)
         .map_err(|error| Failure::Kernel(format!("the probes were not told about the command's cgroup: {error}")))?;
     probes.attach()?;
+    let (names, answers) = watch_names(&mut probes, hierarchy, &options.recording);
     let window = start_window(
         &mut writer,
         probes.backend,
         format!("run {}", options.image),
         options.recording.flush_interval,
+        names,
     )?;
     // With everything that we were given ourselves.
     let spawned = memory.as_before(|| program.spawn(&cgroup, signals));
@@ -80,7 +82,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
     let learning = Recorder::new(container, probes.backend, own_root, Some(hierarchy.clone()));
     let session = Session::new(probes, learning, hierarchy.clone(), writer, window, sizes)?;
     let (progress, reason) = learn(
-        session,
+        session.with_answers(answers),
         options.recording.flush_interval,
         quiet,
         ended(child, cgroup, quiet),

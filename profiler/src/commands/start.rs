@@ -11,7 +11,7 @@ use profiler_common::{CgroupState, pod};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Prepared, conclude, drop_privileges, learn, node_name, say, start_window, windows};
+use super::{Prepared, conclude, drop_privileges, learn, node_name, say, start_window, watch_names, windows};
 use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen, oldest};
 use crate::cli::{self, Kubernetes};
 use crate::clock::Clock;
@@ -66,6 +66,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     find_cgroups(hierarchy, &mut attribution, Some(&mut probes))?;
     probes.attach()?;
     find_cgroups(hierarchy, &mut attribution, None)?;
+    let (names, answers) = watch_names(&mut probes, hierarchy, &options.recording);
     drop_privileges(privileges::RECORD, &options.recording.recording, &[])?;
     let own_root = probes.own_root()?;
     let window = start_window(
@@ -73,6 +74,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         probes.backend,
         selector(&whose, hierarchy.kind, &unseen),
         options.recording.flush_interval,
+        names,
     )?;
     if let Some(warning) = warning(hierarchy.kind, &unseen) {
         say(quiet, &warning);
@@ -80,7 +82,12 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     if cluster.is_none() {
         say(
             quiet,
-            "no cluster is asked: connections are recorded by their addresses alone, without peers",
+            match &answers {
+                Some(_) => {
+                    "no cluster is asked: connections are recorded by their addresses and DNS names, without peers"
+                }
+                None => "no cluster is asked: connections are recorded by their addresses alone, without peers",
+            },
         );
     }
     let learning = format!(
@@ -97,7 +104,8 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
             .unwrap_or_default(),
     );
     let recorder = Recorder::new(attribution, probes.backend, own_root, Some(hierarchy.clone()));
-    let mut session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
+    let session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
+    let mut session = session.with_answers(answers);
     if let Some((source, node)) = cluster {
         session = session.with_pods_of(source, &node);
     }

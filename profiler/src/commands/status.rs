@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use baselines::dns::Names;
 use baselines::recording::{EndReason, Part, Recording, SourceSummary, Summary, WindowSummary};
 
 use self::document::Status;
@@ -85,9 +86,10 @@ fn table(path: &Path, summary: &Summary) -> String {
         ]);
     }
     format!(
-        "{head}{windows}{}{}{}{}\n{containers}{}{}",
+        "{head}{windows}{}{}{}{}{}\n{containers}{}{}",
         uncounted(summary),
         untold(summary),
+        unnamed(summary),
         redacted(summary),
         removed(summary),
         losses(summary),
@@ -154,6 +156,24 @@ fn untold(summary: &Summary) -> String {
                 reasons.join(", ")
             )
         })
+    });
+    windows.collect()
+}
+
+/// Windows in which names that were asked for can be missing.
+fn unnamed(summary: &Summary) -> String {
+    let windows = summary.windows.iter().filter_map(|window| {
+        let gaps = window.name_gaps.iter().map(|(gap, count)| format!("{gap}: {count}"));
+        let gaps = gaps.collect::<Vec<_>>().join(", ");
+        let what = match &window.names {
+            Names::Unseen(why) => format!("does not see DNS names: {}", printable(why)),
+            _ if gaps.is_empty() => return None,
+            _ => format!("is not sure of all DNS names ({gaps})"),
+        };
+        Some(format!(
+            "Window {} {what}\n",
+            name_of(window, summary.sources.len() > 1)
+        ))
     });
     windows.collect()
 }

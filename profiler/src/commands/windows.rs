@@ -94,6 +94,7 @@ fn spec(options: &cli::Start) -> Result<LearningWindowSpec, Failure> {
         stop: false,
         record: RecordOptions {
             arguments: options.recording.record_args,
+            dns_names: !options.recording.no_dns,
             redact: options.recording.redact.iter().map(ToString::to_string).collect(),
             startup: in_seconds(options.recording.startup),
         },

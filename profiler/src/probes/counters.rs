@@ -23,6 +23,8 @@ pub struct Delta {
     pub first: u64,
     /// When it was last counted, boot clock, ns.
     pub last: u64,
+    /// The same, whichever minute it is counted in.
+    pub seen: u64,
 }
 
 impl Delta {
@@ -99,6 +101,7 @@ fn read(from: &MapData, seen: &mut HashMap<Key, u64>, each: &mut impl FnMut(Delt
                 count,
                 first: value.first,
                 last: value.last,
+                seen: value.last,
             });
         }
     })
@@ -126,6 +129,7 @@ mod tests {
                 count: 1,
                 first,
                 last,
+                seen: last,
             };
             assert_eq!(delta.before(moment).last, expected, "{first} to {last}, {moment:?}");
         }

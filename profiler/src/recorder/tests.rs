@@ -99,6 +99,7 @@ fn delta(key: Key, count: u64) -> Delta {
         count,
         first: now,
         last: now,
+        seen: now,
     }
 }
 

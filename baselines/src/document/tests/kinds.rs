@@ -55,6 +55,7 @@ fn newer_example() -> Baseline {
     }
     let reached = |(peer, count): (&str, u64)| Reached {
         peer: peer.parse().unwrap(),
+        dns_name: (peer == "external").then(|| "db.example.com".parse().unwrap()),
         count,
         containers: 2,
         first_seen: evidence.first_seen,

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::analysis::baselines;
 use crate::behaviour::{Action, Behaviour, Phase, Protocol, Provenance};
+use crate::dns::NameGap;
 use crate::loss::Reason;
 use crate::testing::{node, observation, open, window};
 
@@ -142,6 +143,7 @@ fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<Path
             peer: ["external", "node/n1", "service/shop/api"][usize::try_from(second % 3).unwrap()]
                 .parse()
                 .unwrap(),
+            dns_name: (second % 2 == 0).then(|| "db.example".parse().unwrap()),
             count: 1,
             first_seen: seconds(start + second),
             last_seen: seconds(start + second),
@@ -178,6 +180,7 @@ fn record(folder: &Folder, name: &str, host: &str, windows: &[Told]) -> Vec<Path
             observations: told.seen.iter().map(see).collect(),
             reached: told.seen.iter().map(reach).collect(),
             reached_left_out: told.lost,
+            name_gaps: [(NameGap::Ambiguous, told.lost)].into(),
         };
         writer.flush(id, &seen).unwrap();
         if !told.crashes {

@@ -5,6 +5,7 @@ use std::fs;
 use super::*;
 use crate::analysis::baselines;
 use crate::behaviour::{Action, Behaviour, Protocol, Provenance};
+use crate::dns::{NameGap, Names};
 use crate::document;
 use crate::path::FilePath;
 use crate::peer::Untold;
@@ -22,17 +23,24 @@ fn connect(address: &str) -> Behaviour {
     }
 }
 
-/// A container connected so often from this second on, to these peers.
+/// A container connected so often from this second on, to these peers: `external as db.example` is one with a DNS name.
 fn connected(cgroup: u64, address: &str, second: u64, peers: &[(&str, u64)]) -> Flush {
     let behaviour = connect(address);
-    let reached = peers.iter().map(|(peer, count)| Reached {
-        cgroup_id: cgroup,
-        behaviour: behaviour.clone(),
-        provenance: Provenance::Workload,
-        peer: peer.parse().unwrap(),
-        count: *count,
-        first_seen: seconds(second),
-        last_seen: seconds(second + 1),
+    let reached = peers.iter().map(|(peer, count)| {
+        let (peer, dns_name) = match peer.split_once(" as ") {
+            Some((peer, name)) => (peer, Some(name.parse().unwrap())),
+            None => (*peer, None),
+        };
+        Reached {
+            cgroup_id: cgroup,
+            behaviour: behaviour.clone(),
+            provenance: Provenance::Workload,
+            peer: peer.parse().unwrap(),
+            dns_name,
+            count: *count,
+            first_seen: seconds(second),
+            last_seen: seconds(second + 1),
+        }
     });
     Flush {
         reached: reached.collect(),
@@ -60,7 +68,10 @@ fn peers(path: &Path, image: &str) -> Vec<(String, String, u64, u64, String, Str
         .map(|(address, reached)| {
             (
                 address.to_string(),
-                reached.peer.to_string(),
+                match &reached.dns_name {
+                    Some(name) => format!("{} as {name}", reached.peer),
+                    None => reached.peer.to_string(),
+                },
                 reached.count,
                 reached.containers,
                 reached.first_seen.to_string(),
@@ -190,6 +201,80 @@ fn names_of_peers_are_hidden_as_others_are() {
 }
 
 #[test]
+fn the_names_that_an_address_was_asked_for_by_are_kept_beside_it() {
+    let folder = Folder::new();
+    let path = folder.recording();
+    let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
+    let start = WindowStart {
+        names: Names::Seen,
+        ..window(seconds(0))
+    };
+    let id = writer.start_window(&start).unwrap();
+    let peers_of = [
+        ("external as db.example.com", 1),
+        ("external as db.s3cr3t-7.example.com", 2),
+        ("external as db.s3cr3t-8.example.com", 3),
+        ("external", 4),
+        ("unknown/no_cluster as a.example", 5),
+    ];
+    writer.redact(Redaction::new(vec!["s3cr3t*".parse().unwrap()]));
+    let mut seen = connected(1, "10.1.0.7", 1, &peers_of);
+    seen.name_gaps = [(NameGap::Cut, 2), (NameGap::NoRoom, 0)].into();
+    // Two flushes that are written as one, and one that comes later.
+    let mut twice = seen.clone();
+    twice.merge(seen.clone());
+    writer.flush(id, &twice).unwrap();
+    writer.flush(id, &seen).unwrap();
+    let unseen = WindowStart {
+        names: Names::Unseen("it is not permitted".to_owned()),
+        ..window(seconds(100))
+    };
+    writer.end_window(id, &EndReason::Completed, seconds(60)).unwrap();
+    writer.start_window(&unseen).unwrap();
+    drop(writer);
+    let bytes = fs::read(&path).unwrap();
+    assert!(!bytes.windows(6).any(|part| part == b"s3cr3t"));
+    let expected = [
+        ("external".to_owned(), 12),
+        (format!("external as db.{MARKER}.example.com"), 15),
+        ("external as db.example.com".to_owned(), 3),
+        ("unknown/no_cluster as a.example".to_owned(), 15),
+    ];
+    let copy = folder.0.path().join("copy.db");
+    merge(std::slice::from_ref(&path), &copy, false, |_, _| {}).unwrap();
+    for path in [&path, &copy] {
+        let told: Vec<(String, u64)> = peers(path, "app").into_iter().map(|peer| (peer.1, peer.2)).collect();
+        assert_eq!(told, expected);
+        let summary = summary(path);
+        let [first, second] = summary.windows.as_slice() else {
+            panic!("{summary:?}");
+        };
+        assert_eq!(
+            (&first.names, &first.name_gaps[..]),
+            (&Names::Seen, &[(NameGap::Cut, 6)][..])
+        );
+        assert_eq!((first.redacted_peers, &first.peers_untold[..]), (15, &[][..]));
+        assert_eq!(second.names, unseen.names);
+    }
+    let all = baselines(std::slice::from_ref(&path)).unwrap();
+    for baseline in &all {
+        assert_eq!(document::from_yaml(&document::to_yaml(baseline)).unwrap(), *baseline);
+    }
+    let keep = Retention {
+        keep: Some(Duration::ZERO),
+        size_max: None,
+    };
+    prune(&path, &node("n1"), keep, seconds(9999), false).unwrap();
+    for table in ["peer", "reached", "name_gap"] {
+        assert_eq!(
+            look::<i64>(&path, &format!("SELECT count(*) FROM {table}")),
+            0,
+            "{table}"
+        );
+    }
+}
+
+#[test]
 fn peers_go_with_the_window_that_reached_them() {
     let folder = Folder::new();
     let path = folder.recording();
@@ -233,6 +318,11 @@ fn peers_that_no_recorder_writes_are_damage() {
         (
             "UPDATE peer SET kind = 'unknown'",
             "a peer is unknown for the unknown reason `a`",
+        ),
+        ("UPDATE peer SET dns_name = 'a b'", "`a b` is no DNS name"),
+        (
+            "INSERT INTO name_gap VALUES (1, 'bad_luck', 1)",
+            "names are missing for the unknown reason `bad_luck`",
         ),
     ] {
         let folder = Folder::new();

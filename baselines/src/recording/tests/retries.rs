@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::behaviour::Phase;
+use crate::dns::NameGap;
 use crate::loss::Reason;
-use crate::testing::{node, observation, peers, window};
+use crate::testing::{dns_names, node, observation, peers, window};
 
 /// Flushes of two containers whose observations, losses and latencies often meet.
 fn flushes() -> impl Strategy<Value = Flush> {
@@ -19,20 +20,22 @@ fn flushes() -> impl Strategy<Value = Flush> {
         }
     });
     let peer = prop_oneof![3 => Just(crate::peer::Peer::External), 1 => peers()];
-    let reached = (1..3_u64, 0..3_u64, 0..200_u64, peer).prop_map(|(cgroup, path, second, peer)| {
-        let Observation {
-            behaviour, provenance, ..
-        } = crate::testing::observation(cgroup, &format!("/{path}"), seconds(0));
-        Reached {
-            cgroup_id: cgroup,
-            behaviour,
-            provenance,
-            peer,
-            count: second,
-            first_seen: seconds(second),
-            last_seen: seconds(second + 1),
-        }
-    });
+    let reached =
+        (1..3_u64, 0..3_u64, 0..200_u64, peer, dns_names()).prop_map(|(cgroup, path, second, peer, dns_name)| {
+            let Observation {
+                behaviour, provenance, ..
+            } = crate::testing::observation(cgroup, &format!("/{path}"), seconds(0));
+            Reached {
+                cgroup_id: cgroup,
+                behaviour,
+                provenance,
+                peer,
+                dns_name,
+                count: second,
+                first_seen: seconds(second),
+                last_seen: seconds(second + 1),
+            }
+        });
     let loss = (proptest::option::of(1..3_u64), 0..9_u64, 0..200_u64).prop_map(|(cgroup_id, count, second)| Loss {
         cgroup_id,
         reason: Reason::MapFull,
@@ -58,17 +61,18 @@ fn flushes() -> impl Strategy<Value = Flush> {
         0..200_u64,
         vec(seen, 0..3),
         vec(observation, 0..6),
-        (vec(reached, 0..6), 0..3_u64),
+        (vec(reached, 0..6), 0..3_u64, 0..3_u64),
         vec(loss, 0..4),
         vec(latency, 0..3),
     )
         .prop_map(
-            |(at, containers, observations, (reached, reached_left_out), losses, latencies)| Flush {
+            |(at, containers, observations, (reached, reached_left_out, cut), losses, latencies)| Flush {
                 at: seconds(at),
                 containers,
                 observations,
                 reached,
                 reached_left_out,
+                name_gaps: [(NameGap::Cut, cut)].into(),
                 losses,
                 latencies,
             },

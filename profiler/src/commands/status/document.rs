@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use baselines::dns::Names;
 use baselines::path::FilePath;
 use baselines::recording::{ContainerSummary, LossSummary, SourceSummary, Summary, WindowSummary};
 use serde::Serialize;
@@ -68,6 +69,12 @@ struct Window {
     peers_left_out: u64,
     /// Events by the reason why nobody could tell whom they reached.
     peers_untold: BTreeMap<&'static str, u64>,
+    /// `seen`, `off` or `unseen`.
+    dns_names: &'static str,
+    /// Why they are not seen.
+    dns_names_unseen: Option<String>,
+    /// What names lack, by the reason.
+    dns_name_gaps: BTreeMap<&'static str, u64>,
     latencies: Vec<Latency>,
 }
 
@@ -175,6 +182,20 @@ impl From<&WindowSummary> for Window {
                 .peers_untold
                 .iter()
                 .map(|(why, count)| (why.word(), *count))
+                .collect(),
+            dns_names: match window.names {
+                Names::Off => "off",
+                Names::Seen => "seen",
+                Names::Unseen(_) => "unseen",
+            },
+            dns_names_unseen: match &window.names {
+                Names::Unseen(why) => Some(why.clone()),
+                Names::Off | Names::Seen => None,
+            },
+            dns_name_gaps: window
+                .name_gaps
+                .iter()
+                .map(|(gap, count)| (gap.word(), *count))
                 .collect(),
             latencies: latencies.collect(),
         }

@@ -155,6 +155,7 @@ impl Output {
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             flush_interval: Duration::ZERO,
             lossy_from_start: Some(LOSSY.to_owned()),
+            names: baselines::dns::Names::Off,
         })?;
         Ok((writer, window))
     }
