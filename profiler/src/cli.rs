@@ -382,7 +382,7 @@ pub struct Recording {
     pub record_args: bool,
     /// Do not look at what containers are answered to DNS queries: connections are recorded without the names of whom they
     /// reach.
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_dns")] // an agent and its window may both say so
     pub no_dns: bool,
     /// Where the probes watch: lsm, fentry, tracepoint or kprobe [default: the best that works, see `profile doctor`].
     #[arg(long, value_name = "NAME", env = "WARDLINE_BACKEND")]

@@ -59,8 +59,29 @@ fn an_agent_has_the_capabilities_of_the_reference_and_a_file_system_that_it_cann
     let pod = &chart::only(&objects, "DaemonSet")["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
     let security = &container["securityContext"];
-    let capabilities = json!({"drop": ["ALL"], "add": ["BPF", "PERFMON", "DAC_READ_SEARCH", "SYS_PTRACE", "SETPCAP"]});
+    let taken = [
+        "BPF",
+        "PERFMON",
+        "DAC_READ_SEARCH",
+        "SYS_PTRACE",
+        "SETPCAP",
+        "NET_ADMIN",
+    ];
+    let capabilities = json!({"drop": ["ALL"], "add": taken});
     assert_eq!(security["capabilities"], capabilities);
+    // The last one is for DNS names alone.
+    for set in [
+        &["--set", "agent.dnsNames=false"][..],
+        &["--set", "agent.capabilities={BPF,NET_ADMIN}"],
+    ] {
+        let objects = chart::rendered(set);
+        let container = &chart::only(&objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+        let added = container["securityContext"]["capabilities"]["add"].as_array().unwrap();
+        let (is_off, options) = (set[1].ends_with("false"), container["args"].as_array().unwrap());
+        assert_eq!(options.contains(&json!("--no-dns")), is_off, "{container:#}");
+        let expected = if is_off { &taken[..5] } else { &["BPF", "NET_ADMIN"][..] };
+        assert_eq!(added, expected, "{set:?}");
+    }
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/privileges.md");
     let reference = std::fs::read_to_string(reference).unwrap();
     for capability in capabilities["add"].as_array().unwrap() {
@@ -114,6 +135,7 @@ fn wrong_values_are_refused_by_their_names() {
         ("agent.capabilities={ALL}", "capabilities"),
         ("agent.capabilities={CAP_BPF}", "capabilities"),
         ("agent.hostPath=relative", "hostPath"),
+        ("agent.dnsNames=often", "dnsNames"),
         ("agent.seccompProfile.type=Off", "seccompProfile"),
         ("maxUnavailable=0", "maxUnavailable"),
     ];

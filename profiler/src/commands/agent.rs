@@ -56,6 +56,7 @@ fn settings(options: &cli::Agent) -> Result<Settings, Failure> {
             options.recording_max.div_ceil(1024)
         )))
         .chain(Some(format!("--memory={}", options.memory)))
+        .chain(options.no_dns.then(|| "--no-dns".to_owned()))
         .map(OsString::from)
         .collect();
     if let Some(file) = &options.kubeconfig {
