@@ -12,6 +12,7 @@ use end_to_end::{
 };
 use serde_json::Value;
 
+use crate::names::names_are_seen;
 use crate::oracle::{Hit, Hook, Oracle};
 use crate::policy::Policy;
 use crate::story::{IMAGE, PYTHON, Story, command, seen};
@@ -32,6 +33,7 @@ fn on_this_kernel() {
         "{}",
         fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default()
     );
+    names_are_seen();
     let peer = listen();
     let program = |flood: u64| {
         let (address, port) = (peer.ip().to_string(), peer.port());

@@ -10,6 +10,8 @@
     reason = "tests may stop at the first surprise, and so may their helpers"
 )]
 
+#[path = "../guest/names.rs"]
+mod names;
 #[path = "../guest/oracle.rs"]
 mod oracle;
 #[path = "../guest/policy.rs"]
