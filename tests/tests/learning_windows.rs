@@ -58,6 +58,8 @@ fn a_window_is_learned_on_every_node_and_added_up() {
             format!("production/Pod/{name}/{name}")
         );
         assert_eq!(status["windows"][0]["endReason"], "completed", "{status:#}");
+        // With the capabilities of the chart, in a cgroup namespace.
+        assert_eq!(status["windows"][0]["dnsNames"], "seen", "{status:#}");
     }
     let told = server.get(&node_window(&server, &shop, "node-b")).unwrap();
     assert_eq!(told["status"]["phase"], "Ended", "{told:#}");

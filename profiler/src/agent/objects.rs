@@ -353,6 +353,9 @@ pub struct NodeWindowStatus {
     /// Why losses cannot be ruled out, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lossy: Option<String>,
+    /// Why DNS names of whom containers reach are not seen, if they are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_names_unseen: Option<String>,
     /// The workloads with the most events.
     #[serde(default)]
     pub workloads: Vec<WorkloadProgress>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use baselines::dns::Names;
 use baselines::recording::{EndReason, Summary, WindowSummary};
 use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -38,6 +39,10 @@ pub fn of_recording(summary: &Summary, bytes: u64, before: &NodeWindowStatus, no
         lost: count(|window| window.losses),
         losses,
         lossy: lossy(windows),
+        dns_names_unseen: windows.last().and_then(|window| match &window.names {
+            Names::Unseen(why) => Some(why.clone()),
+            Names::Off | Names::Seen => None,
+        }),
         workloads,
         workloads_left_out,
         recording: source.map(|source| RecordingFacts {
@@ -133,6 +138,27 @@ mod tests {
         }
         let summary = writer.recording().summary().unwrap();
         of_recording(&summary, 7, &NodeWindowStatus::default(), at(1_000))
+    }
+
+    #[test]
+    fn why_names_are_not_seen_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Recording::open_or_create(&folder.path().join("a.db"), &node()).unwrap();
+        let mut told = |names: Names| {
+            let start = baselines::recording::WindowStart {
+                names,
+                ..window(at(100))
+            };
+            let window = writer.start_window(&start).unwrap();
+            writer.end_window(window, &EndReason::Completed, at(150)).unwrap();
+            let summary = writer.recording().summary().unwrap();
+            of_recording(&summary, 7, &NodeWindowStatus::default(), at(1_000)).dns_names_unseen
+        };
+        assert_eq!(
+            told(Names::Unseen("not permitted".to_owned())).as_deref(),
+            Some("not permitted")
+        );
+        assert_eq!(told(Names::Seen), None);
     }
 
     #[test]

@@ -15,8 +15,10 @@ const GOOD_FOR_MOST: Duration = Duration::from_hours(24);
 const REMEMBERED: Duration = Duration::from_mins(1);
 /// How many names of one address are remembered.
 const OF_ADDRESS_MAX: usize = 8;
-/// How many names are remembered in all: some 4 MiB with addresses.
+/// How many names are remembered in all, with their addresses: some 4 MiB.
 pub(super) const NAMES_MAX: usize = 16_384;
+/// Long names count several times: once more for each so many bytes.
+const NAME_BYTES: usize = 64;
 
 /// An answer, of one address.
 #[derive(Debug)]
@@ -27,6 +29,13 @@ struct Heard {
     until: u64,
 }
 
+impl Heard {
+    /// How many names' room it takes.
+    fn room(&self) -> usize {
+        1 + self.name.as_str().len() / NAME_BYTES
+    }
+}
+
 /// The names of a container's addresses.
 type OfContainer = HashMap<IpAddr, Vec<Heard>>;
 
@@ -34,6 +43,7 @@ type OfContainer = HashMap<IpAddr, Vec<Heard>>;
 #[derive(Debug)]
 pub struct Table {
     containers: HashMap<u64, OfContainer>,
+    /// How much room all take.
     count: usize,
     max: usize,
     /// How many were forgotten for lack of room.
@@ -72,16 +82,17 @@ impl Table {
             return;
         }
         if names.len() >= OF_ADDRESS_MAX {
-            names.remove(0);
-            self.count -= 1;
-            self.no_room = self.no_room.saturating_add(1);
+            let oldest = names.remove(0);
+            self.count -= oldest.room();
+            self.no_room = self.no_room.saturating_add((oldest.until >= at).into());
         }
-        names.push(Heard {
+        let heard = Heard {
             name: name.clone(),
             from: at,
             until,
-        });
-        self.count += 1;
+        };
+        self.count += heard.room();
+        names.push(heard);
         if self.count > self.max {
             self.make_room(at);
         }
@@ -112,20 +123,21 @@ impl Table {
         if self.count <= self.max / 2 {
             return;
         }
-        let size = |addresses: &OfContainer| addresses.values().map(Vec::len).sum::<usize>();
-        let Some(largest) = self.containers.values_mut().max_by_key(|addresses| size(addresses)) else {
+        let Some(largest) = self.containers.values_mut().max_by_key(|addresses| room(addresses)) else {
             return;
         };
         let mut times: Vec<u64> = largest.values().flatten().map(|heard| heard.from).collect();
         let middle = times.len() / 2;
         let (_, median, _) = times.select_nth_unstable(middle);
         let median = *median;
+        let mut forgotten = 0;
         for names in largest.values_mut() {
+            let before = names.len();
             names.retain(|heard| heard.from > median);
+            forgotten += before - names.len();
         }
-        let before = self.count;
         self.tidy();
-        self.no_room = self.no_room.saturating_add((before - self.count) as u64);
+        self.no_room = self.no_room.saturating_add(forgotten as u64);
     }
 
     fn tidy(&mut self) {
@@ -133,8 +145,13 @@ impl Table {
             addresses.retain(|_, names| !names.is_empty());
         }
         self.containers.retain(|_, addresses| !addresses.is_empty());
-        self.count = self.containers.values().flat_map(HashMap::values).map(Vec::len).sum();
+        self.count = self.containers.values().map(room).sum();
     }
+}
+
+/// How much room the names of a container take.
+fn room(addresses: &OfContainer) -> usize {
+    addresses.values().flatten().map(Heard::room).sum()
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -204,6 +221,17 @@ mod tests {
         }
         assert_eq!((table.count, table.take_no_room()), (OF_ADDRESS_MAX, 93));
         assert_eq!(told(&table, 1, 99), "n99 or another");
+    }
+
+    #[test]
+    fn long_names_take_the_room_of_several() {
+        let mut table = Table::new(100);
+        let long = name(&"x".repeat(10 * NAME_BYTES));
+        for n in 0..1_000_u32 {
+            table.hear(1, &long, IpAddr::from(n.to_be_bytes()), 1, at(1) + u64::from(n));
+            assert!(table.count <= 100 && table.count == room(&table.containers[&1]));
+        }
+        assert!(table.containers[&1].len() <= 9);
     }
 
     #[test]

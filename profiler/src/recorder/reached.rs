@@ -98,7 +98,7 @@ impl Reached {
 
     /// A container did something this often, the last time at the moment `seen` (boot clock, ns).
     pub(super) fn observe(&mut self, container: u64, behaviour: &Behaviour, came: Came, counted: Counted, seen: u64) {
-        if place(behaviour).is_none_or(|(address, ..)| !has_peer(address)) {
+        if place(behaviour).is_none_or(|(address, ..)| !has_peer(address.to_canonical())) {
             return;
         }
         let doing = (container, behaviour.clone(), came);
