@@ -272,7 +272,6 @@ mod tests {
         };
         let peers = [
             "pod/shop/Deployment/web",
-            "unknown/refused",
             "external, dnsName: db.example.com",
             "unknown/no_cluster, dnsName: a.example",
         ]
@@ -281,7 +280,7 @@ mod tests {
         assert_eq!(how(&connect("")), "tcp/443");
         assert_eq!(
             how(&connect(&format!("peers: [{peers}], "))),
-            "tcp/443 to pod/shop/Deployment/web, unknown/refused, external (db.example.com), a.example"
+            "tcp/443 to pod/shop/Deployment/web, external (db.example.com), a.example"
         );
     }
 
