@@ -11,7 +11,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 pub use error::Error;
@@ -102,6 +102,7 @@ fn add_losses(
         .iter()
         .flat_map(|seen| seen.parts.iter().map(move |part| (*part, seen)))
         .collect();
+    let mut of_parts = HashSet::new();
     for (index, source) in sources.iter().enumerate() {
         let owner = |row| owners.get(&sources::Part { source: index, row }).copied();
         let mut present: HashMap<u64, BTreeSet<Image>> = HashMap::new();
@@ -128,7 +129,13 @@ fn add_losses(
                 None => (present.entry(loss.window).or_default() as &_, None),
             };
             for image in concerned {
-                if let Some(evidence) = images.get_mut(image) {
+                // Each part of a recording has what nobody knows whose it is.
+                let part = source.identity.part.as_ref().filter(|_| id.is_none());
+                let is_told = part.is_some_and(|part| {
+                    let whose = (part.whole, loss.window, loss.cgroup_id, loss.reason, image.clone());
+                    !of_parts.insert(whose)
+                });
+                if !is_told && let Some(evidence) = images.get_mut(image) {
                     evidence.lost(loss.reason, id.clone(), loss.count)?;
                 }
             }

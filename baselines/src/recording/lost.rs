@@ -1,4 +1,4 @@
-//! A recording that nobody will ever see, as one that says so: what it would have told is missing, by name.
+//! A recording that nobody will ever see: the word that it is lost, so that what it would have told is missing by name.
 
 use std::path::Path;
 
@@ -6,18 +6,21 @@ use rusqlite::params;
 
 use super::columns::from_end_reason;
 use super::error::{Failure, Result};
+use super::flush::signed;
 use super::new_file::NewFile;
 use super::schema::{self, Content};
-use super::{EndReason, Part, RecordingId};
+use super::{EndReason, RecordingId};
 use crate::time::UtcTime;
 
 /// What is known of a recording that is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostRecording {
-    /// Its name. If it turns up again, any revision of it replaces what is written here.
-    pub id: RecordingId,
-    /// Of which recording it was to be a part, if so.
-    pub part: Option<Part>,
+    /// Its name.
+    pub whole: RecordingId,
+    /// The namespace, where only that part of it was asked for.
+    pub namespace: Option<String>,
+    /// The revision that it had when it was last heard of. A copy with this one or a later one ends the loss.
+    pub revision: u64,
     /// The node.
     pub host: String,
     /// What was learned, in words.
@@ -32,11 +35,30 @@ pub struct LostRecording {
     pub tool_version: String,
 }
 
-/// Writes a recording, of revision 0, with one window that saw nobody and failed. It is to be [merged](super::merge()) with
-/// those that are not lost.
+impl LostRecording {
+    /// A name that follows from all of this: who says the same says it once.
+    fn id(&self) -> RecordingId {
+        RecordingId::derived(&[
+            "lost",
+            &self.whole.to_string(),
+            self.namespace.as_ref().map_or("0", |_| "1"),
+            self.namespace.as_deref().unwrap_or_default(),
+            &self.revision.to_string(),
+            &self.host,
+            &self.selector,
+            &self.started.nanos().to_string(),
+            &self.ended.nanos().to_string(),
+            &self.why,
+            &self.tool_version,
+        ])
+    }
+}
+
+/// Writes the word that a recording is lost, as one with a window that saw nobody and failed. It is to be
+/// [merged](super::merge()) with those that are not lost.
 ///
 /// # Errors
-/// [`super::Error::Exists`], [`super::Error::Full`], or what the system says.
+/// [`super::Error::Full`], or what the system says.
 pub fn write_lost(lost: &LostRecording, out: &Path) -> Result<()> {
     let file = NewFile::create(out, true)?;
     write(&file, lost).map_err(|failure| failure.at("write", file.target()))?;
@@ -48,13 +70,15 @@ fn write(file: &NewFile, lost: &LostRecording) -> std::result::Result<(), Failur
     let mut connection = file.connect().map_err(Failure::Other)?.connection;
     schema::migrate(&mut connection, Content::Nothing)?;
     connection.execute(
-        "INSERT INTO source (source, id, revision, created, host, part_of, namespace) VALUES (1, ?1, 0, ?2, ?3, ?4, ?5)",
+        "INSERT INTO source (source, id, revision, created, host, part_of, namespace, lost) \
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, 1)",
         params![
-            lost.id.0,
+            lost.id().0,
+            signed(lost.revision)?,
             lost.started,
             lost.host,
-            lost.part.as_ref().map(|part| part.whole.0),
-            lost.part.as_ref().map(|part| &part.namespace),
+            lost.whole.0,
+            lost.namespace,
         ],
     )?;
     connection.execute(

@@ -3,9 +3,10 @@
 //! A file is a set of recordings, its sources, each in one state. Merging takes the union of the sets, and of several copies
 //! of one recording the one that is furthest ([`Source::rank`]). A union of maxima: the order of files, how they are put
 //! together in steps, and doing it twice change nothing. Parts of a recording ([`super::extract`]) are left out where the
-//! whole one is, whatever its revision: also a rule that no order changes, since a whole one never goes away again.
+//! whole one is, whatever its revision, and the word that a recording is lost ([`super::write_lost`]) where that one is with at
+//! least the revision at which it was lost: rules that no order changes, since a whole one never goes away again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Transaction, params};
@@ -90,21 +91,21 @@ pub(crate) fn newest<'a>(snapshots: &'a [Snapshot<'a>]) -> Result<Vec<Newest<'a>
             }
         }
     }
-    leave_out_parts(&mut newest);
+    leave_out_covered(&mut newest);
     Ok(newest.into_values().collect())
 }
 
-/// What a part says, the whole says, too.
-fn leave_out_parts(newest: &mut BTreeMap<RecordingId, Newest<'_>>) {
-    let is_covered = |newest: &BTreeMap<RecordingId, Newest<'_>>, id: &RecordingId| {
-        let part = newest.get(id).and_then(|one| one.source.part.as_ref());
-        // One that is lost ([`super::write_lost`]) has no revision, and says less than any part.
-        part.map(|part| part.whole)
-            .filter(|whole| newest.get(whole).is_some_and(|whole| whole.source.revision > 0))
+/// What a part says, the whole says, too; and what has turned up is not lost.
+fn leave_out_covered(newest: &mut BTreeMap<RecordingId, Newest<'_>>) {
+    let covers = |one: &Source| -> Option<RecordingId> {
+        let whole = one.lost.or(one.part.as_ref().map(|part| part.whole))?;
+        let known = newest.get(&whole).filter(|known| known.source.lost.is_none());
+        known.filter(|known| one.lost.is_none() || known.source.revision >= one.revision)?;
+        Some(whole)
     };
     let covered: Vec<_> = newest
-        .keys()
-        .filter_map(|id| Some((*id, is_covered(newest, id)?)))
+        .values()
+        .filter_map(|one| Some((one.source.id, covers(&one.source)?)))
         .collect();
     for (id, whole) in covered {
         if let (Some(part), Some(whole)) = (newest.remove(&id), newest.get_mut(&whole)) {
@@ -112,6 +113,18 @@ fn leave_out_parts(newest: &mut BTreeMap<RecordingId, Newest<'_>>) {
             whole.replaced.extend(part.replaced.into_iter().chain([copy]));
         }
     }
+    // Of several words that one is lost the last.
+    let mut last = BTreeMap::new();
+    for one in newest.values() {
+        if let Some(whole) = one.source.lost {
+            let namespace = one.source.part.as_ref().map(|part| part.namespace.clone());
+            let rank = (one.source.revision, one.source.id);
+            let known = last.entry((whole, namespace)).or_insert(rank);
+            *known = rank.max(*known);
+        }
+    }
+    let last: BTreeSet<RecordingId> = last.into_values().map(|(_, id)| id).collect();
+    newest.retain(|id, one| one.source.lost.is_none() || last.contains(id));
 }
 
 /// Merges the recordings in `files` into a new file at `out`, which must not be there unless it `replaces` that. The files
@@ -232,11 +245,13 @@ impl Copier<'_> {
         if let Some(namespace) = namespace {
             target = parts::part_of(source, namespace)?;
             containers.retain(|stored| stored.container.workload.namespace == namespace);
-            parts::count(snapshot, &containers, &mut windows)?;
         }
         let row = self.source(&target)?;
         let boots = self.boots(snapshot, source, row)?;
         let (rows_of_containers, rows) = self.containers(snapshot, &containers, &boots)?;
+        if let Some(namespace) = namespace {
+            self.write(|transaction| parts::describe(transaction, row, namespace, &mut windows))?;
+        }
         let losses = snapshot.losses(source)?.into_iter();
         // What nobody knows whose it is can be anybody's.
         let mut losses = losses
@@ -302,17 +317,19 @@ impl Copier<'_> {
 
     fn source(&self, source: &Source) -> Read<i64> {
         self.write(|transaction| {
-            let sql = "INSERT INTO source (id, revision, created, host, machine_id, part_of, namespace) \
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let sql = "INSERT INTO source (id, revision, created, host, machine_id, part_of, namespace, lost) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
             let part = source.part.as_ref();
+            let whole = source.lost.or(part.map(|part| part.whole));
             Ok(transaction.prepare_cached(sql)?.insert(params![
                 source.id.0,
                 signed(source.revision)?,
                 source.created,
                 source.host,
                 source.machine_id,
-                part.map(|part| part.whole.0),
+                whole.map(|whole| whole.0),
                 part.map(|part| &part.namespace),
+                source.lost.is_some(),
             ])?)
         })
     }

@@ -32,6 +32,8 @@ pub(crate) struct Source {
     pub(super) is_own: bool,
     pub(crate) removed: Option<RemovedWindows>,
     pub(crate) part: Option<Part>,
+    /// The recording that this is no copy of, but the word that it, or a part of it, is lost.
+    pub(crate) lost: Option<RecordingId>,
     /// How many windows were going on when this copy was made.
     unfinished: u64,
 }
@@ -77,7 +79,7 @@ pub(crate) struct StoredLoss {
     pub(crate) window: u64,
     /// The row of the container, where the cgroup has one.
     pub(crate) container: Option<i64>,
-    pub(super) cgroup_id: u64,
+    pub(crate) cgroup_id: u64,
     pub(crate) reason: Reason,
     pub(crate) count: u64,
     pub(super) first_seen: UtcTime,
@@ -152,7 +154,7 @@ impl Snapshot<'_> {
     /// The recordings in the file, sorted by id.
     pub(crate) fn sources(&self) -> Read<Vec<Source>> {
         let mut statement = self.connection.prepare(
-            "SELECT source, id, revision, created, host, machine_id, own IS NOT NULL, part_of, namespace, \
+            "SELECT source, id, revision, created, host, machine_id, own IS NOT NULL, part_of, namespace, lost, \
              (SELECT count(*) FROM learning_window JOIN boot USING (boot) WHERE boot.source = source.source \
              AND (end_reason = 'copied' OR (ended IS NULL AND NOT ?1))) FROM source ORDER BY id",
         )?;
@@ -173,7 +175,11 @@ impl Snapshot<'_> {
                     }),
                     _ => None,
                 },
-                unfinished: row.get::<_, Count>(9)?.0,
+                lost: match (row.get(9)?, row.get(7)?) {
+                    (true, Some(whole)) => Some(RecordingId(whole)),
+                    _ => None,
+                },
+                unfinished: row.get::<_, Count>(10)?.0,
             })
         })?;
         let mut sources: Vec<Source> = sources.collect::<rusqlite::Result<_>>()?;

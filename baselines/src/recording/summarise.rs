@@ -38,6 +38,7 @@ impl From<Source> for SourceSummary {
             is_own: source.is_own,
             removed: source.removed,
             part: source.part,
+            lost: source.lost,
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct SourceSummary {
     pub removed: Option<RemovedWindows>,
     /// Of which recording it is a part, if so.
     pub part: Option<Part>,
+    /// The recording that is lost, where this is no recording but the word of that.
+    pub lost: Option<RecordingId>,
 }
 
 /// What a recording is of another one: the containers of one namespace.

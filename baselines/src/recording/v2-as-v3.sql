@@ -1,6 +1,7 @@
 -- How a reader that may not write sees schema versions 1 and 2: as version 3 has them, with the columns of later ones.
 CREATE TEMP VIEW source AS
-  SELECT 1 AS source, id, revision, created, host, machine_id, 1 AS own, NULL AS part_of, NULL AS namespace
+  SELECT 1 AS source, id, revision, created, host, machine_id, 1 AS own, NULL AS part_of, NULL AS namespace,
+  0 AS lost
   FROM main.recording;
 CREATE TEMP VIEW boot AS SELECT boot, 1 AS source, boot_id, kernel FROM main.boot;
 CREATE TEMP VIEW learning_window AS

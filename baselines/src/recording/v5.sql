@@ -3,7 +3,9 @@
 
 -- What one namespace's containers are of a whole recording: that one's id, and the namespace. The whole replaces its parts.
 ALTER TABLE source ADD COLUMN part_of BLOB CHECK (length(part_of) = 16);
-ALTER TABLE source ADD COLUMN namespace TEXT CHECK ((namespace IS NULL) = (part_of IS NULL));
+ALTER TABLE source ADD COLUMN namespace TEXT CHECK (namespace IS NULL OR part_of IS NOT NULL);
+-- 1 for the word that `part_of`, or its part, is lost at this revision: it is no recording.
+ALTER TABLE source ADD COLUMN lost INTEGER NOT NULL DEFAULT 0 CHECK (lost = 0 OR (lost = 1 AND part_of IS NOT NULL));
 
 -- Each peer once, under each name that it was asked for by.
 CREATE TABLE new_peer (

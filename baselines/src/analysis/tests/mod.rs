@@ -301,8 +301,9 @@ fn a_window_that_failed_before_it_saw_anybody_is_a_loss_for_every_image() {
     )];
     let (there, lost) = (folder.recorded("n1", "n1", &seen), folder.path("lost.db"));
     let told = LostRecording {
-        id: RecordingId::derived(&["n2"]),
-        part: None,
+        whole: RecordingId::derived(&["n2"]),
+        namespace: None,
+        revision: 1,
         host: "n2".to_owned(),
         selector: "learning window shop".to_owned(),
         started: seconds(0),

@@ -16,7 +16,7 @@ use crate::testing::{node, observation, open, window};
 /// Everything in a file, by what it means and not by its rows.
 pub(super) fn content(path: &Path) -> String {
     let sql = "SELECT group_concat(line, char(10)) FROM (
-        SELECT concat_ws(' ', 'source', hex(id), revision, created, host, machine_id, own, hex(part_of), namespace)
+        SELECT concat_ws(' ', 'source', hex(id), revision, created, host, machine_id, own, hex(part_of), namespace, lost)
           AS line FROM source
         UNION ALL SELECT concat_ws(' ', 'boot', hex(id), boot_id, kernel) FROM boot JOIN source USING (source)
         UNION ALL SELECT concat_ws(' ', 'window', hex(id), boot_id, number, started, last_flush, ended, end_reason,
@@ -60,6 +60,21 @@ pub(super) fn part(file: &Path, namespace: &str, name: &str) -> PathBuf {
     let out = file.with_file_name(name);
     extract(file, &[namespace.to_owned()], &out, false).unwrap();
     out
+}
+
+/// The word that a recording is lost.
+pub(super) fn lost(whole: RecordingId, namespace: Option<String>, revision: u64, why: &str) -> LostRecording {
+    LostRecording {
+        whole,
+        namespace,
+        revision,
+        host: "n1".to_owned(),
+        selector: "learning window shop".to_owned(),
+        started: seconds(0),
+        ended: seconds(1061),
+        why: why.to_owned(),
+        tool_version: "0.1.0".to_owned(),
+    }
 }
 
 pub(super) fn merged(files: &[PathBuf], out: PathBuf) -> PathBuf {
@@ -231,11 +246,19 @@ fn choose(folder: &Folder, told: &[Vec<Told>; 3], chosen: &[Vec<prop::sample::In
         record(folder, "three", "n2", three),
     ]
     .concat();
-    let parts = files
-        .iter()
-        .zip(0..)
-        .map(|(file, number)| part(file, "shop", &format!("part-{number}.db")));
-    let files = [files.clone(), parts.collect()].concat();
+    let parts = files.iter().zip(0..).map(|(file, number)| {
+        let namespace = if number % 2 == 0 { "shop" } else { "host" };
+        part(file, namespace, &format!("part-{number}.db"))
+    });
+    let lost = files.iter().zip(0_u64..).map(|(file, number)| {
+        let source = summary(file).sources.remove(0);
+        let namespace = (number % 3 == 0).then(|| "shop".to_owned());
+        let revision = source.revision + u64::from(number % 2 == 0);
+        let path = folder.0.path().join(format!("lost-{number}.db"));
+        write_lost(&lost(source.id, namespace, revision, &format!("{}", number % 4)), &path).unwrap();
+        path
+    });
+    let files = [files.clone(), parts.collect(), lost.collect()].concat();
     chosen
         .clone()
         .map(|indices| indices.iter().map(|index| index.get(&files).clone()).collect())

@@ -1,6 +1,6 @@
 //! What some namespaces' containers are of a recording.
 
-use super::merges::{content, in_shop, merged, part};
+use super::merges::{content, in_shop, lost, merged, part};
 use super::*;
 use crate::analysis::baselines;
 use crate::document;
@@ -132,31 +132,32 @@ fn a_namespace_that_nobody_was_seen_of_has_an_empty_part_and_parts_have_none() {
 }
 
 #[test]
-fn a_lost_recording_says_so_until_it_turns_up() {
+fn a_lost_recording_says_so_until_as_much_of_it_turns_up() {
     let folder = Folder::new();
     let path = recorded(&folder);
+    let file = |name: &str| folder.0.path().join(name);
     let shop = part(&path, "shop", "shop.db");
-    let id = summary(&path).sources[0].id;
-    let lost = folder.0.path().join("lost.db");
-    let told = LostRecording {
-        id,
-        part: None,
-        host: "n1".to_owned(),
-        selector: "namespace shop".to_owned(),
-        started: seconds(0),
-        ended: seconds(1061),
-        why: "node n1 was lost before its recording was collected".to_owned(),
-        tool_version: "0.1.0".to_owned(),
+    let Summary { sources, .. } = summary(&path);
+    let (id, revision) = (sources[0].id, sources[0].revision);
+    let told = |revision, why: &str| {
+        let out = file(&format!("lost-{revision}-{why}.db"));
+        write_lost(&lost(id, None, revision, why), &out).unwrap();
+        out
     };
-    write_lost(&told, &lost).unwrap();
-    let missing = summary(&lost).windows[0].uncounted_losses().unwrap();
+    let said = told(revision, "node n1 was lost before");
+    let missing = summary(&said).windows[0].uncounted_losses().unwrap();
     assert!(missing.contains("node n1 was lost before"), "{missing}");
-    // A part that somebody has is worth more than the word that the whole is lost, and the whole more than both.
-    let kept = merged(&[lost.clone(), shop.clone()], folder.0.path().join("kept.db"));
+    assert_eq!(summary(&said).sources[0].lost, Some(id));
+    // A part is not the whole, and an early copy is not what was there in the end.
+    let kept = merged(&[said.clone(), shop], file("kept.db"));
     assert_eq!(summary(&kept).sources.len(), 2);
-    let all = merged(&[kept, path.clone()], folder.0.path().join("all.db"));
-    assert_eq!(
-        content(&all),
-        content(&merged(&[path], folder.0.path().join("whole.db")))
-    );
+    let later = told(revision + 1, "later");
+    let early = summary(&merged(&[later.clone(), path.clone()], file("early.db")));
+    assert!(early.sources.iter().any(|source| source.lost == Some(id)));
+    // The last word counts, once.
+    let words = merged(&[later, said, told(revision, "again")], file("words.db"));
+    assert_eq!(summary(&words).sources.len(), 1);
+    assert_eq!(summary(&words).sources[0].revision, revision + 1);
+    let all = merged(&[kept, path.clone()], file("all.db"));
+    assert_eq!(content(&all), content(&merged(&[path], file("whole.db"))));
 }
