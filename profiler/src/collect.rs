@@ -30,6 +30,7 @@ use self::transfer::{Transfer, Trouble};
 use crate::agent::objects::{LearningWindow, NodeWindow, WINDOW_LABEL};
 use crate::error::Failure;
 use crate::kubernetes::connect::ConnectError;
+use crate::kubernetes::token::Tokens;
 
 /// What a role of whoever collects needs, beside `get` of `recordings` in each namespace.
 pub const RULE: &str = "wardline-collector of docs/reference/rbac.md";
@@ -64,6 +65,8 @@ pub struct Node {
     pub name: String,
     /// What.
     pub outcome: Outcome,
+    /// Why something can be missing in what it has recorded, as it has told.
+    pub lossy: Option<String>,
 }
 
 /// What became of a node's recording.
@@ -96,6 +99,8 @@ pub trait Progress {
     fn expect(&self, bytes: u64);
     /// So many bytes of them are here.
     fn came(&self, bytes: u64);
+    /// So many will not come after all.
+    fn broke_off(&self, bytes: u64);
     /// A line that stays.
     fn say(&self, text: &str);
 }
@@ -106,45 +111,41 @@ pub trait Progress {
 /// [`Failure`]; nothing has become of the file then, and what came already is kept for the next try.
 pub async fn collect(
     client: &Client,
-    token: &str,
+    tokens: &Tokens,
     settings: &Settings,
     progress: &impl Progress,
 ) -> Result<Collected, Failure> {
-    if settings.out.exists() && !settings.force {
-        return Err(recording::Error::Exists {
-            path: settings.out.clone(),
-        }
-        .into());
-    }
+    require_room(settings)?;
+    // Before anything is asked of a node: somebody without a token gets nothing anywhere.
+    tokens.get().await?;
     let (window, told) = find(client, &settings.window).await?;
     let part = Part::new(&window, &settings.namespaces)?;
     let wanted = plan::wanted(&told, &settings.without)?;
     let folder = Folder::open(&settings.out)?;
-    let transfer = Transfer::new(client, token, &window, settings);
-    let all = wanted.len();
+    let transfer = Transfer::new(client, tokens, &window, part.clone(), settings);
     let mut had: Vec<(Wanted, Result<Had, Trouble>)> = stream::iter(wanted)
         .map(|wanted| async {
-            let had = one(&transfer, &folder, &wanted, progress).await;
+            let had = one(&transfer, &folder, &part, &wanted, progress).await;
             (wanted, had)
         })
         .buffer_unordered(NODES_AT_A_TIME)
         .collect()
         .await;
     had.sort_by(|(one, _), (other, _)| one.node.cmp(&other.node));
-    let had = all_or_error(had, all, folder.path())?;
+    let had = all_or_error(had, folder.path())?;
     no_two_are_one(&had)?;
     let mut files = Vec::new();
     for (wanted, had) in &had {
+        let mut lost = part.lost_before(wanted);
         match had {
             Had::Recording { path, .. } => files.push(path.clone()),
             Had::Nothing => {}
-            Had::Lost(why) => {
-                for (number, lost) in part.lost(wanted, why).iter().enumerate() {
-                    let path = folder.lost(wanted, number);
-                    write_lost(lost, &path)?;
-                    files.push(path);
-                }
-            }
+            Had::Lost(why) => lost.extend(part.lost(wanted, why)),
+        }
+        for (number, lost) in lost.iter().enumerate() {
+            let path = folder.lost(wanted, number);
+            write_lost(lost, &path)?;
+            files.push(path);
         }
     }
     if files.is_empty() {
@@ -152,6 +153,9 @@ pub async fn collect(
     }
     let merged = merge_all(&files, &folder, settings)?;
     folder.remove()?;
+    // It may have ended meanwhile, and what is said of it may be old.
+    let window = window_of(client, &settings.window).await.unwrap_or(window);
+    let is_over = plan::is_over(&window) && had.iter().all(|(wanted, had)| wanted.is_over() || is_lost(had));
     let nodes = had.into_iter().map(|(wanted, had)| Node {
         name: wanted.node,
         outcome: match had {
@@ -159,20 +163,41 @@ pub async fn collect(
             Had::Nothing => Outcome::Nothing,
             Had::Lost(why) => Outcome::Lost(why),
         },
+        lossy: wanted.told.lossy,
     });
     Ok(Collected {
         merged,
         nodes: nodes.collect(),
-        goes_on: !plan::is_over(&window),
+        goes_on: !is_over,
         message: window.status.and_then(|status| status.message),
     })
 }
 
+fn is_lost(had: &Had) -> bool {
+    matches!(had, Had::Lost(_))
+}
+
+/// Whether the file can be made, as far as that can be known before.
+fn require_room(settings: &Settings) -> Result<(), recording::Error> {
+    let path = settings.out.clone();
+    if path.is_dir() {
+        let what = "it is a directory".to_owned();
+        return Err(recording::Error::Foreign { path, what });
+    }
+    if path.exists() && !settings.force {
+        return Err(recording::Error::Exists { path });
+    }
+    Ok(())
+}
+
+async fn window_of(client: &Client, name: &str) -> Result<LearningWindow, ConnectError> {
+    let window = Api::<LearningWindow>::all(client.clone()).get(name).await;
+    window.map_err(|error| ConnectError::of("read a learning window", RULE, &error))
+}
+
 /// The window, and what each node tells of it.
 async fn find(client: &Client, name: &str) -> Result<(LearningWindow, Vec<NodeWindow>), ConnectError> {
-    let windows = Api::<LearningWindow>::all(client.clone());
-    let window = windows.get(name).await;
-    let window = window.map_err(|error| ConnectError::of("read a learning window", RULE, &error))?;
+    let window = window_of(client, name).await?;
     let nodes = Api::<NodeWindow>::all(client.clone());
     let label = format!("{WINDOW_LABEL}={name}");
     let (mut told, mut page) = (
@@ -197,54 +222,68 @@ async fn find(client: &Client, name: &str) -> Result<(LearningWindow, Vec<NodeWi
 async fn one(
     transfer: &Transfer<'_>,
     folder: &Folder,
+    part: &Part<'_>,
     wanted: &Wanted,
     progress: &impl Progress,
 ) -> Result<Had, Trouble> {
     if let Some(why) = &wanted.given_up {
         return Ok(Had::Lost(why.clone()));
     }
-    if let Some(had) = folder.has(wanted, transfer.namespaces()) {
+    if let Some(had) = folder.has(wanted, part) {
         return Ok(had);
     }
     transfer.fetch(wanted, folder, progress).await
 }
 
 /// Everything, or one error about all that is missing.
-fn all_or_error(
-    had: Vec<(Wanted, Result<Had, Trouble>)>,
-    all: usize,
-    kept: &Path,
-) -> Result<Vec<(Wanted, Had)>, Failure> {
-    let (mut complete, mut failed) = (Vec::new(), Vec::new());
+fn all_or_error(had: Vec<(Wanted, Result<Had, Trouble>)>, kept: &Path) -> Result<Vec<(Wanted, Had)>, Failure> {
+    let all = had.len();
+    let (mut complete, mut failed, mut refused) = (Vec::new(), Vec::new(), 0);
     for (wanted, had) in had {
         match had {
             Ok(had) => complete.push((wanted, had)),
-            // It is the same with the others.
-            Err(Trouble::Refused(why)) => return Err(ConnectError::NotYours(why).into()),
             Err(Trouble::Here(failure)) => return Err(*failure),
             Err(Trouble::Failed(why)) => failed.push(format!("{}: {why}", wanted.node)),
+            Err(Trouble::Refused(why)) => {
+                refused += 1;
+                failed.push(format!("{}: its agent refuses: {why}", wanted.node));
+            }
         }
     }
-    if failed.is_empty() {
-        return Ok(complete);
+    match failed.first() {
+        None => Ok(complete),
+        // Whoever may not have it from one may not have it from any.
+        Some(first) if refused == failed.len() && !complete.iter().any(|(_, had)| had_something(had)) => {
+            Err(ConnectError::NotYours(first.clone()).into())
+        }
+        Some(_) => Err(ConnectError::Uncollected {
+            all,
+            failed,
+            kept: kept.to_owned(),
+        }
+        .into()),
     }
-    Err(ConnectError::Uncollected {
-        all,
-        failed,
-        kept: kept.to_owned(),
-    }
-    .into())
+}
+
+fn had_something(had: &Had) -> bool {
+    matches!(had, Had::Recording { .. })
 }
 
 /// A node that sends another one's recording as its own would take that one's place.
 fn no_two_are_one(had: &[(Wanted, Had)]) -> Result<(), Failure> {
     let mut owners = BTreeMap::<RecordingId, &str>::new();
     for (wanted, had) in had {
-        let Had::Recording { ids, .. } = had else { continue };
-        for id in ids {
-            if let Some(other) = owners.insert(*id, &wanted.node) {
+        let sent = match had {
+            Had::Recording { ids, .. } => ids.as_slice(),
+            Had::Nothing | Had::Lost(_) => &[],
+        };
+        // What it has told of is its own, too, whether it came or not.
+        let told = wanted.recording().map(|(id, _)| id);
+        for id in sent.iter().copied().chain(told) {
+            let owner = *owners.entry(id).or_insert(&wanted.node);
+            if owner != wanted.node {
                 let what = format!(
-                    "the nodes {other} and {} have both sent the recording {id}: one of them does not tell the truth",
+                    "the nodes {owner} and {} both call the recording {id} their own: one of them does not tell the truth",
                     wanted.node
                 );
                 return Err(ConnectError::Dishonest(what).into());
@@ -321,9 +360,28 @@ mod tests {
     #[test]
     fn one_error_names_all_nodes_that_are_missing() {
         let failed = |name: &str| (plan::tests::wanted(name), Err(Trouble::Failed("it is away".to_owned())));
-        let had = vec![failed("a"), (plan::tests::wanted("b"), Ok(Had::Nothing)), failed("c")];
-        let error = all_or_error(had, 3, Path::new("kept")).unwrap_err();
-        let text = error.to_string();
+        let refused = |name: &str| {
+            (
+                plan::tests::wanted(name),
+                Err(Trouble::Refused("you may not".to_owned())),
+            )
+        };
+        let said = |had| all_or_error(had, Path::new("kept")).unwrap_err().to_string();
+        let text = said(vec![
+            failed("a"),
+            (plan::tests::wanted("b"), Ok(Had::Nothing)),
+            failed("c"),
+        ]);
+        let one_lies = said(vec![refused("a"), failed("b")]);
+        assert!(
+            one_lies.contains("2 of 2") && one_lies.contains("a: its agent refuses: you may not"),
+            "{one_lies}"
+        );
+        let all_refuse = said(vec![refused("a"), refused("b")]);
+        assert!(
+            !all_refuse.contains("2 of 2") && all_refuse.contains("you may not"),
+            "{all_refuse}"
+        );
         assert!(
             text.contains("2 of 3") && text.contains("a: it is away") && text.contains("c: it is away"),
             "{text}"

@@ -7,13 +7,13 @@
 )]
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use baselines::recording::{Recording, Summary, WindowSummary};
+use baselines::recording::{Recording, Summary, WindowSummary, backup};
 use end_to_end::agents::{Agent, cluster, from_workstation, node_window, run_pod, wait_for_status, window};
 use end_to_end::kubelet::Container;
 use end_to_end::{ApiServer, Finished, Scratch, chart, finish, poll, profile};
@@ -33,6 +33,13 @@ struct Learned {
 impl Learned {
     /// Learns with these options until it is over.
     fn new(spec: &Value) -> Self {
+        let learned = Self::begun(spec);
+        learned.end();
+        learned
+    }
+
+    /// Learns with these options.
+    fn begun(spec: &Value) -> Self {
         let (server, scratch) = (cluster(), Scratch::new());
         for node in NODES {
             server.make_node(node);
@@ -49,16 +56,21 @@ impl Learned {
         wait_for_status(&server, &shop, "both nodes learn", |status| {
             status["nodes"]["learning"] == 2 && status["events"].as_u64() > Some(0)
         });
-        server.patch(&shop, &json!({"spec": {"stop": true}}));
-        wait_for_status(&server, &shop, "its end", |status| {
-            status["phase"] == "Ended" && status["nodes"]["ended"] == 2
-        });
         Self {
             server,
             scratch,
             agents,
             _pods: pods,
         }
+    }
+
+    /// Ends it.
+    fn end(&self) {
+        let shop = window("shop", &json!({}));
+        self.server.patch(&shop, &json!({"spec": {"stop": true}}));
+        wait_for_status(&self.server, &shop, "its end", |status| {
+            status["phase"] == "Ended" && status["nodes"]["ended"] == 2
+        });
     }
 
     fn out(&self, name: &str) -> PathBuf {
@@ -358,11 +370,161 @@ fn a_node_that_is_lost_before_it_was_collected_is_told_by_name() {
         .filter_map(WindowSummary::uncounted_losses)
         .collect();
     assert!(
-        missing.iter().any(|why| why.contains("node node-b was lost before")),
+        missing.iter().any(|why| why.contains("what node node-b had recorded was lost before")),
         "{missing:?}"
     );
     let status = finish(profile().args(["status", "--recording"]).arg(&out));
-    assert!(status.stdout.contains("node node-b was lost before"), "{status}");
+    assert!(status.stdout.contains("what node node-b had recorded was lost before"), "{status}");
+    learned.stop();
+}
+
+#[test]
+fn what_a_node_had_recorded_before_it_got_a_new_disk_is_told_as_lost() {
+    let mut learned = Learned::begun(&json!({"namespaces": ["production"], "duration": "1h"}));
+    let (gone, pod) = (learned.agents[1].recordings(), learned.agents[1].pod.clone());
+    let shop = window("shop", &json!({}));
+    let told = node_window(&learned.server, &shop, "node-b");
+    let first = wait_for_status(&learned.server, &told, "a recording", |status| {
+        status["recording"]["id"].is_string() && status["events"].as_u64() > Some(0)
+    });
+    learned.agents.pop().unwrap().stop();
+    learned.server.delete(&pod);
+    std::fs::remove_dir_all(gone[0].parent().unwrap()).unwrap();
+    learned
+        .agents
+        .push(Agent::start(&learned.server, &learned.scratch, "node-b"));
+    wait_for_status(&learned.server, &told, "another recording", |status| {
+        status["recording"]["id"].is_string() && status["recording"]["id"] != first["recording"]["id"]
+    });
+
+    // While it goes on, that is said.
+    let out = learned.out("shop.db");
+    let done = learned.collect(&out, &[]);
+    assert_eq!(done.code(), 0, "{done}");
+    assert!(done.stderr.contains("the learning window shop goes on"), "{done}");
+    learned.end();
+    let done = learned.collect(&out, &["--force"]);
+    assert_eq!(done.code(), 0, "{done}");
+    assert!(!done.stderr.contains("goes on"), "{done}");
+    assert!(
+        done.stderr.contains("something can be missing of node node-b"),
+        "{done}"
+    );
+    let collected = summary(&out);
+    let lost: Vec<String> = collected
+        .sources
+        .iter()
+        .filter_map(|source| Some(source.lost?.to_string()))
+        .collect();
+    assert_eq!(lost, [text(&first["recording"]["id"])]);
+    let missing: Vec<String> = collected
+        .windows
+        .iter()
+        .filter_map(WindowSummary::uncounted_losses)
+        .collect();
+    assert!(
+        missing
+            .iter()
+            .any(|why| why.contains("what node node-b had recorded was lost")),
+        "{missing:?}"
+    );
+    learned.stop();
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// An agent that answers everything with these bytes.
+fn liar(answer: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut asked) = (stream.unwrap(), [0; 4096]);
+            let _ = stream.read(&mut asked);
+            // Whoever has heard enough goes away.
+            let _ = stream.write_all(&answer);
+        }
+    });
+    port
+}
+
+/// What an agent answers that sends a file.
+fn sending(file: &[u8]) -> Vec<u8> {
+    let mut on_disk = tempfile::tempfile().unwrap();
+    on_disk.write_all(file).unwrap();
+    on_disk.rewind().unwrap();
+    let (checksum, bytes) = profiler::checksum::of(&mut on_disk).unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nETag: \"{checksum}\"\r\n\r\n");
+    [head.as_bytes(), file].concat()
+}
+
+#[test]
+fn a_node_that_does_not_tell_the_truth_gets_nothing_into_the_file() {
+    let learned = Learned::new(&json!({"namespaces": ["production"], "duration": "1h"}));
+    let shop = learned.server.get(&window("shop", &json!({}))).unwrap();
+    let stolen = learned.out("stolen.db");
+    backup(&learned.agents[0].recordings()[0], &stolen, false).unwrap();
+    let recording = std::fs::read(stolen).unwrap();
+    let etag = format!("ETag: \"{}\"", "0".repeat(64));
+    let endless = [
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nTransfer-Encoding: chunked\r\n{etag}\r\n\r\n").into_bytes(),
+        b"100000\r\n".to_vec(),
+        vec![b'x'; 1 << 20],
+    ]
+    .concat();
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n{etag}\r\n\r\n");
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        ("endless", endless, "not understood"),
+        ("large", large.into_bytes(), "--recording-max"),
+        ("garbage", sending(b"no database"), "cannot be read"),
+        ("thief", sending(&recording), "of another node, node-a"),
+        (
+            "mute",
+            b"HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\n\x1b[2Jx".to_vec(),
+            "500",
+        ),
+        (
+            "gate",
+            b"HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nforbidden".to_vec(),
+            "refuses: forbidden",
+        ),
+    ];
+    for (name, answer, _) in &cases {
+        learned.server.make_node(name);
+        let rendered = chart::rendered(&[]);
+        let pod = learned.server.create(&chart::agent_pod(&rendered, name));
+        let object = learned.server.create(&json!({
+            "apiVersion": "wardline.dev/v1alpha1", "kind": "NodeWindow",
+            "metadata": {"name": format!("shop.{name}"), "labels": {"wardline.dev/learning-window": "shop"}},
+            "spec": {"window": "shop", "windowUid": shop["metadata"]["uid"], "node": name},
+        }));
+        let agent = json!({"namespace": chart::NAMESPACE, "pod": pod["metadata"]["name"], "port": liar(answer.clone()), "version": "0"});
+        learned
+            .server
+            .set_status(&object, &json!({"phase": "Ended", "agent": agent}));
+    }
+    let out = learned.out("shop.db");
+    let done = learned.collect(&out, &[]);
+    assert_eq!(done.code(), 1, "{done}");
+    assert!(
+        done.stderr.contains("6 of 8 recordings could not be collected"),
+        "{done}"
+    );
+    for (name, _, said) in &cases {
+        let line = done
+            .stderr
+            .lines()
+            .find(|line| line.starts_with(&format!("  {name}: ")));
+        assert!(line.is_some_and(|line| line.contains(said)), "{name}: {done}");
+    }
+    assert!(!out.exists() && !done.stderr.contains('\u{1b}'), "{done}");
+    // The others' are here; without the liars that is it.
+    let names: Vec<&str> = cases.iter().map(|(name, ..)| *name).collect();
+    let done = learned.collect(&out, &["--without", &names.join(",")]);
+    assert_eq!(done.code(), 0, "{done}");
+    assert!(done.stdout.contains("recordings of 2 of 8 nodes"), "{done}");
     learned.stop();
 }
 

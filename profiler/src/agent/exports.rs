@@ -8,9 +8,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use baselines::recording::{self, Recording, backup, extract};
+use baselines::recording::{self, backup, extract};
 
 use super::asked::Asked;
 use crate::checksum;
@@ -74,16 +74,33 @@ fn could_not(doing: &'static str, path: &Path, source: io::Error) -> recording::
     }
 }
 
-/// Which state of a recording a file is: its revision, and whether it goes on, which makes no revision when it ends suddenly.
-type State = (u64, bool);
+/// Which state of a recording a file is, told without opening it: its own and its log's length and time of change, and whether it
+/// goes on, which changes nothing when it ends suddenly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct State {
+    file: (u64, SystemTime),
+    log: Option<(u64, SystemTime)>,
+    goes_on: bool,
+}
 
-fn state_of(path: &Path) -> Result<State, recording::Error> {
-    let sources = Recording::open(path)?.sources()?;
-    let revision = sources
-        .iter()
-        .find(|source| source.is_own)
-        .map_or(0, |source| source.revision);
-    Ok((revision, recording::writer_of(path)?.is_some()))
+impl State {
+    fn of(path: &Path) -> Result<Self, recording::Error> {
+        let look = |path: &Path| {
+            path.symlink_metadata()
+                .and_then(|file| Ok((file.len(), file.modified()?)))
+        };
+        let file = look(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => recording::Error::Missing { path: path.to_owned() },
+            _ => could_not("read", path, error),
+        })?;
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        Ok(Self {
+            file,
+            log: look(Path::new(&log)).ok(),
+            goes_on: recording::writer_of(path)?.is_some(),
+        })
+    }
 }
 
 /// Why there is no file.
@@ -102,6 +119,12 @@ struct Kept {
     state: State,
     export: Arc<Export>,
     used: Instant,
+}
+
+impl Kept {
+    fn is_on_its_way(&self) -> bool {
+        Arc::strong_count(&self.export) > 1
+    }
 }
 
 /// The files that are kept. Everything here may wait for a disk.
@@ -138,7 +161,7 @@ impl Exports {
     /// # Errors
     /// [`Unexported`].
     pub fn newest(&mut self, asked: &Asked, path: &Path) -> Result<Arc<Export>, Unexported> {
-        let state = state_of(path)?;
+        let state = State::of(path)?;
         if let Some(kept) = self
             .kept
             .iter_mut()
@@ -147,9 +170,10 @@ impl Exports {
             kept.used = Instant::now();
             return Ok(Arc::clone(&kept.export));
         }
-        // The older ones' room is needed first.
-        self.kept.sort_by_key(|kept| std::cmp::Reverse(kept.used));
-        while self.is_full() && self.kept.pop().is_some() {}
+        // The room of those is needed first that nobody has been given for longest; of what is on its way nothing can be had.
+        self.kept
+            .sort_by_key(|kept| std::cmp::Reverse((kept.is_on_its_way(), kept.used)));
+        while self.is_full() && self.kept.pop_if(|kept| !kept.is_on_its_way()).is_some() {}
         if self.is_full() {
             return Err(Unexported::Busy);
         }
@@ -180,13 +204,16 @@ impl Exports {
 
     /// Gives back the room of what nobody asks for any more.
     pub fn forget_old(&mut self) {
+        for kept in self.kept.iter_mut().filter(|kept| kept.is_on_its_way()) {
+            kept.used = Instant::now();
+        }
         self.kept.retain(|kept| kept.used.elapsed() < KEPT_FOR);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use baselines::recording::{EndReason, Flush};
+    use baselines::recording::{EndReason, Flush, Recording};
     use baselines::time::UtcTime;
 
     use super::*;
@@ -252,18 +279,17 @@ mod tests {
         for name in ["b", "c", "d", "e"] {
             exports.newest(&asked(&[name]), &path).unwrap();
         }
-        // One of them is on its way, though it is not kept.
-        assert_eq!(exports.kept.len(), EXPORTS_MAX - 1);
+        assert_eq!(exports.kept.len(), EXPORTS_MAX);
         assert_eq!(std::fs::read_dir(folder.path().join("exports")).unwrap().count(), 0);
+        // What is on its way is still there when it is broken off.
+        let same = exports.same(&asked(&["a"]), &first.checksum).unwrap();
+        assert_eq!(whole(&same).len() as u64, first.bytes);
         let others: Vec<_> = ["f", "g"]
             .map(|name| exports.newest(&asked(&[name]), &path).unwrap())
             .into();
         assert!(matches!(exports.newest(&asked(&["h"]), &path), Err(Unexported::Busy)));
         drop(others);
         exports.newest(&asked(&["h"]), &path).unwrap();
-        // Who is being given one keeps it.
-        assert!(exports.same(&asked(&["a"]), &first.checksum).is_none());
-        assert_eq!(whole(&first).len() as u64, first.bytes);
     }
 
     #[test]

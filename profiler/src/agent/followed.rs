@@ -12,7 +12,7 @@ use kube::{Resource as _, ResourceExt as _};
 use super::objects::{LearningWindow, NodeWindowStatus, Phase};
 use super::plan::{Plan, ends_at, plan};
 use super::recorder::{Ended, Recorder};
-use super::report::of_recording;
+use super::report::{lost_recordings, of_recording};
 use crate::clock::boot_ns;
 use crate::kubernetes::times::{by_server, time, utc};
 
@@ -248,13 +248,24 @@ impl Followed {
         let is_troubled = matches!(phase, Phase::Failing | Phase::Ended);
         let trouble = self.trouble.clone().filter(|_| is_troubled).or(unreadable);
         let missing = self.missing(&facts, phase, clock_ahead);
+        let lost_recordings = lost_recordings(before, &facts);
+        let gone = (!lost_recordings.is_empty())
+            .then(|| format!("{} recordings that this node had are gone", lost_recordings.len()));
         let failed = trouble.iter().map(|why| format!("recording failed: {why}"));
-        let lossy: Vec<String> = facts.lossy.iter().cloned().chain(missing).chain(failed).collect();
+        let lossy: Vec<String> = facts
+            .lossy
+            .iter()
+            .cloned()
+            .chain(missing)
+            .chain(gone)
+            .chain(failed)
+            .collect();
         NodeWindowStatus {
             phase,
             lossy: (!lossy.is_empty()).then(|| lossy.join("; ")),
             message: trouble,
             heard: Some(time(now)),
+            lost_recordings,
             clock_ahead_seconds: clock_ahead,
             ended_at: (phase == Phase::Ended).then(|| {
                 facts

@@ -41,6 +41,8 @@ pub const WORKLOADS_MAX: usize = 100;
 pub const NODE_WORKLOADS_MAX: usize = 20;
 /// How many nodes a status lists by name.
 pub const NODES_MAX: usize = 100;
+/// How many recordings that are gone a node tells of.
+pub const LOST_RECORDINGS_MAX: usize = 16;
 /// The label on a `NodeWindow` that names its `LearningWindow`.
 pub const WINDOW_LABEL: &str = "wardline.dev/learning-window";
 
@@ -365,6 +367,10 @@ pub struct NodeWindowStatus {
     /// The recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingFacts>,
+    /// Recordings of this window that the node had and has no more: its disk was replaced, say. The first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub lost_recordings: Vec<LostRecordingFacts>,
     /// Who has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentFacts>,
@@ -380,6 +386,26 @@ pub struct RecordingFacts {
     pub revision: u64,
     /// What it takes on the disk.
     pub bytes: u64,
+}
+
+/// A recording that is gone, as it was told of last.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostRecordingFacts {
+    /// Its id.
+    pub id: String,
+    /// Its revision.
+    pub revision: u64,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// Until when everything was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_until: Option<Time>,
+    /// Containers seen.
+    pub containers: u64,
+    /// How often behaviours were observed.
+    pub events: u64,
 }
 
 /// The agent that has a recording.

@@ -7,7 +7,9 @@ use baselines::recording::{EndReason, Summary, WindowSummary};
 use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::objects::{NODE_WORKLOADS_MAX, NodeWindowStatus, RecordingFacts, WorkloadProgress};
+use super::objects::{
+    LOST_RECORDINGS_MAX, LostRecordingFacts, NODE_WORKLOADS_MAX, NodeWindowStatus, RecordingFacts, WorkloadProgress,
+};
 use crate::kubernetes::times::time;
 
 /// What the recording says by now: everything but how the recorder is doing. `before` is what was told last; `bytes` is
@@ -52,6 +54,24 @@ pub fn of_recording(summary: &Summary, bytes: u64, before: &NodeWindowStatus, no
         }),
         ..NodeWindowStatus::default()
     }
+}
+
+/// The recordings that are gone, when this is `now` what the recording says and that was told `before`.
+pub fn lost_recordings(before: &NodeWindowStatus, now: &NodeWindowStatus) -> Vec<LostRecordingFacts> {
+    let mut lost = before.lost_recordings.clone();
+    let has = |told: &RecordingFacts| now.recording.as_ref().is_some_and(|recording| recording.id == told.id);
+    let gone = before.recording.as_ref().filter(|told| !has(told));
+    if let Some(told) = gone.filter(|_| lost.len() < LOST_RECORDINGS_MAX) {
+        lost.push(LostRecordingFacts {
+            id: told.id.clone(),
+            revision: told.revision,
+            started_at: before.started_at.clone(),
+            written_until: before.written_until.clone(),
+            containers: before.containers,
+            events: before.events,
+        });
+    }
+    lost
 }
 
 /// Why losses cannot be ruled out: what each window says, and that there is more than one.

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use baselines::recording;
@@ -177,7 +177,12 @@ impl Server {
         };
         let checksum = header(request, &IF_MATCH).map(|tag| checksum_in(tag).unwrap_or_default().to_owned());
         let server = Arc::clone(&self);
-        let export = tokio::task::spawn_blocking(move || server.export(&asked, checksum.as_deref())).await;
+        // Dropped with this future when nobody waits any more.
+        let waits = Arc::new(());
+        let still_waits = Arc::downgrade(&waits);
+        let export =
+            tokio::task::spawn_blocking(move || server.export(&asked, checksum.as_deref(), &still_waits)).await;
+        drop(waits);
         let export = export.unwrap_or_else(|error| {
             Err(Problem(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -234,8 +239,12 @@ impl Server {
         Ok(())
     }
 
-    fn export(&self, asked: &Asked, checksum: Option<&str>) -> Result<Arc<Export>, Problem> {
+    fn export(&self, asked: &Asked, checksum: Option<&str>, waits: &Weak<()>) -> Result<Arc<Export>, Problem> {
         let mut exports = self.exports();
+        // It may have been somebody else's turn for long.
+        if waits.strong_count() == 0 {
+            return Err(nobody_waits());
+        }
         if let Some(checksum) = checksum {
             return exports
                 .same(asked, checksum)
@@ -275,6 +284,10 @@ fn refused(refusal: &Refusal) -> Problem {
             Problem(StatusCode::SERVICE_UNAVAILABLE, why)
         }
     }
+}
+
+fn nobody_waits() -> Problem {
+    Problem(StatusCode::REQUEST_TIMEOUT, "nobody waits any more".to_owned())
 }
 
 fn told(Problem(status, why): Problem) -> Response<Body> {

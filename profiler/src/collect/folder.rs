@@ -2,15 +2,16 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use baselines::recording::{self, Recording, RecordingId};
 
-use super::plan::{Had, Wanted, check};
+use super::plan::{Had, Part, Wanted};
 use crate::agent::asked::{checksum_in, tag_of};
 use crate::cli::values::node_name;
 use crate::error::Failure;
+use crate::kubernetes::connect::ConnectError;
 
 /// The folder, which one process at a time works in.
 #[derive(Debug)]
@@ -52,19 +53,18 @@ impl Folder {
             .mode(0o700)
             .create(&path)
             .map_err(failed)?;
+        require_own(&path)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(path.join("lock"))
             .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Failure::Usage {
-                what: format!("somebody else is collecting into {} just now", out.display()),
-                help: "wait for them, or choose another file: --out".to_owned(),
-            }),
+            Err(TryLockError::WouldBlock) => Err(ConnectError::Collecting(out.to_owned()).into()),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
@@ -93,14 +93,25 @@ impl Folder {
     }
 
     /// A node's file that came earlier, if nothing was written to the recording since.
-    pub fn has(&self, wanted: &Wanted, namespaces: &[String]) -> Option<Had> {
+    pub fn has(&self, wanted: &Wanted, part: &Part<'_>) -> Option<Had> {
         let (_, told) = wanted.recording().filter(|_| wanted.is_over())?;
         let path = self.file(wanted);
-        let sources = Recording::open(&path).and_then(|recording| recording.sources()).ok()?;
-        let is_newest = sources.iter().all(|source| source.revision >= told.revision);
-        let ids = check(wanted, namespaces, &sources).ok().filter(|_| is_newest)?;
+        let summary = Recording::open(&path).and_then(|recording| recording.summary()).ok()?;
+        let is_newest = summary.sources.iter().all(|source| source.revision >= told.revision);
+        let ids = part.check(wanted, &summary).ok().filter(|_| is_newest)?;
         let bytes = path.metadata().ok()?.len();
         Some(Had::Recording { path, bytes, ids })
+    }
+
+    /// Makes room for the one part of a node's file that is on its way: what came of others is of no use any more.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep_only(&self, wanted: &Wanted, part: &Path) -> io::Result<()> {
+        while let Some(other) = self.beginning_but(wanted, Some(part))? {
+            fs::remove_file(other.path)?;
+        }
+        Ok(())
     }
 
     /// Where a node's file is while it comes.
@@ -113,9 +124,16 @@ impl Folder {
     /// # Errors
     /// What the system says.
     pub fn beginning(&self, wanted: &Wanted) -> io::Result<Option<Beginning>> {
+        self.beginning_but(wanted, None)
+    }
+
+    fn beginning_but(&self, wanted: &Wanted, but: Option<&Path>) -> io::Result<Option<Beginning>> {
         let stem = format!("{}.", stem(wanted));
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
+            if but == Some(&entry.path()) {
+                continue;
+            }
             let name = entry.file_name();
             let checksum = name
                 .to_str()
@@ -140,6 +158,21 @@ fn stem(wanted: &Wanted) -> String {
     format!("{name:.100}-{id}")
 }
 
+/// Nobody else may put anything into it, or lead us elsewhere.
+fn require_own(path: &Path) -> Result<(), Failure> {
+    let folder = path
+        .symlink_metadata()
+        .map_err(|source| could_not("read", path, source))?;
+    let is_ours = folder.uid() == rustix::process::geteuid().as_raw() && folder.permissions().mode() & 0o777 == 0o700;
+    if folder.is_dir() && is_ours {
+        return Ok(());
+    }
+    Err(Failure::Usage {
+        what: format!("{} is there, and is no folder that is yours alone", path.display()),
+        help: "what was collected so far is kept in there: remove it, or choose another file: --out".to_owned(),
+    })
+}
+
 /// An error about a file of ours.
 pub(super) fn could_not(doing: &'static str, path: &Path, source: io::Error) -> recording::Error {
     match source.kind() {
@@ -162,11 +195,35 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().join("shop.db");
         let folder = Folder::open(&out).unwrap();
-        assert!(matches!(Folder::open(&out), Err(Failure::Usage { .. })));
+        assert!(matches!(
+            Folder::open(&out),
+            Err(Failure::Cluster(ConnectError::Collecting(_)))
+        ));
         folder.remove().unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         drop(Folder::open(&out).unwrap());
         Folder::open(&out).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_can_get_at_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let (out, path) = (
+            directory.path().join("shop.db"),
+            directory.path().join("shop.db.collecting"),
+        );
+        let elsewhere = directory.path().join("elsewhere");
+        DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(matches!(Folder::open(&out), Err(Failure::Usage { .. })));
+        fs::remove_file(&path).unwrap();
+        DirBuilder::new().mode(0o700).create(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Folder::open(&out), Err(Failure::Usage { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::symlink(elsewhere.join("lock"), path.join("lock")).unwrap();
+        assert!(Folder::open(&out).is_err());
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
     }
 
     #[test]
@@ -214,6 +271,10 @@ mod tests {
         for other in ["b", "c"] {
             assert_eq!(folder.beginning(&wanted(other)).unwrap(), None);
         }
-        assert!(folder.has(&wanted("a"), &[]).is_none());
+        // One at a time is kept.
+        let other = folder.part(&wanted("a"), &"0b".repeat(32));
+        fs::write(&other, "").unwrap();
+        folder.keep_only(&wanted("a"), &other).unwrap();
+        assert_eq!(folder.beginning(&wanted("a")).unwrap().unwrap().path, other);
     }
 }

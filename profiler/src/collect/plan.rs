@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use baselines::recording::{LostRecording, Part as PartOf, RecordingId};
+use baselines::recording::{LostRecording, Part as PartOf, RecordingId, SourceSummary, Summary};
 use baselines::time::UtcTime;
 use kube::ResourceExt as _;
 
 use crate::agent::objects::{
-    AgentFacts, EVERY_NAMESPACE, LearningWindow, NodeWindow, NodeWindowStatus, Phase, RecordingFacts,
+    AgentFacts, EVERY_NAMESPACE, LearningWindow, LostRecordingFacts, NodeWindow, NodeWindowStatus, Phase,
+    RecordingFacts,
 };
 use crate::agent::plan::{Plan, plan};
 use crate::error::Failure;
@@ -19,6 +20,8 @@ use crate::kubernetes::times::utc;
 pub struct Wanted {
     /// The node's name.
     pub node: String,
+    /// The name of the object that it tells in.
+    pub object: String,
     /// What it told last.
     pub told: NodeWindowStatus,
     /// Why it is not even asked, if so.
@@ -79,6 +82,7 @@ pub fn wanted(told: &[NodeWindow], without: &[String]) -> Result<Vec<Wanted>, Fa
         .iter()
         .map(|node| Wanted {
             node: node.spec.node.clone(),
+            object: node.name_any(),
             told: node.status.clone().unwrap_or_default(),
             given_up: without
                 .contains(&node.spec.node)
@@ -127,88 +131,124 @@ impl<'a> Part<'a> {
 
     /// What the file says in the place of a recording that will never come.
     pub fn lost(&self, wanted: &Wanted, why: &str) -> Vec<LostRecording> {
-        let uid = self.window.uid().unwrap_or_default();
-        let whole = wanted
-            .recording()
-            .map_or_else(|| RecordingId::derived(&["lost", &uid, &wanted.node]), |(id, _)| id);
         let told = &wanted.told;
+        let uid = self.window.uid().unwrap_or_default();
+        let facts = LostRecordingFacts {
+            id: wanted.recording().map_or_else(
+                || RecordingId::derived(&["never told", &uid, &wanted.node]).to_string(),
+                |(id, _)| id.to_string(),
+            ),
+            revision: told.recording.as_ref().map_or(0, |recording| recording.revision),
+            started_at: told.started_at.clone(),
+            written_until: told.ended_at.clone().or_else(|| told.written_until.clone()),
+            containers: told.containers,
+            events: told.events,
+        };
+        self.words(wanted, &facts, why)
+    }
+
+    /// The same of recordings that the node had before, and told that they are gone.
+    pub fn lost_before(&self, wanted: &Wanted) -> Vec<LostRecording> {
+        let lost = wanted.told.lost_recordings.iter();
+        lost.flat_map(|facts| self.words(wanted, facts, "the node has another one since"))
+            .collect()
+    }
+
+    fn words(&self, wanted: &Wanted, facts: &LostRecordingFacts, why: &str) -> Vec<LostRecording> {
+        let Ok(whole) = facts.id.parse::<RecordingId>() else {
+            return Vec::new();
+        };
         let made = self.window.metadata.creation_timestamp.as_ref().map(utc);
-        let started = told.started_at.as_ref().map(utc).or(made).unwrap_or_default();
-        let ended = told
-            .ended_at
-            .as_ref()
-            .or(told.written_until.as_ref())
-            .map_or(started, utc);
-        let lost = |id, part| LostRecording {
-            id,
-            part,
+        let started = facts.started_at.as_ref().map(utc).or(made).unwrap_or_default();
+        let ended = facts.written_until.as_ref().map_or(started, utc);
+        let of = |namespace| LostRecording {
+            whole,
+            namespace,
+            revision: facts.revision,
             host: wanted.node.clone(),
             selector: format!("learning window {}", self.window.name_any()),
             started,
             ended,
             why: format!(
-                "node {} was lost before its recording was collected ({why}); it had told of {} containers and {} events",
-                wanted.node, told.containers, told.events
+                "what node {} had recorded was lost before it was collected ({why}); it had told of {} containers and {} events",
+                wanted.node, facts.containers, facts.events
             ),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         if self.namespaces.is_empty() {
-            return vec![lost(whole, None)];
+            return vec![of(None)];
         }
-        let parts = self.namespaces.iter().map(|namespace| {
-            let part = PartOf {
-                whole,
-                namespace: namespace.clone(),
-            };
-            lost(whole.part(namespace), Some(part))
-        });
-        parts.collect()
+        self.namespaces
+            .iter()
+            .map(|namespace| of(Some(namespace.clone())))
+            .collect()
+    }
+
+    /// Whether what a node sent is what was wanted: the recording that it has told of, or its parts, of this node and of
+    /// containers in these namespaces. Returns their names.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self, wanted: &Wanted, sent: &Summary) -> Result<Vec<RecordingId>, String> {
+        let whole = match (sent.sources.as_slice(), self.namespaces) {
+            ([one], []) if one.part.is_none() => one.id,
+            ([first, ..], [_, ..]) => first.part.as_ref().map_or(first.id, |part| part.whole),
+            _ => return Err("what it sent is no recording of one node".to_owned()),
+        };
+        if let Some((told, _)) = wanted.recording()
+            && told != whole
+        {
+            return Err(format!("it has told of the recording {told}, and sent {whole}"));
+        }
+        let mut expected: Vec<(RecordingId, Option<PartOf>)> = match self.namespaces {
+            [] => vec![(whole, None)],
+            namespaces => namespaces.iter().map(|namespace| part_of(whole, namespace)).collect(),
+        };
+        expected.sort_by_key(|(id, _)| *id);
+        let are_those = |sources: &[SourceSummary]| {
+            let sources = sources.iter().map(|source| (source.id, source.part.clone()));
+            sources.eq(expected.iter().cloned())
+        };
+        if !are_those(&sent.sources) || sent.sources.iter().any(|source| source.lost.is_some()) {
+            return Err("what it sent is not what was asked for".to_owned());
+        }
+        if let Some(other) = sent.sources.iter().find(|source| source.host != wanted.node) {
+            return Err(format!(
+                "it sent a recording of another node, {}",
+                printable(&other.host)
+            ));
+        }
+        let asked = if self.namespaces.is_empty() {
+            &self.window.spec.namespaces
+        } else {
+            self.namespaces
+        };
+        let is_asked = |namespace: &String| asked.iter().any(|one| one == EVERY_NAMESPACE || one == namespace);
+        let mut namespaces = sent.containers.iter().map(|seen| &seen.container.workload.namespace);
+        match namespaces.find(|namespace| !is_asked(namespace)) {
+            None => Ok(expected.into_iter().map(|(id, _)| id).collect()),
+            Some(other) => Err(format!("it sent containers of the namespace {}", printable(other))),
+        }
     }
 }
 
-/// Whether what a node sent is what was wanted: the recording that it has told of, or its parts. Returns their names.
-///
-/// # Errors
-/// What is wrong.
-pub fn check(
-    wanted: &Wanted,
-    namespaces: &[String],
-    sources: &[baselines::recording::SourceSummary],
-) -> Result<Vec<RecordingId>, String> {
-    let whole = match (sources, namespaces) {
-        ([one], []) if one.part.is_none() => one.id,
-        ([first, ..], [_, ..]) => first.part.as_ref().map_or(first.id, |part| part.whole),
-        _ => return Err("what it sent is no recording of one node".to_owned()),
+fn part_of(whole: RecordingId, namespace: &str) -> (RecordingId, Option<PartOf>) {
+    let part = PartOf {
+        whole,
+        namespace: namespace.to_owned(),
     };
-    if let Some((told, _)) = wanted.recording()
-        && told != whole
-    {
-        return Err(format!("it has told of the recording {told}, and sent {whole}"));
-    }
-    let mut expected: Vec<RecordingId> = namespaces.iter().map(|namespace| whole.part(namespace)).collect();
-    if namespaces.is_empty() {
-        expected.push(whole);
-    }
-    expected.sort();
-    let mut sent: Vec<RecordingId> = sources.iter().map(|source| source.id).collect();
-    sent.sort();
-    if sent == expected {
-        Ok(sent)
-    } else {
-        Err("what it sent are not the parts that were asked for".to_owned())
-    }
+    (whole.part(namespace), Some(part))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use baselines::recording::SourceSummary;
-
     use super::*;
     use crate::agent::objects::{LearningWindowSpec, NodeWindowSpec};
 
     pub(in crate::collect) fn wanted(node: &str) -> Wanted {
         Wanted {
             node: node.to_owned(),
+            object: node.to_owned(),
             told: NodeWindowStatus::default(),
             given_up: None,
         }
@@ -242,6 +282,7 @@ pub(super) mod tests {
             host: "a".to_owned(),
             is_own: false,
             removed: None,
+            lost: None,
             part: part.map(|namespace| PartOf {
                 whole: whole(),
                 namespace: namespace.to_owned(),
@@ -258,51 +299,98 @@ pub(super) mod tests {
         LearningWindow::new("shop", serde_json::from_value::<LearningWindowSpec>(spec).unwrap())
     }
 
+    fn sent(mut sources: Vec<SourceSummary>) -> Summary {
+        sources.sort_by_key(|source| source.id);
+        Summary {
+            sources,
+            behaviours: 0,
+            windows: Vec::new(),
+            containers: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+
     #[test]
     fn only_what_was_wanted_is_taken() {
         let [shop, web] = ["shop", "web"].map(|name| source(whole().part(name), Some(name)));
         let other = source(RecordingId::derived(&["another"]), None);
         let all = source(whole(), None);
+        let elsewhere = SourceSummary {
+            host: "b".to_owned(),
+            ..all.clone()
+        };
+        let misnamed = SourceSummary {
+            part: web.part.clone(),
+            ..shop.clone()
+        };
+        let lost = SourceSummary {
+            lost: Some(whole()),
+            ..all.clone()
+        };
+        let window = window(&["shop", "web"]);
         for (namespaces, sources, is_it) in [
             (&[][..], vec![all.clone()], true),
             (&[], vec![other.clone()], false),
             (&[], vec![all.clone(), other.clone()], false),
             (&[], vec![], false),
             (&[], vec![shop.clone()], false),
+            (&[], vec![elsewhere], false),
+            (&[], vec![lost], false),
             (&["shop"], vec![shop.clone()], true),
+            (&["shop"], vec![misnamed], false),
             (&["shop"], vec![web.clone()], false),
             (&["shop"], vec![all.clone()], false),
             (&["shop"], vec![shop.clone(), all], false),
             (&["shop", "web"], vec![web.clone(), shop.clone()], true),
             (&["shop", "web"], vec![shop], false),
         ] {
-            let checked = check(&told("a"), &texts(namespaces), &sources);
+            let namespaces = texts(namespaces);
+            let checked = Part::new(&window, &namespaces)
+                .unwrap()
+                .check(&told("a"), &sent(sources.clone()));
             assert_eq!(checked.is_ok(), is_it, "{namespaces:?} {sources:?}: {checked:?}");
         }
         // A node that has told of none yet may send any.
-        assert!(check(&wanted("a"), &[], &[other]).is_ok());
+        assert!(
+            Part::new(&window, &[])
+                .unwrap()
+                .check(&wanted("a"), &sent(vec![other]))
+                .is_ok()
+        );
     }
 
     #[test]
     fn a_lost_recording_has_the_name_that_the_node_has_told_and_says_why() {
         let shop = window(&["shop", "web"]);
-        let namespaces = texts(&[]);
-        let [lost] =
-            <[LostRecording; 1]>::try_from(Part::new(&shop, &namespaces).unwrap().lost(&told("a"), "why")).unwrap();
-        assert_eq!((lost.id, lost.part), (whole(), None));
+        let part = Part::new(&shop, &[]).unwrap();
+        let lost = part.lost(&told("a"), "why");
+        assert_eq!((lost.len(), lost[0].whole, lost[0].revision), (1, whole(), 7));
         assert_eq!(
-            lost.why,
-            "node a was lost before its recording was collected (why); it had told of 3 containers and 40 events"
+            lost[0].why,
+            "what node a had recorded was lost before it was collected (why); it had told of 3 containers and 40 events"
+        );
+        // Without a name told, each node has its own.
+        assert_ne!(
+            part.lost(&wanted("a"), "why")[0].whole,
+            part.lost(&wanted("b"), "why")[0].whole
         );
         let namespaces = texts(&["shop", "web"]);
         let lost = Part::new(&shop, &namespaces).unwrap().lost(&told("a"), "why");
-        let ids: Vec<_> = lost.iter().map(|lost| lost.id).collect();
-        assert_eq!(ids, [whole().part("shop"), whole().part("web")]);
-        // Without a name told, each node has its own.
-        let part = Part::new(&shop, &[]).unwrap();
-        assert_ne!(
-            part.lost(&wanted("a"), "why")[0].id,
-            part.lost(&wanted("b"), "why")[0].id
+        let asked: Vec<_> = lost.iter().map(|lost| lost.namespace.as_deref()).collect();
+        assert_eq!(asked, [Some("shop"), Some("web")]);
+        let mut again = told("a");
+        again.told.lost_recordings = vec![LostRecordingFacts {
+            id: RecordingId::derived(&["earlier"]).to_string(),
+            revision: 3,
+            started_at: None,
+            written_until: None,
+            containers: 1,
+            events: 2,
+        }];
+        let lost = part.lost_before(&again);
+        assert_eq!(
+            (lost.len(), lost[0].whole, lost[0].revision),
+            (1, RecordingId::derived(&["earlier"]), 3)
         );
     }
 

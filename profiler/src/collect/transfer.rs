@@ -4,12 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use baselines::recording::Recording;
+use baselines::recording::{self, Recording, merge};
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, HOST, HeaderName, IF_MATCH, RANGE};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, HOST, HeaderName, IF_MATCH, RANGE, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -17,13 +18,14 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::time::{sleep, timeout};
 
 use super::folder::{Beginning, Folder, could_not};
-use super::plan::{Had, Wanted, check};
+use super::plan::{Had, Part, Wanted};
 use super::{Progress, RULE, Settings};
 use crate::agent::asked::{Asked, checksum_in, tag_of};
-use crate::agent::objects::{AgentFacts, LearningWindow};
+use crate::agent::objects::{AgentFacts, LearningWindow, NodeWindow, NodeWindowStatus, Phase};
 use crate::checksum;
 use crate::error::Failure;
 use crate::kubernetes::connect::{printable, what_went_wrong, with_causes};
+use crate::kubernetes::token::Tokens;
 
 /// How often a transfer is tried, each time from where the last one was broken off.
 const TRIES: u32 = 4;
@@ -35,13 +37,19 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const COPY_WITHIN: Duration = Duration::from_mins(5);
 /// How long nothing may come.
 const GO_ON_WITHIN: Duration = Duration::from_mins(1);
+/// How few bytes may come in a second, after that time.
+const RATE_MIN: u64 = 4096;
+/// How long the kubelet may take to say why a stream was closed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// So many agents that refuse, and none that does not: nobody else is asked.
+const REFUSALS_MAX: usize = 3;
 /// Longer explanations of an agent are cut, in bytes.
 const EXPLANATION_MAX: usize = 4096;
 
 /// Why a recording did not come.
 #[derive(Debug)]
 pub enum Trouble {
-    /// Who asks may not have it; nor from any other node.
+    /// Who asks may not have it, this agent says.
     Refused(String),
     /// Another try may do better.
     Failed(String),
@@ -52,17 +60,37 @@ pub enum Trouble {
 /// What is the same for all nodes.
 pub struct Transfer<'a> {
     client: &'a Client,
-    token: &'a str,
+    tokens: &'a Tokens,
     asked: Asked,
+    part: Part<'a>,
     bytes_max: u64,
+    answers: Mutex<Answers>,
+}
+
+/// What agents answered so far.
+#[derive(Default)]
+struct Answers {
+    /// Somebody gave something.
+    has_given: bool,
+    refused: usize,
+    /// Why the last one refused.
+    why: String,
 }
 
 impl<'a> Transfer<'a> {
-    /// Of this window, by who has this token.
-    pub fn new(client: &'a Client, token: &'a str, window: &LearningWindow, settings: &Settings) -> Self {
+    /// Of this window, by who has these tokens.
+    pub fn new(
+        client: &'a Client,
+        tokens: &'a Tokens,
+        window: &LearningWindow,
+        part: Part<'a>,
+        settings: &Settings,
+    ) -> Self {
         Self {
             client,
-            token,
+            tokens,
+            part,
+            answers: Mutex::default(),
             asked: Asked {
                 uid: window.uid().unwrap_or_default(),
                 namespaces: settings.namespaces.clone(),
@@ -71,28 +99,57 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The namespaces that are asked for; none for all.
-    pub fn namespaces(&self) -> &[String] {
-        &self.asked.namespaces
-    }
-
     /// Fetches a node's recording, or finds out that it will never come.
     ///
     /// # Errors
     /// [`Trouble`].
     pub async fn fetch(&self, wanted: &Wanted, folder: &Folder, progress: &impl Progress) -> Result<Had, Trouble> {
-        let mut wait = TRY_AGAIN_AFTER;
-        for left in (0..TRIES).rev() {
-            match self.attempt(wanted, folder, progress).await {
+        let (mut wait, mut left) = (TRY_AGAIN_AFTER, TRIES);
+        // Another agent may be there by the next try, at another port.
+        let mut now = wanted.clone();
+        loop {
+            if let Some(why) = self.everybody_refuses() {
+                return Err(Trouble::Refused(why));
+            }
+            left -= 1;
+            let done = self.attempt(&now, folder, progress).await;
+            self.note(&done);
+            match done {
                 Err(Trouble::Failed(why)) if left > 0 => {
                     progress.say(&format!("{}: {why}; trying again", wanted.node));
                     sleep(wait).await;
                     wait = wait.saturating_mul(2);
+                    now.told = self.told_now(&now).await?;
                 }
                 done => return done,
             }
         }
-        Err(Trouble::Failed("it was not tried".to_owned()))
+    }
+
+    fn note(&self, done: &Result<Had, Trouble>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match done {
+            Ok(Had::Recording { .. }) => answers.has_given = true,
+            Err(Trouble::Refused(why)) => {
+                answers.refused += 1;
+                answers.why.clone_from(why);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether there is no use in asking thousands more.
+    fn everybody_refuses(&self) -> Option<String> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        (!answers.has_given && answers.refused >= REFUSALS_MAX).then(|| answers.why.clone())
+    }
+
+    async fn told_now(&self, wanted: &Wanted) -> Result<NodeWindowStatus, Trouble> {
+        let nodes = Api::<NodeWindow>::all(self.client.clone());
+        let node = answer("read what a node tells", nodes.get_opt(&wanted.object)).await;
+        // Where that cannot be read, what was told before is all there is.
+        let node = node.ok().flatten().filter(|node| node.spec.node == wanted.node);
+        Ok(node.and_then(|node| node.status).unwrap_or_else(|| wanted.told.clone()))
     }
 
     async fn attempt(&self, wanted: &Wanted, folder: &Folder, progress: &impl Progress) -> Result<Had, Trouble> {
@@ -115,7 +172,13 @@ impl<'a> Transfer<'a> {
                     "its recording has changed since a part of it came".to_owned(),
                 ))
             }
-            StatusCode::NOT_FOUND if wanted.told.recording.is_none() => Ok(Had::Nothing),
+            StatusCode::NOT_FOUND if wanted.told.recording.is_none() => match &wanted.told.message {
+                Some(why) if wanted.told.phase == Phase::Failing => Ok(Had::Lost(format!(
+                    "nothing could be recorded there: {}",
+                    printable(why)
+                ))),
+                _ => Ok(Had::Nothing),
+            },
             StatusCode::NOT_FOUND => Ok(Had::Lost(explanation(response).await)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Trouble::Refused(explanation(response).await)),
             status => Err(Trouble::Failed(format!(
@@ -159,6 +222,11 @@ impl<'a> Transfer<'a> {
     }
 
     async fn ask(&self, agent: &AgentFacts, beginning: Option<&Beginning>) -> Result<Response<Incoming>, Trouble> {
+        let token = self
+            .tokens
+            .get()
+            .await
+            .map_err(|error| Trouble::Here(Box::new(error.into())))?;
         let pods = Api::<Pod>::namespaced(self.client.clone(), &agent.namespace);
         let mut forward = answer(
             "forward a port of the agent",
@@ -172,6 +240,7 @@ impl<'a> Transfer<'a> {
         let error = forward
             .take_error(agent.port)
             .ok_or_else(|| failed("no stream to its agent"))?;
+        let mut error = Box::pin(error);
         let broken =
             |error: hyper::Error| Trouble::Failed(format!("its agent was not reached: {}", with_causes(&error)));
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -184,7 +253,7 @@ impl<'a> Transfer<'a> {
         });
         let mut request = Request::get(self.asked.path())
             .header(HOST, "agent")
-            .header(AUTHORIZATION, format!("Bearer {}", self.token));
+            .header(AUTHORIZATION, format!("Bearer {token}"));
         if let Some(beginning) = beginning {
             request = request
                 .header(IF_MATCH, tag_of(&beginning.checksum))
@@ -193,11 +262,17 @@ impl<'a> Transfer<'a> {
         let request = request
             .body(Empty::<Bytes>::new())
             .map_err(|error| Trouble::Failed(format!("its agent cannot be asked: {error}")))?;
+        let unreached = |why: &str| Trouble::Failed(format!("its agent was not reached: {}", printable(why.trim())));
         tokio::select! {
             // What the kubelet says, such as that nobody listens there.
-            Some(error) = error => Err(Trouble::Failed(format!("its agent was not reached: {}", printable(error.trim())))),
+            Some(why) = &mut error => Err(unreached(&why)),
             response = timeout(COPY_WITHIN, sender.send_request(request)) => match response {
-                Ok(response) => response.map_err(broken),
+                Ok(Ok(response)) => Ok(response),
+                // It may say so only after it has closed the stream.
+                Ok(Err(closed)) => match timeout(LAST_WORDS, error).await {
+                    Ok(Some(why)) => Err(unreached(&why)),
+                    _ => Err(broken(closed)),
+                },
                 Err(_) => Err(failed("its agent does not answer")),
             },
         }
@@ -233,55 +308,53 @@ impl<'a> Transfer<'a> {
                 self.bytes_max
             )));
         }
-        progress.expect(left);
+        // Its length is what counts, and not what it says of itself while it comes.
+        if response.headers().contains_key(TRANSFER_ENCODING) {
+            return Err(not_understood());
+        }
         let path = folder.part(wanted, &checksum);
         let write = |error| here("write", &path, error);
+        folder.keep_only(wanted, &path).map_err(write)?;
         let mut options = OpenOptions::new();
-        options.create(true).mode(0o600);
-        let mut file = if goes_on {
+        options.create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = if goes_on {
             options.append(true)
         } else {
             options.write(true).truncate(true)
         }
         .open(&path)
         .map_err(write)?;
-        let (mut body, mut came) = (response.into_body(), 0_u64);
-        while !body.is_end_stream() {
-            let frame = timeout(GO_ON_WITHIN, body.frame()).await;
-            let frame = frame.map_err(|_| Trouble::Failed("nothing more came from its agent".to_owned()))?;
-            let Some(frame) = frame else { break };
-            let frame = frame
-                .map_err(|error| Trouble::Failed(format!("the transfer was broken off: {}", with_causes(&error))))?;
-            if let Some(data) = frame.data_ref() {
-                file.write_all(data).map_err(write)?;
-                came = came.saturating_add(data.len() as u64);
-                progress.came(data.len() as u64);
-            }
+        progress.expect(left);
+        let came = receive(response.into_body(), file, &path, left, progress).await;
+        if let (came, Some(trouble)) = came {
+            progress.broke_off(left.saturating_sub(came));
+            return Err(trouble);
         }
-        if came != left {
-            return Err(Trouble::Failed("the transfer was broken off".to_owned()));
-        }
-        file.sync_all().map_err(write)?;
-        drop(file);
         self.checked(wanted, folder, &path, &checksum)
     }
 
-    /// What came, if it is what was sent, and what was wanted.
+    /// What came, if it is what was sent, and what was wanted. What is kept is our own writing of it.
     fn checked(&self, wanted: &Wanted, folder: &Folder, path: &Path, checksum: &str) -> Result<Had, Trouble> {
+        let remove = |path: &Path| fs::remove_file(path).map_err(|error| here("remove", path, error));
         let read = File::open(path).and_then(|mut file| checksum::of(&mut file));
         let (came, _) = read.map_err(|error| here("read", path, error))?;
-        let target = folder.file(wanted);
         if came != checksum {
-            fs::remove_file(path).map_err(|error| here("remove", path, error))?;
+            remove(path)?;
             return Err(Trouble::Failed(
                 "what came is not what was sent: its checksum is another one".to_owned(),
             ));
         }
-        fs::rename(path, &target).map_err(|error| here("write", &target, error))?;
-        let sources = Recording::open(&target).and_then(|recording| recording.sources());
-        let checked = sources
-            .map_err(|error| format!("what it sent cannot be read: {error}"))
-            .and_then(|sources| check(wanted, &self.asked.namespaces, &sources));
+        let target = folder.file(wanted);
+        let merged = merge(&[path.to_owned()], &target, true, |_, _| {});
+        let summary = merged.and_then(|_| Recording::open(&target)?.summary());
+        remove(path)?;
+        let checked = match summary {
+            Ok(summary) => self.part.check(wanted, &summary),
+            Err(error @ (recording::Error::Full { .. } | recording::Error::File { .. })) => {
+                return Err(Trouble::Here(Box::new(error.into())));
+            }
+            Err(error) => Err(format!("what it sent cannot be read: {error}")),
+        };
         match checked {
             Ok(ids) => {
                 let bytes = target.metadata().map_err(|error| here("read", &target, error))?.len();
@@ -292,10 +365,59 @@ impl<'a> Transfer<'a> {
                 })
             }
             Err(why) => {
-                fs::remove_file(&target).map_err(|error| here("remove", &target, error))?;
+                if target.exists() {
+                    remove(&target)?;
+                }
                 Err(Trouble::Failed(why))
             }
         }
+    }
+}
+
+/// Writes so many bytes, and no more. How many came, and why there are no more.
+async fn receive(
+    mut body: Incoming,
+    mut file: File,
+    path: &Path,
+    left: u64,
+    progress: &impl Progress,
+) -> (u64, Option<Trouble>) {
+    let (mut came, began) = (0_u64, Instant::now());
+    let failed = |what: String| Some(Trouble::Failed(what));
+    while came < left {
+        let Ok(frame) = timeout(GO_ON_WITHIN, body.frame()).await else {
+            return (came, failed("nothing more came from its agent".to_owned()));
+        };
+        let data = match frame {
+            None => return (came, failed("the transfer was broken off".to_owned())),
+            Some(Err(error)) => {
+                return (
+                    came,
+                    failed(format!("the transfer was broken off: {}", with_causes(&error))),
+                );
+            }
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        came = came.saturating_add(data.len() as u64);
+        if came > left {
+            return (left, failed("its agent sends more than it said".to_owned()));
+        }
+        if let Err(error) = file.write_all(&data) {
+            return (came, Some(here("write", path, error)));
+        }
+        progress.came(data.len() as u64);
+        // One that hardly says anything would keep others waiting for ever.
+        let time = began.elapsed();
+        if time > GO_ON_WITHIN && came / time.as_secs().max(1) < RATE_MIN {
+            return (
+                came,
+                failed(format!("less than {RATE_MIN} bytes a second come from its agent")),
+            );
+        }
+    }
+    match file.sync_all() {
+        Ok(()) => (came, None),
+        Err(error) => (came, Some(here("write", path, error))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use baselines::recording::Retention;
 
@@ -14,6 +15,9 @@ use crate::agent::{Agent, Settings};
 use crate::cli;
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
+
+/// How long copies of recordings may take that are in the making when the agent ends.
+const LAST_COPIES: Duration = Duration::from_secs(2);
 
 /// Follows the cluster's learning windows until somebody says stop.
 ///
@@ -36,14 +40,18 @@ pub fn agent(options: &cli::Agent, quiet: bool) -> Result<ExitCode, Failure> {
         "following the learning windows of the cluster, on node {}",
         settings.node
     );
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let done = runtime.block_on(async {
         let client = source.client().await?;
         let end = async {
             ended(None, || say(quiet, &text)).await;
         };
         Agent::new(client, settings).run(end).await;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // Somebody's copy may be in the making, on a slow disk: it is not waited for, and has no name.
+    runtime.shutdown_timeout(LAST_COPIES);
+    done
 }
 
 fn settings(options: &cli::Agent) -> Result<Settings, Failure> {

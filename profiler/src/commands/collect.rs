@@ -13,8 +13,11 @@ use crate::cli::{self, Output};
 use crate::collect::{Collected, Node, Outcome, Progress, Settings, collect as bring};
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
-use crate::kubernetes::token;
+use crate::kubernetes::token::{Tokens, Whose};
 use crate::table::{Table, serialise};
+
+/// How many nodes are told of by a line of their own that may lack something.
+const LOSSY_MAX: usize = 10;
 
 /// Collects a window, with a progress bar on a terminal, and prints what came from where.
 ///
@@ -35,12 +38,20 @@ pub fn collect(options: &cli::Collect, quiet: bool) -> Result<ExitCode, Failure>
     };
     runtime()?.block_on(async {
         let client = source.client().await?;
-        let token = match &options.service_account {
-            Some((namespace, name)) => token::of_service_account(&client, namespace, name).await?,
-            None => token::of_user(&source).await?.ok_or(ConnectError::NoToken)?,
+        let whose = match options.service_account.clone() {
+            Some((namespace, name)) => Whose::ServiceAccount(namespace, name),
+            None => Whose::User,
         };
+        if matches!(whose, Whose::User) {
+            let better = "--service-account shows them one that is good for nothing else";
+            say(
+                quiet,
+                &format!("the agents are shown your own token, which whoever rules a node can read; {better}"),
+            );
+        }
+        let tokens = Tokens::new(source, client.clone(), whose);
         let display = Display::new(quiet);
-        let collected = bring(&client, &token, &settings, &display).await;
+        let collected = bring(&client, &tokens, &settings, &display).await;
         display.clear();
         show(&options.window, &options.out, &collected?, options.output, quiet)
     })
@@ -56,6 +67,26 @@ fn show(window: &str, out: &Path, collected: &Collected, output: Output, quiet: 
                 printable(why)
             ));
         }
+    }
+    let lossy: Vec<String> = collected
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            Some(format!(
+                "{} ({})",
+                printable(&node.name),
+                printable(node.lossy.as_ref()?)
+            ))
+        })
+        .collect();
+    for node in lossy.iter().take(LOSSY_MAX) {
+        warn(&format!("something can be missing of node {node}"));
+    }
+    if lossy.len() > LOSSY_MAX {
+        warn(&format!(
+            "and of {} other nodes: -o json lists them",
+            lossy.len() - LOSSY_MAX
+        ));
     }
     if let Some(message) = &collected.message {
         warn(&format!("of the learning window {window}: {}", printable(message)));
@@ -126,6 +157,8 @@ struct NodeDocument {
     bytes: Option<u64>,
     /// Why it is lost.
     why: Option<String>,
+    /// Why something can be missing in it.
+    lossy: Option<String>,
 }
 
 impl Document {
@@ -140,6 +173,7 @@ impl Document {
                     Outcome::Lost(why) => Some(why.clone()),
                     Outcome::Collected(_) | Outcome::Nothing => None,
                 },
+                lossy: node.lossy.clone(),
             }
         };
         Self {
@@ -182,6 +216,13 @@ impl Display {
 impl Progress for Display {
     fn expect(&self, bytes: u64) {
         self.expected.set(self.expected.get().saturating_add(bytes));
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.expected.get());
+        }
+    }
+
+    fn broke_off(&self, bytes: u64) {
+        self.expected.set(self.expected.get().saturating_sub(bytes));
         if let Some(bar) = &self.bar {
             bar.set_length(self.expected.get());
         }

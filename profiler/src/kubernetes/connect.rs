@@ -64,11 +64,15 @@ pub enum ConnectError {
     ))]
     NoToken,
     /// Who asks may not have it.
-    #[error("the agents refuse: {0}")]
+    #[error("{0}")]
     #[diagnostic(help(
         "`--namespace` collects only what you may have; docs/how-to/collect.md says which rule a role needs for it"
     ))]
     NotYours(String),
+    /// Two collect into one file.
+    #[error("somebody else is collecting into {} just now", .0.display())]
+    #[diagnostic(help("wait for them, or choose another file: --out"))]
+    Collecting(PathBuf),
     /// Somebody pretends to be another one.
     #[error("{0}")]
     #[diagnostic(help("find out which, and give it up: --without NODE"))]

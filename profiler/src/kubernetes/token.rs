@@ -1,5 +1,7 @@
 //! The token that tells agents who asks for recordings.
 
+use std::time::{Duration, Instant};
+
 use hyper::header::AUTHORIZATION;
 use hyper::{Request, Response};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -7,6 +9,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::client::ConfigExt as _;
 use kube::{Api, Client};
+use tokio::sync::Mutex;
 use tower::{BoxError, Layer as _, ServiceExt as _, service_fn};
 
 use super::connect::{ConnectError, Source, unusable};
@@ -14,6 +17,53 @@ use crate::agent::authorise::AUDIENCE;
 
 /// How long a token is good that is made for collecting.
 const GOOD_FOR_SECONDS: i64 = 3600;
+/// How long a token is shown before it is asked for again: some that programs make are good for a quarter of an hour.
+const SHOWN_FOR: Duration = Duration::from_mins(5);
+
+/// Whose token agents are shown.
+pub enum Whose {
+    /// The user's of the kubeconfig.
+    User,
+    /// A service account's, by its namespace and name.
+    ServiceAccount(String, String),
+}
+
+/// Has a token that is good, however long collecting takes.
+pub struct Tokens {
+    source: Source,
+    client: Client,
+    whose: Whose,
+    last: Mutex<Option<(Instant, String)>>,
+}
+
+impl Tokens {
+    /// Asks for none yet.
+    pub fn new(source: Source, client: Client, whose: Whose) -> Self {
+        Self {
+            source,
+            client,
+            whose,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// One that is good.
+    ///
+    /// # Errors
+    /// [`ConnectError::NoToken`], and as [`of_user`] and [`of_service_account`].
+    pub async fn get(&self) -> Result<String, ConnectError> {
+        let mut last = self.last.lock().await;
+        if let Some((_, token)) = last.as_ref().filter(|(since, _)| since.elapsed() < SHOWN_FOR) {
+            return Ok(token.clone());
+        }
+        let token = match &self.whose {
+            Whose::User => of_user(&self.source).await?.ok_or(ConnectError::NoToken)?,
+            Whose::ServiceAccount(namespace, name) => of_service_account(&self.client, namespace, name).await?,
+        };
+        *last = Some((Instant::now(), token.clone()));
+        Ok(token)
+    }
+}
 
 /// The token that the user of the kubeconfig shows to the API server, wherever it comes from: the file, another one, or a
 /// program that makes it. None for users of another kind, such as those of certificates.
