@@ -5,13 +5,14 @@
 //! container answers, or forge them, can choose it. So it stands beside the address and the peer, and replaces neither.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 /// The longest text of a name: 127 labels, each of them hidden, with a dot behind each.
 const TEXT_MAX: usize = 127 * (crate::redaction::MARKER.len() + 1);
 
 /// A name as it was asked for, in lower case and without the dot at its end.
 ///
-/// Its text is printable ASCII: every other byte, the backslash, and a dot inside of a label are written as `\x2e`.
+/// Copies share their text: many connections have one name. It is printable ASCII: every other byte, the backslash, and a dot inside of a label are written as `\x2e`.
 ///
 /// ```
 /// use baselines::dns::DnsName;
@@ -21,7 +22,7 @@ const TEXT_MAX: usize = 127 * (crate::redaction::MARKER.len() + 1);
 /// assert_eq!("db.example.com".parse(), Ok(name));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DnsName(String);
+pub struct DnsName(Arc<str>);
 
 impl DnsName {
     /// The name of these labels, the outermost last. None for the root, and for what is longer than names can be.
@@ -65,7 +66,7 @@ impl std::str::FromStr for DnsName {
     fn from_str(text: &str) -> Result<Self, DnsNameError> {
         let is_name = (1..=TEXT_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         if is_name {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(DnsNameError(text.chars().take(64).collect()))
         }

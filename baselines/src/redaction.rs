@@ -55,12 +55,15 @@ const DELETED: &[u8] = b" (deleted)";
 #[derive(Clone, Debug, Default)]
 pub struct Redaction {
     patterns: Vec<Pattern>,
+    /// The same for what is in lower case.
+    lower: Vec<Pattern>,
 }
 
 impl Redaction {
     /// Hides what any of these matches.
     pub fn new(patterns: Vec<Pattern>) -> Self {
-        Self { patterns }
+        let lower = patterns.iter().map(Pattern::in_lower_case).collect();
+        Self { patterns, lower }
     }
 
     /// The path with its secrets hidden; `None` if it has none.
@@ -176,8 +179,13 @@ impl Redaction {
         if self.patterns.is_empty() {
             return name.clone();
         }
-        let whole = self.name(name.as_str(), &[]);
-        let labels: Vec<String> = whole.split('.').map(|label| self.name(label, &[])).collect();
+        // Case means nothing in them (RFC 4343), and they are recorded in lower case.
+        let patterns = Self {
+            patterns: self.lower.clone(),
+            lower: Vec::new(),
+        };
+        let whole = patterns.name(name.as_str(), &[]);
+        let labels: Vec<String> = whole.split('.').map(|label| patterns.name(label, &[])).collect();
         // Never longer than names can be: a hidden label has the length of the marker.
         let hidden = labels.join(".").parse().or_else(|_| MARKER.parse());
         hidden.unwrap_or_else(|_| name.clone())

@@ -47,7 +47,8 @@ pub static EXECUTING: HashMap<u32, Executing, 8_192> = HashMap::new();
 #[btf_map]
 pub static CONNECTS: HashMap<u32, PendingConnect, 8_192> = HashMap::new();
 
-/// Commands that entered a cgroup, and whether they are described. As many as are told apart: what does not fit is a loss.
+/// Commands that entered a cgroup, and whether they are described. The profiler sets how many there is room for: what does not
+/// fit is a loss.
 #[btf_map]
 pub static COMMANDS: HashMap<CommandKey, u64, 4_096> = HashMap::new();
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use baselines::loss::Reason;
 use baselines::recording::{EndReason, Flush, Latency, WindowId, Writer};
 use hdrhistogram::Histogram;
-use profiler_common::{Settings, loss};
+use profiler_common::{Settings, ShortAnswer, loss};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
@@ -26,6 +26,9 @@ use crate::kubernetes::connect::Source;
 use crate::probes::answers::Answers;
 use crate::probes::{ProbeError, Probes, Sizes, Wire, kernel_btf};
 use crate::recorder::{Nameless, Recorder};
+
+/// How many answers are heard at a time: the ring buffer has room for no more.
+const ANSWERS_AT_A_TIME: usize = (512 << 10) / size_of::<ShortAnswer>();
 
 /// What a live line shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -261,8 +264,13 @@ impl Session {
                     self.read_ring();
                 }
                 guard = async { match &answered { Some(ready) => ready.readable().await, None => std::future::pending().await } } => {
-                    guard.map_err(waiting)?.clear_ready();
-                    self.read_answers();
+                    let mut guard = guard.map_err(waiting)?;
+                    // Which cgroups there are is told there.
+                    self.read_ring();
+                    // Where there is more, it is as good as if it came now.
+                    if self.read_answers() {
+                        guard.clear_ready();
+                    }
                 }
                 saved = async { match &mut saving { Some(saving) => saving.await, None => std::future::pending().await } } => {
                     saving = None;
@@ -298,19 +306,31 @@ impl Session {
         self.tell_choices();
     }
 
-    /// Hears what containers were answered.
-    fn read_answers(&mut self) {
-        if let Some(answers) = &mut self.answers {
-            while let Some(answer) = answers.ring.next() {
-                self.recorder.hear(&answer);
+    /// Hears what containers were answered, as much of it as the ring buffer has room for: whoever sends them more than that
+    /// keeps nothing else waiting. Whether that was all.
+    fn read_answers(&mut self) -> bool {
+        let Some(answers) = &mut self.answers else { return true };
+        for _ in 0..ANSWERS_AT_A_TIME {
+            match answers.ring.next() {
+                Some(answer) => self.recorder.hear(&answer),
+                None => return true,
             }
         }
+        false
     }
 
     /// Tells the probes which cgroups need not be recorded, and which have to be after all.
     fn tell_choices(&mut self) {
-        for id in self.recorder.attribution.take_excluded() {
-            self.choose(id, false);
+        let excluded: HashSet<u64> = self.recorder.attribution.take_excluded().into_iter().collect();
+        for id in &excluded {
+            self.choose(*id, false);
+        }
+        // What entered them is forgotten here: should they be asked for again, it has to be described again.
+        if !excluded.is_empty()
+            && self.cluster.is_some()
+            && let Err(error) = self.probes.forget_commands(&excluded)
+        {
+            tracing::warn!("the probes could not be told to forget commands: {error}");
         }
         for id in self.recorder.attribution.take_admitted() {
             self.choose(id, true);
@@ -322,6 +342,9 @@ impl Session {
         let known = self.probes.cgroups.get(&id, 0);
         let mut state = known.map_or_else(|_| profiler_common::pod::zeroed(), |Wire(state)| state);
         state.recorded = is_recorded.into();
+        if !is_recorded {
+            state.commands = 0;
+        }
         let path = self.recorder.attribution.path_of(id);
         if is_recorded && let Some(oldest) = path.and_then(|path| self.hierarchy.oldest(path)) {
             // Whoever comes now enters a running container.

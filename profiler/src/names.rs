@@ -39,13 +39,13 @@ impl Names {
             Err(Malformed) => self.lack(NameGap::Malformed, 1),
             Ok(None) => {}
             Ok(Some(answer)) => {
+                // Others are not about addresses.
+                let Some(name) = answer.name else { return };
                 self.lack(NameGap::Cut, is_cut.into());
                 self.lack(NameGap::Truncated, answer.is_truncated.into());
                 let container = container_of(head.cgroup);
                 for (address, seconds) in answer.addresses {
-                    if let Some(name) = &answer.name {
-                        self.table.hear(container, name, address, seconds, head.time);
-                    }
+                    self.table.hear(container, &name, address, seconds, head.time);
                 }
             }
         }

@@ -370,11 +370,16 @@ fn a_node_that_is_lost_before_it_was_collected_is_told_by_name() {
         .filter_map(WindowSummary::uncounted_losses)
         .collect();
     assert!(
-        missing.iter().any(|why| why.contains("what node node-b had recorded was lost before")),
+        missing
+            .iter()
+            .any(|why| why.contains("what node node-b had recorded was lost before")),
         "{missing:?}"
     );
     let status = finish(profile().args(["status", "--recording"]).arg(&out));
-    assert!(status.stdout.contains("what node node-b had recorded was lost before"), "{status}");
+    assert!(
+        status.stdout.contains("what node node-b had recorded was lost before"),
+        "{status}"
+    );
     learned.stop();
 }
 

@@ -23,7 +23,7 @@ fn a_connection_has_the_name_that_was_asked_for_before_it() {
 #[test]
 fn names_are_hidden_as_others_are_and_not_looked_at_when_they_are_not_wanted() {
     let hidden = Scratch::new();
-    let done = learned(&hidden, &["--redact", "db"]);
+    let done = learned(&hidden, &["--redact", "DB"]);
     assert_eq!(done.code(), 0, "{done}");
     let names_of = |scratch: &Scratch| names(&scratch.baseline("shop/web"));
     assert_eq!(names_of(&hidden)[&2][0].1.as_deref(), Some("[redacted].example"));

@@ -88,7 +88,6 @@ impl FromSql for Provenance {
     }
 }
 
-/// A window's end as a word and a detail.
 /// NULL where names were not asked for, empty where they are seen, else why not.
 pub(super) fn from_names(names: &Names) -> Option<&str> {
     match names {
@@ -108,6 +107,7 @@ pub(super) fn names(column: Option<String>) -> Names {
     }
 }
 
+/// A window's end as a word and a detail.
 pub(super) fn from_end_reason(reason: &EndReason) -> (&'static str, Option<String>) {
     match reason {
         EndReason::Completed => ("completed", None),

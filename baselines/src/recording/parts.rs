@@ -5,7 +5,7 @@
 //! namespaces add up, and the whole replaces them (see [`super::merge()`]).
 //!
 //! A part has all windows of its recording. What a window says of losses that nobody knows whose they are, of what is hidden,
-//! of how quick the recorder was and of what retention took away is about the whole: it can be true of each part.
+//! of how quick the recorder was, of what DNS names lack and of what retention took away is about the whole: it can be true of each part.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -38,6 +38,12 @@ pub struct PatternError {
 }
 
 impl Pattern {
+    /// The same pattern, in lower case.
+    pub(super) fn in_lower_case(&self) -> Self {
+        // What is a pattern is one in lower case, too.
+        self.text.to_ascii_lowercase().parse().unwrap_or_else(|_| self.clone())
+    }
+
     /// Whether it matches from the beginning of a path only.
     pub(super) fn is_anchored(&self) -> bool {
         self.is_anchored

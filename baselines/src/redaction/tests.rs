@@ -242,7 +242,9 @@ proptest! {
         for pattern in ["s3cr3t-*", "/a/*", "/a/**", "*0815", "s3cr3t-0815"] {
             let shown = redaction(&[pattern]).behaviour(&behaviour).to_string();
             // Its beginning is unknown there, so that a pattern from the beginning hides the whole of it.
-            prop_assert!(!shown.contains("0815"), "{}: {}", pattern, shown);
+            // A number can have the same digits by chance.
+            let is_hidden = !shown.contains("s3cr3t") && !shown.contains("-0815");
+            prop_assert!(is_hidden, "{}: {}", pattern, shown);
         }
     }
 }

@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 /// has more than `bytes_max` bytes.
 pub(super) fn expand(text: &str, variables: &BTreeMap<&str, &str>, bytes_max: usize) -> Option<String> {
     let (mut expanded, mut rest) = (String::new(), text);
+    // Looked for once: somebody may write many beginnings and no end.
+    let last_end = text.rfind(')');
     while let Some((before, after)) = rest.split_once('$') {
         expanded.push_str(before);
-        let reference = after.strip_prefix('(').and_then(|inner| inner.split_once(')'));
+        let has_end = last_end.is_some_and(|end| end >= text.len() - after.len());
+        let inner = after.strip_prefix('(').filter(|_| has_end);
+        let reference = inner.and_then(|inner| inner.split_once(')'));
         rest = match reference {
             Some((name, left)) if let Some(value) = variables.get(name) => {
                 expanded.push_str(value);
@@ -36,6 +40,16 @@ pub(super) fn expand(text: &str, variables: &BTreeMap<&str, &str>, bytes_max: us
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_beginnings_without_an_end_cost_no_more_than_their_length() {
+        let text = "$(".repeat(1_000_000);
+        // Were the end looked for each time, this would take hours.
+        assert_eq!(
+            expand(&text, &BTreeMap::new(), text.len()).as_deref(),
+            Some(text.as_str())
+        );
+    }
 
     #[test]
     fn references_are_replaced_as_the_kubelet_does() {

@@ -133,7 +133,7 @@ pub enum Ready {
 pub struct KubeletCommand {
     /// On what occasion.
     pub occasion: Occasion,
-    /// Program and arguments, without a shell around, as it is executed.
+    /// Program and arguments, without a shell around, as it is executed. Empty where that is longer than what is told apart.
     pub command: Vec<String>,
 }
 
@@ -347,12 +347,8 @@ fn container(
     if image.is_none() {
         note(odd, Odd::Image);
     }
-    let mut commands = Vec::new();
-    for command in &spec.commands {
-        match command {
-            Some(command) => commands.push(command.clone()),
-            None => note(odd, Odd::Command),
-        }
+    for _ in spec.commands.iter().filter(|command| command.command.is_empty()) {
+        note(odd, Odd::Command);
     }
     ContainerFacts {
         name: spec.name.to_owned(),
@@ -362,7 +358,7 @@ fn container(
         started: status.and_then(started),
         is_probed: spec.is_probed,
         ready: status.map_or(Ready::No, |status| ready(status, all_ready)),
-        commands,
+        commands: spec.commands.clone(),
     }
 }
 

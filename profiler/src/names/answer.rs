@@ -12,6 +12,9 @@ const ALIASES_MAX: usize = 16;
 /// The longest name, without the byte that ends it (RFC 1035, 3.1).
 const NAME_MAX: usize = 254;
 
+/// How many pointers one name may have: whoever compresses needs one.
+const POINTERS_MAX: usize = 16;
+
 /// Bits of the second word of a message (RFC 1035, 4.1.1).
 const IS_RESPONSE: u16 = 0x8000;
 const OPERATION: u16 = 0x7800;
@@ -152,6 +155,7 @@ fn aliases(asked: WireName, records: &[Record]) -> Result<Vec<WireName>, Malform
 /// The name at a place, and where it ends. A pointer leads to an earlier place (RFC 1035, 4.1.4): so this comes to an end.
 fn name(message: &[u8], at: usize) -> Result<(WireName, usize), Malformed> {
     let (mut name, mut place, mut limit, mut end) = (Vec::new(), at, at, None);
+    let mut pointers = 0;
     loop {
         let length = byte(message, place)?;
         match length >> 6 {
@@ -169,7 +173,8 @@ fn name(message: &[u8], at: usize) -> Result<(WireName, usize), Malformed> {
             3 => {
                 end = end.or(Some(place + 2));
                 place = usize::from(word(message, place)? & 0x3fff);
-                if place >= limit {
+                pointers += 1;
+                if place >= limit || pointers > POINTERS_MAX {
                     return Err(Malformed);
                 }
                 limit = place;
@@ -272,6 +277,23 @@ pub(super) mod tests {
         b"\x8a\x1f\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00\x03deb\x06debian\x03org\x00\x00\x01\x00\x01\
         \xc0\x0c\x00\x05\x00\x01\x00\x00\x0d\x5c\x00\x0d\x06debian\x03map\xc0\x17\
         \xc0\x2c\x00\x01\x00\x01\x00\x00\x00\x0c\x00\x04\x97\x65\x02\x84";
+
+    #[test]
+    fn a_name_with_more_pointers_than_anybody_needs_is_malformed() {
+        // Pointers that lead to pointers, each a little earlier.
+        let chained = |pointers: u16| {
+            let mut message = vec![0; 12];
+            message.push(0);
+            for number in 0..pointers {
+                let before = if number == 0 { 12 } else { 13 + 2 * (number - 1) };
+                message.extend((0xc000 | before).to_be_bytes());
+            }
+            let at = message.len() - 2;
+            name(&message, at).map(|(name, _)| name)
+        };
+        assert_eq!(chained(16), Ok(Vec::new()));
+        assert_eq!(chained(17), Err(Malformed));
+    }
 
     #[test]
     fn answers_are_read_like_this() {

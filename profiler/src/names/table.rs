@@ -68,6 +68,8 @@ impl Table {
 
     /// A container was told `at` a moment (boot clock, ns) that a name has an address, for so many seconds.
     pub(super) fn hear(&mut self, container: u64, name: &DnsName, address: IpAddr, seconds: u32, at: u64) {
+        // With the highest bit it means 0 (RFC 2181, 8).
+        let seconds = if seconds > i32::MAX.cast_unsigned() { 0 } else { seconds };
         let good_for = Duration::from_secs(seconds.into()).clamp(GOOD_FOR_LEAST, GOOD_FOR_MOST);
         let until = at.saturating_add(nanos(good_for));
         let names = self
@@ -82,9 +84,15 @@ impl Table {
             return;
         }
         if names.len() >= OF_ADDRESS_MAX {
-            let oldest = names.remove(0);
+            // First of all what is said once more by a later one.
+            let repeated = names
+                .iter()
+                .enumerate()
+                .position(|(index, heard)| names.iter().skip(index + 1).any(|later| later.name == heard.name));
+            let oldest = names.remove(repeated.unwrap_or(0));
             self.count -= oldest.room();
-            self.no_room = self.no_room.saturating_add((oldest.until >= at).into());
+            let is_missed = repeated.is_none() && oldest.name != *name && oldest.until >= at;
+            self.no_room = self.no_room.saturating_add(is_missed.into());
         }
         let heard = Heard {
             name: name.clone(),
@@ -184,7 +192,12 @@ mod tests {
     fn an_address_has_the_name_that_was_asked_for_last_as_long_as_it_is_good() {
         let mut table = Table::default();
         // Second, name, seconds that it is good for.
-        for (second, text, seconds) in [(100, "a", 30), (200, "b", 3600), (300, "b", 1), (90_000, "c", u32::MAX)] {
+        for (second, text, seconds) in [
+            (100, "a", 30),
+            (200, "b", 3600),
+            (300, "b", 1),
+            (90_000, "c", i32::MAX.cast_unsigned()),
+        ] {
             table.hear(1, &name(text), ADDRESS, seconds, at(second));
         }
         let cases = [
@@ -206,6 +219,32 @@ mod tests {
         assert_eq!(told(&table, 2, 100), "-");
         let mapped = "::ffff:192.0.2.1".parse().unwrap();
         assert_eq!(table.name_of(1, mapped, at(100)).unwrap().0, name("a"));
+    }
+
+    #[test]
+    fn a_time_with_the_highest_bit_is_none() {
+        let mut table = Table::default();
+        table.hear(1, &name("a"), ADDRESS, u32::MAX, at(0));
+        assert_eq!(
+            (told(&table, 1, 600).as_str(), told(&table, 1, 601).as_str()),
+            ("a", "-")
+        );
+    }
+
+    #[test]
+    fn names_that_take_turns_push_nobody_out() {
+        let mut table = Table::default();
+        table.hear(1, &name("c"), ADDRESS, 1, at(0));
+        for second in 0..100 {
+            table.hear(1, &name(["a", "b"][second % 2]), ADDRESS, 1, at(second as u64));
+        }
+        assert_eq!((table.count, table.take_no_room()), (OF_ADDRESS_MAX, 0));
+        assert_eq!(told(&table, 1, 99), "b or another");
+        assert!(
+            table.containers[&1][&ADDRESS]
+                .iter()
+                .any(|heard| heard.name == name("c"))
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::described::until_nul;
 use crate::kubernetes::pods::KubeletCommand;
 
 /// Commands of containers that live are no more than the probes have room for; this many while others wait for their pods.
-const COMMANDS_MAX: usize = 65_536;
+const CALLED_MAX: usize = 65_536;
 /// Of how many programs it is known who executed them in a container.
 const PROGRAMS_MAX: usize = 1_024;
 
@@ -69,7 +69,7 @@ impl Commands {
             .bytes
             .get(..length)
             .and_then(|arguments| self.called_by(until_nul(&record.name), arguments));
-        let Some(called) = called.filter(|_| self.called.len() < COMMANDS_MAX) else {
+        let Some(called) = called.filter(|_| self.called.len() < CALLED_MAX) else {
             return false;
         };
         self.called.insert((container, record.command), called);

@@ -103,7 +103,10 @@ impl Reached {
         }
         let doing = (container, behaviour.clone(), came);
         if self.fresh.len() + self.waiting.len() >= WAITING_MAX && !self.fresh.contains_key(&doing) {
-            self.left_out = self.left_out.saturating_add(counted.count);
+            match self.peers {
+                Some(_) => self.left_out = self.left_out.saturating_add(counted.count),
+                None => self.names.lack(NameGap::NoRoom, counted.count),
+            }
             return;
         }
         // What was counted before has been flushed; the count's first time may be that of its minute.

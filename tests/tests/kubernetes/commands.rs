@@ -51,6 +51,47 @@ fn baseline_of(scratch: &Scratch, name: &str) -> Baseline {
 }
 
 #[test]
+fn probes_are_learned_again_when_their_pod_is_asked_for_again() {
+    let server = ApiServer::start();
+    make_namespaces(&server);
+    let scratch = Scratch::new();
+    let file = scratch.file("liveness", "");
+    let probe = opens_below_a_shell(&file, 3);
+    let of_app = |name: &str, app: &str| {
+        let mut pod = bare("production", name);
+        pod["metadata"]["labels"] = json!({"app": app});
+        pod["spec"]["containers"][0]["livenessProbe"] = json!({"exec": {"command": probe}});
+        let pod = server.create(&pod);
+        let container = Container::run(&scratch, &pod);
+        run_status(&server, &pod, &container, name);
+        (pod, container)
+    };
+    let recorder = learn(
+        &scratch,
+        &server.kubeconfig(),
+        &["--namespace", "production", "--selector", "app=web"],
+    );
+    let (pod, web) = of_app("web", "web");
+    becomes_known(&scratch, web.path(), &recorder);
+    execute(&web, &probe);
+    // What changes is told in order: when the later change is seen, so was the earlier one.
+    for (number, app) in ["other", "web"].into_iter().enumerate() {
+        server.patch(&pod, &json!({"metadata": {"labels": {"app": app}}}));
+        let (_, mark) = of_app(&format!("mark-{number}"), "web");
+        becomes_known(&scratch, mark.path(), &recorder);
+        execute(&web, &probe);
+    }
+    let said = end(recorder);
+    let of_web = baseline_of(&scratch, "web");
+    assert_eq!(opened(&of_web, &file), only("kubelet", 6), "{said}: {of_web:#?}");
+    let losses = summary(&scratch).losses;
+    assert!(
+        losses.iter().all(|loss| loss.reason != Reason::CommandUntold),
+        "{losses:?}"
+    );
+}
+
+#[test]
 fn probes_and_handlers_are_learned_and_what_others_execute_is_not() {
     let server = ApiServer::start();
     make_namespaces(&server);
@@ -167,7 +208,7 @@ fn commands_that_are_too_long_or_too_many_count_as_entered_and_as_lost() {
     make_namespaces(&server);
     let scratch = Scratch::new();
     let mut pod = bare("production", "web");
-    let long = ["true".to_owned(), "x".repeat(5_000)];
+    let long = ["true".to_owned(), "x".repeat(20_000)];
     pod["spec"]["containers"][0]["livenessProbe"] = json!({"exec": {"command": long}});
     let (pod, plain) = (server.create(&pod), server.create(&bare("production", "plain")));
     let recorder = learn(&scratch, &server.kubeconfig(), &["--namespace", "production"]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, ExecAction, LifecycleHandler, PodSpec, Probe};
+use profiler_common::COMMAND_BYTES;
 
 use super::{KubeletCommand, Occasion, Role};
 use crate::kubernetes::expansion::expand;
@@ -43,8 +44,7 @@ pub(super) struct Spec<'a> {
     pub(super) image: &'a str,
     /// Whether it has a readiness or startup probe, of any kind.
     pub(super) is_probed: bool,
-    /// None for one that is too long.
-    pub(super) commands: Vec<Option<KubeletCommand>>,
+    pub(super) commands: Vec<KubeletCommand>,
 }
 
 /// All of a pod's containers.
@@ -118,17 +118,9 @@ fn spec(container: &Container, role: Role) -> Spec<'_> {
 }
 
 /// None where there is nothing to execute.
-#[allow(
-    clippy::option_option,
-    reason = "no command is one thing, one that is too long another"
-)]
-fn command(
-    occasion: Occasion,
-    action: ExecAction,
-    variables: Option<&BTreeMap<&str, &str>>,
-) -> Option<Option<KubeletCommand>> {
-    /// As much as is recorded of the arguments of executions, many times over.
-    const BYTES_MAX: usize = 16 * 1024;
+fn command(occasion: Occasion, action: ExecAction, variables: Option<&BTreeMap<&str, &str>>) -> Option<KubeletCommand> {
+    /// What the probes read of a command is less.
+    const BYTES_MAX: usize = COMMAND_BYTES;
     let words = action.command.filter(|words| !words.is_empty())?;
     let (mut command, mut left) = (Vec::with_capacity(words.len()), BYTES_MAX);
     for word in words {
@@ -139,10 +131,11 @@ fn command(
         // With the NUL behind it.
         let rest = |word: &String| left.checked_sub(word.len() + 1);
         let Some((word, rest)) = word.and_then(|word| rest(&word).map(|rest| (word, rest))) else {
-            return Some(None);
+            command.clear();
+            break;
         };
         left = rest;
         command.push(word);
     }
-    Some(Some(KubeletCommand { occasion, command }))
+    Some(KubeletCommand { occasion, command })
 }
