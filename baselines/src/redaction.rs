@@ -56,14 +56,20 @@ const DELETED: &[u8] = b" (deleted)";
 pub struct Redaction {
     patterns: Vec<Pattern>,
     /// The same for what is in lower case.
-    lower: Vec<Pattern>,
+    lower: Option<Box<Redaction>>,
 }
 
 impl Redaction {
     /// Hides what any of these matches.
     pub fn new(patterns: Vec<Pattern>) -> Self {
-        let lower = patterns.iter().map(Pattern::in_lower_case).collect();
-        Self { patterns, lower }
+        let lower = Self {
+            patterns: patterns.iter().map(Pattern::in_lower_case).collect(),
+            lower: None,
+        };
+        Self {
+            patterns,
+            lower: Some(Box::new(lower)),
+        }
     }
 
     /// The path with its secrets hidden; `None` if it has none.
@@ -180,12 +186,9 @@ impl Redaction {
             return name.clone();
         }
         // Case means nothing in them (RFC 4343), and they are recorded in lower case.
-        let patterns = Self {
-            patterns: self.lower.clone(),
-            lower: Vec::new(),
-        };
-        let whole = patterns.name(name.as_str(), &[]);
-        let labels: Vec<String> = whole.split('.').map(|label| patterns.name(label, &[])).collect();
+        let lower = self.lower.as_deref().unwrap_or(self);
+        let whole = lower.name(name.as_str(), &[]);
+        let labels: Vec<String> = whole.split('.').map(|label| lower.name(label, &[])).collect();
         // Never longer than names can be: a hidden label has the length of the marker.
         let hidden = labels.join(".").parse().or_else(|_| MARKER.parse());
         hidden.unwrap_or_else(|_| name.clone())

@@ -30,14 +30,13 @@ use self::transfer::{Transfer, Trouble};
 use crate::agent::objects::{LearningWindow, NodeWindow, WINDOW_LABEL};
 use crate::error::Failure;
 use crate::kubernetes::connect::ConnectError;
+use crate::kubernetes::pages;
 use crate::kubernetes::token::Tokens;
 
 /// What a role of whoever collects needs, beside `get` of `recordings` in each namespace.
 pub const RULE: &str = "wardline-collector of docs/reference/rbac.md";
 /// How many nodes are asked at a time.
 const NODES_AT_A_TIME: usize = 8;
-/// How many objects are listed with one question.
-const OBJECTS_AT_A_TIME: u32 = 500;
 /// How many files are merged with one step: each is open meanwhile, with up to three descriptors.
 const FILES_AT_A_TIME: usize = 100;
 
@@ -199,20 +198,11 @@ async fn window_of(client: &Client, name: &str) -> Result<LearningWindow, Connec
 async fn find(client: &Client, name: &str) -> Result<(LearningWindow, Vec<NodeWindow>), ConnectError> {
     let window = window_of(client, name).await?;
     let nodes = Api::<NodeWindow>::all(client.clone());
-    let label = format!("{WINDOW_LABEL}={name}");
-    let (mut told, mut page) = (
-        Vec::new(),
-        ListParams::default().labels(&label).limit(OBJECTS_AT_A_TIME),
-    );
-    loop {
-        let list = nodes.list(&page).await;
-        let list = list.map_err(|error| ConnectError::of("list what the nodes tell", RULE, &error))?;
-        told.extend(list.items);
-        match list.metadata.continue_.filter(|next| !next.is_empty()) {
-            Some(next) => page = page.continue_token(&next),
-            None => break,
-        }
-    }
+    let parameters = ListParams::default().labels(&format!("{WINDOW_LABEL}={name}"));
+    let mut told = Vec::new();
+    let list = async |page: &ListParams| nodes.list(page).await;
+    let listed = pages::for_each(parameters, list, |node| told.push(node)).await;
+    listed.map_err(|error| ConnectError::of("list what the nodes tell", RULE, &error))?;
     // Another window may have had the name before.
     told.retain(|node| Some(&node.spec.window_uid) == window.uid().as_ref());
     Ok((window, told))

@@ -12,8 +12,9 @@
 //! | [`watch`] | What changes on this node? |
 //! | [`peer_watch`] | What does the API server say about addresses? |
 //! | [`token`] | What tells who we are? |
+//! | [`pages`] | How are long lists read? |
 //!
-//! All but the last four are pure: descriptions in, facts out.
+//! All but the last five are pure: descriptions in, facts out.
 
 pub mod connect;
 pub mod directory;
@@ -21,6 +22,7 @@ mod expansion;
 pub mod images;
 pub mod labels;
 pub mod owners;
+pub mod pages;
 mod parents;
 pub mod peer_watch;
 pub mod peers;

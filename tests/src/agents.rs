@@ -112,7 +112,8 @@ impl Drop for Agent {
     }
 }
 
-fn text(value: &Value) -> &str {
+/// A value that is text.
+pub fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use baselines::recording::{Recording, Summary, WindowSummary, backup};
-use end_to_end::agents::{Agent, cluster, from_workstation, node_window, run_pod, wait_for_status, window};
+use end_to_end::agents::{Agent, cluster, from_workstation, node_window, run_pod, text, wait_for_status, window};
 use end_to_end::kubelet::Container;
 use end_to_end::{ApiServer, Finished, Scratch, chart, finish, poll, profile};
 use serde_json::{Value, json};
@@ -141,6 +141,15 @@ fn workloads(summary: &Summary) -> BTreeSet<String> {
         .containers
         .iter()
         .map(|seen| seen.container.workload.to_string())
+        .collect()
+}
+
+/// What windows can have missed, and why.
+fn uncounted(summary: &Summary) -> Vec<String> {
+    summary
+        .windows
+        .iter()
+        .filter_map(WindowSummary::uncounted_losses)
         .collect()
 }
 
@@ -364,11 +373,7 @@ fn a_node_that_is_lost_before_it_was_collected_is_told_by_name() {
     assert_eq!(told, ["collected", "lost"], "{document:#}");
     let collected = summary(&out);
     assert_eq!(workloads(&collected), names(&["production/Pod/web/web"]));
-    let missing: Vec<String> = collected
-        .windows
-        .iter()
-        .filter_map(WindowSummary::uncounted_losses)
-        .collect();
+    let missing = uncounted(&collected);
     assert!(
         missing
             .iter()
@@ -422,11 +427,7 @@ fn what_a_node_had_recorded_before_it_got_a_new_disk_is_told_as_lost() {
         .filter_map(|source| Some(source.lost?.to_string()))
         .collect();
     assert_eq!(lost, [text(&first["recording"]["id"])]);
-    let missing: Vec<String> = collected
-        .windows
-        .iter()
-        .filter_map(WindowSummary::uncounted_losses)
-        .collect();
+    let missing = uncounted(&collected);
     assert!(
         missing
             .iter()
@@ -434,10 +435,6 @@ fn what_a_node_had_recorded_before_it_got_a_new_disk_is_told_as_lost() {
         "{missing:?}"
     );
     learned.stop();
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap()
 }
 
 /// An agent that answers everything with these bytes.

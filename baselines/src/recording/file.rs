@@ -83,8 +83,8 @@ pub(super) fn require_regular(path: &Path, kind: std::fs::FileType) -> Result<()
     })
 }
 
-/// The error about this path.
-pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+/// The error about this path: a disk that is full is [`Error::Full`], all else [`Error::File`].
+pub fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path: path.to_owned() },
         _ => Error::File {

@@ -71,7 +71,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use backup::backup;
 pub(crate) use error::Failure;
 pub use error::{Error, Result};
-pub use file::{remove, size_on_disk, writer_of};
+pub use file::{failed, remove, size_on_disk, writer_of};
 pub use id::{RecordingId, RecordingIdError};
 pub use lost::{LostRecording, write_lost};
 pub use merge::{Merged, MergedSource, merge, restore};
@@ -103,7 +103,7 @@ impl Recording {
     /// [`Error::Missing`], [`Error::Foreign`], [`Error::Newer`], [`Error::Damaged`], or what the system says.
     pub fn open(path: &Path) -> Result<Self> {
         let resolved = file::resolve(path)?;
-        let metadata = resolved.metadata().map_err(file::failed("open", path))?;
+        let metadata = resolved.metadata().map_err(failed("open", path))?;
         file::require_regular(path, metadata.file_type())?;
         let recording = Self::connect(&resolved, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let Content::Version(version) = schema::identify(&recording.connection, path)? else {

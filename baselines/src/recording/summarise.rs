@@ -16,18 +16,6 @@ impl Recording {
     }
 }
 
-impl Recording {
-    /// The recordings in the file, sorted by id: much less to read than [`Recording::summary`].
-    ///
-    /// # Errors
-    /// As [`Recording::summary`].
-    pub fn sources(&self) -> Result<Vec<SourceSummary>> {
-        let snapshot = self.snapshot()?;
-        let sources = snapshot.sources().map_err(|failure| snapshot.error(failure))?;
-        Ok(sources.into_iter().map(SourceSummary::from).collect())
-    }
-}
-
 impl From<Source> for SourceSummary {
     fn from(source: Source) -> Self {
         Self {

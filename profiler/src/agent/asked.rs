@@ -10,6 +10,8 @@
 //! Without a namespace the whole recording is asked for. The answer's `ETag` is the SHA-256 of the whole file, in hexadecimal.
 //! An agent that has another file by now answers 412, and one that has none 404.
 
+use hyper::header::{HeaderMap, HeaderName};
+
 use super::files::is_uid;
 use crate::learning_policy::namespace;
 
@@ -59,6 +61,11 @@ impl Asked {
             namespaces,
         })
     }
+}
+
+/// What a header says, where it is text.
+pub fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// From which byte on a `Range` asks; it asks for all the rest. None for what is not of that form.

@@ -4,10 +4,15 @@
 //! `wardline.dev` there, and where a recording holds arguments `recordings/arguments`, too. No such objects exist: the names
 //! are there for rules to speak of, as `nodes/metrics` is.
 
+use std::fmt::Debug;
+
+use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::objects::EVERY_NAMESPACE;
 
@@ -93,16 +98,8 @@ async fn who_is(client: &Client, token: &str) -> Result<UserInfo, Refusal> {
             },
             ..TokenReview::default()
         };
-        let answer = Api::<TokenReview>::all(client.clone())
-            .create(&PostParams::default(), &asked)
-            .await;
-        let status = answer
-            .map_err(|error| Refusal::Unasked {
-                doing: "whose a token is (create tokenreviews)",
-                error: Box::new(error),
-            })?
-            .status
-            .unwrap_or_default();
+        let answer = ask(client, "whose a token is (create tokenreviews)", &asked).await?;
+        let status = answer.status.unwrap_or_default();
         if let (Some(true), Some(user)) = (status.authenticated, status.user)
             && user.username.as_ref().is_some_and(|name| !name.is_empty())
         {
@@ -138,15 +135,21 @@ async fn may_get(
         },
         ..SubjectAccessReview::default()
     };
-    let answer = Api::<SubjectAccessReview>::all(client.clone())
-        .create(&PostParams::default(), &asked)
-        .await;
-    let status = answer
-        .map_err(|error| Refusal::Unasked {
-            doing: "what somebody may do (create subjectaccessreviews)",
-            error: Box::new(error),
-        })?
-        .status
-        .unwrap_or_default();
+    let answer = ask(client, "what somebody may do (create subjectaccessreviews)", &asked).await?;
+    let status = answer.status.unwrap_or_default();
     Ok(status.allowed && status.denied != Some(true))
+}
+
+/// Reviews are objects that are made, and answered with, and never kept.
+async fn ask<T>(client: &Client, doing: &'static str, review: &T) -> Result<T, Refusal>
+where
+    T: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let answer = Api::<T>::all(client.clone())
+        .create(&PostParams::default(), review)
+        .await;
+    answer.map_err(|error| Refusal::Unasked {
+        doing,
+        error: Box::new(error),
+    })
 }

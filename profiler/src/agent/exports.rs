@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use baselines::recording::{self, backup, extract};
+use baselines::recording::{self, backup, extract, failed};
 
 use super::asked::Asked;
 use crate::checksum;
@@ -41,7 +41,7 @@ impl Export {
         } else {
             extract(path, &asked.namespaces, &out, true).map(drop)
         };
-        let opened = made.and_then(|()| Self::open(&out).map_err(|error| could_not("read", &out, error)));
+        let opened = made.and_then(|()| Self::open(&out).map_err(failed("read", &out)));
         // From now on it has no name, whatever has happened.
         let removed = if out.exists() { recording::remove(&out) } else { Ok(()) };
         let opened = opened?;
@@ -66,14 +66,6 @@ impl Export {
     }
 }
 
-fn could_not(doing: &'static str, path: &Path, source: io::Error) -> recording::Error {
-    recording::Error::File {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// Which state of a recording a file is, told without opening it: its own and its log's length and time of change, and whether it
 /// goes on, which changes nothing when it ends suddenly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +83,7 @@ impl State {
         };
         let file = look(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => recording::Error::Missing { path: path.to_owned() },
-            _ => could_not("read", path, error),
+            _ => failed("read", path)(error),
         })?;
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");

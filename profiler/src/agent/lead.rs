@@ -17,11 +17,10 @@ use serde_json::json;
 use super::aggregate::aggregate;
 use super::objects::{LearningWindow, NodeWindow, Phase};
 use super::plan::{Plan, ends_at, plan};
+use crate::kubernetes::pages;
 
 /// Who writes a learning window's status, in its `managedFields`.
 const MANAGER: &str = "wardline-aggregate";
-/// How many nodes are listed with one question.
-const NODES_AT_A_TIME: u32 = 500;
 /// How often the nodes are listed, to find those without an agent.
 const LIST_NODES_EVERY: Duration = Duration::from_mins(2);
 
@@ -159,14 +158,12 @@ impl Lead {
 
     async fn node_names(&self) -> Result<BTreeSet<String>, kube::Error> {
         let nodes = Api::<Node>::all(self.client.clone());
-        let (mut names, mut page) = (BTreeSet::new(), ListParams::default().limit(NODES_AT_A_TIME));
-        loop {
-            let list = nodes.list_metadata(&page).await?;
-            names.extend(list.iter().map(ResourceExt::name_any));
-            match list.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => return Ok(names),
-            }
-        }
+        let mut names = BTreeSet::new();
+        let list = async |page: &ListParams| nodes.list_metadata(page).await;
+        pages::for_each(ListParams::default(), list, |node| {
+            names.insert(node.name_any());
+        })
+        .await?;
+        Ok(names)
     }
 }

@@ -35,6 +35,11 @@ use serde::{Deserialize, Serialize};
 
 /// All namespaces, in [`LearningWindowSpec::namespaces`].
 pub const EVERY_NAMESPACE: &str = "*";
+/// Whether a namespace is among these, of which one may mean all.
+pub fn covers(namespaces: &[String], namespace: &str) -> bool {
+    namespaces.iter().any(|one| one == EVERY_NAMESPACE || one == namespace)
+}
+
 /// How many workloads a status lists.
 pub const WORKLOADS_MAX: usize = 100;
 /// How many workloads a node lists: with 5,000 nodes every entry is 5,000 in the memory of whoever adds them up.

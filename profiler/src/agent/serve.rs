@@ -13,7 +13,7 @@ use baselines::recording;
 use futures_util::{Stream, stream};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, RANGE};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, RANGE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,10 +22,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::asked::{Asked, checksum_in, offset_in, tag_of};
+use super::asked::{Asked, checksum_in, header, offset_in, tag_of};
 use super::authorise::{Refusal, authorise};
 use super::exports::{Export, Exports, Unexported};
-use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec};
+use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec, covers};
 use crate::kubernetes::connect::what_went_wrong;
 
 /// How many are answered at a time; others wait.
@@ -165,17 +165,17 @@ impl Server {
         }
         let asked = Asked::read(request.uri().path(), request.uri().query());
         let asked = asked.ok_or_else(|| Problem(StatusCode::BAD_REQUEST, "this is no recording's path".to_owned()))?;
-        let token = header(request, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        let token = header(request.headers(), &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| Problem(StatusCode::UNAUTHORIZED, "a token is needed".to_owned()))?;
         self.authorise(token, &asked).await?;
 
-        let offset = match header(request, &RANGE) {
+        let offset = match header(request.headers(), &RANGE) {
             None => 0,
             Some(range) => {
                 offset_in(range).ok_or_else(|| Problem(StatusCode::BAD_REQUEST, format!("not understood: {range}")))?
             }
         };
-        let checksum = header(request, &IF_MATCH).map(|tag| checksum_in(tag).unwrap_or_default().to_owned());
+        let checksum = header(request.headers(), &IF_MATCH).map(|tag| checksum_in(tag).unwrap_or_default().to_owned());
         let server = Arc::clone(&self);
         // Dropped with this future when nobody waits any more.
         let waits = Arc::new(());
@@ -202,7 +202,6 @@ impl Server {
     async fn authorise(&self, token: &str, asked: &Asked) -> Result<(), Problem> {
         let window = self.windows.get(&asked.uid);
         let learned = window.as_ref().map_or(&[][..], |window| &window.namespaces);
-        let learns = |namespace: &String| learned.iter().any(|one| one == EVERY_NAMESPACE || one == namespace);
         let namespaces = if asked.namespaces.is_empty() {
             learned
         } else {
@@ -231,7 +230,7 @@ impl Server {
                 "this node's agent knows no such learning window".to_owned(),
             ));
         }
-        if let Some(other) = asked.namespaces.iter().find(|namespace| !learns(namespace)) {
+        if let Some(other) = asked.namespaces.iter().find(|namespace| !covers(learned, namespace)) {
             let what = format!("the window does not learn the namespace {other}");
             return Err(Problem(StatusCode::BAD_REQUEST, what));
         }
@@ -268,10 +267,6 @@ impl Server {
         // Whoever panicked has left at worst one file too few.
         self.exports.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn header<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> Option<&'a str> {
-    request.headers().get(name)?.to_str().ok()
 }
 
 fn refused(refusal: &Refusal) -> Problem {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use baselines::recording::{self, Recording, RecordingId};
+use baselines::recording::{Recording, RecordingId, failed};
 
 use super::plan::{Had, Part, Wanted};
 use crate::agent::asked::{checksum_in, tag_of};
@@ -47,12 +47,12 @@ impl Folder {
         let mut name = name.to_owned();
         name.push(".collecting");
         let path = out.with_file_name(name);
-        let failed = |source| Failure::from(could_not("make", &path, source));
+        let unmade = |source| Failure::from(failed("make", &path)(source));
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&path)
-            .map_err(failed)?;
+            .map_err(unmade)?;
         require_own(&path)?;
         let lock = OpenOptions::new()
             .write(true)
@@ -61,11 +61,11 @@ impl Folder {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path.join("lock"))
-            .map_err(failed)?;
+            .map_err(unmade)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(ConnectError::Collecting(out.to_owned()).into()),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+            Err(TryLockError::Error(error)) => Err(unmade(error)),
         }
     }
 
@@ -79,7 +79,7 @@ impl Folder {
     /// # Errors
     /// What the system says.
     pub fn remove(self) -> Result<(), Failure> {
-        fs::remove_dir_all(&self.path).map_err(|source| could_not("remove", &self.path, source).into())
+        fs::remove_dir_all(&self.path).map_err(|error| failed("remove", &self.path)(error).into())
     }
 
     /// A node's file. Names of nodes are long and a file's is not.
@@ -160,9 +160,7 @@ fn stem(wanted: &Wanted) -> String {
 
 /// Nobody else may put anything into it, or lead us elsewhere.
 fn require_own(path: &Path) -> Result<(), Failure> {
-    let folder = path
-        .symlink_metadata()
-        .map_err(|source| could_not("read", path, source))?;
+    let folder = path.symlink_metadata().map_err(failed("read", path))?;
     let is_ours = folder.uid() == rustix::process::geteuid().as_raw() && folder.permissions().mode() & 0o777 == 0o700;
     if folder.is_dir() && is_ours {
         return Ok(());
@@ -171,18 +169,6 @@ fn require_own(path: &Path) -> Result<(), Failure> {
         what: format!("{} is there, and is no folder that is yours alone", path.display()),
         help: "what was collected so far is kept in there: remove it, or choose another file: --out".to_owned(),
     })
-}
-
-/// An error about a file of ours.
-pub(super) fn could_not(doing: &'static str, path: &Path, source: io::Error) -> recording::Error {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => recording::Error::Full { path: path.to_owned() },
-        _ => recording::Error::File {
-            doing,
-            path: path.to_owned(),
-            source,
-        },
-    }
 }
 
 #[cfg(test)]

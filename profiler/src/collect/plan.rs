@@ -7,8 +7,7 @@ use baselines::time::UtcTime;
 use kube::ResourceExt as _;
 
 use crate::agent::objects::{
-    AgentFacts, EVERY_NAMESPACE, LearningWindow, LostRecordingFacts, NodeWindow, NodeWindowStatus, Phase,
-    RecordingFacts,
+    AgentFacts, LearningWindow, LostRecordingFacts, NodeWindow, NodeWindowStatus, Phase, RecordingFacts, covers,
 };
 use crate::agent::plan::{Plan, plan};
 use crate::error::Failure;
@@ -116,8 +115,7 @@ impl<'a> Part<'a> {
     /// [`Failure::Usage`] for a namespace that the window does not learn.
     pub fn new(window: &'a LearningWindow, namespaces: &'a [String]) -> Result<Self, Failure> {
         let learned = &window.spec.namespaces;
-        let learns = |name: &String| learned.iter().any(|one| one == EVERY_NAMESPACE || one == name);
-        match namespaces.iter().find(|name| !learns(name)) {
+        match namespaces.iter().find(|name| !covers(learned, name)) {
             None => Ok(Self { window, namespaces }),
             Some(other) => Err(Failure::Usage {
                 what: format!(
@@ -223,9 +221,8 @@ impl<'a> Part<'a> {
         } else {
             self.namespaces
         };
-        let is_asked = |namespace: &String| asked.iter().any(|one| one == EVERY_NAMESPACE || one == namespace);
         let mut namespaces = sent.containers.iter().map(|seen| &seen.container.workload.namespace);
-        match namespaces.find(|namespace| !is_asked(namespace)) {
+        match namespaces.find(|namespace| !covers(asked, namespace)) {
             None => Ok(expected.into_iter().map(|(id, _)| id).collect()),
             Some(other) => Err(format!("it sent containers of the namespace {}", printable(other))),
         }

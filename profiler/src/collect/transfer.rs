@@ -7,20 +7,20 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use baselines::recording::{self, Recording, merge};
+use baselines::recording::{self, Recording, failed, merge};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, HOST, HeaderName, IF_MATCH, RANGE, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, HOST, IF_MATCH, RANGE, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::{sleep, timeout};
 
-use super::folder::{Beginning, Folder, could_not};
+use super::folder::{Beginning, Folder};
 use super::plan::{Had, Part, Wanted};
 use super::{Progress, RULE, Settings};
-use crate::agent::asked::{Asked, checksum_in, tag_of};
+use crate::agent::asked::{Asked, checksum_in, header, tag_of};
 use crate::agent::objects::{AgentFacts, LearningWindow, NodeWindow, NodeWindowStatus, Phase};
 use crate::checksum;
 use crate::error::Failure;
@@ -119,7 +119,7 @@ impl<'a> Transfer<'a> {
                     progress.say(&format!("{}: {why}; trying again", wanted.node));
                     sleep(wait).await;
                     wait = wait.saturating_mul(2);
-                    now.told = self.told_now(&now).await?;
+                    now.told = self.told_now(&now).await;
                 }
                 done => return done,
             }
@@ -144,18 +144,17 @@ impl<'a> Transfer<'a> {
         (!answers.has_given && answers.refused >= REFUSALS_MAX).then(|| answers.why.clone())
     }
 
-    async fn told_now(&self, wanted: &Wanted) -> Result<NodeWindowStatus, Trouble> {
+    async fn told_now(&self, wanted: &Wanted) -> NodeWindowStatus {
         let nodes = Api::<NodeWindow>::all(self.client.clone());
         let node = answer("read what a node tells", nodes.get_opt(&wanted.object)).await;
         // Where that cannot be read, what was told before is all there is.
         let node = node.ok().flatten().filter(|node| node.spec.node == wanted.node);
-        Ok(node.and_then(|node| node.status).unwrap_or_else(|| wanted.told.clone()))
+        node.and_then(|node| node.status).unwrap_or_else(|| wanted.told.clone())
     }
 
     async fn attempt(&self, wanted: &Wanted, folder: &Folder, progress: &impl Progress) -> Result<Had, Trouble> {
-        let agent = match self.find(wanted).await? {
-            Ok(agent) => agent,
-            Err(lost) => return Ok(lost),
+        let Some(agent) = self.find(wanted).await? else {
+            return Ok(Had::Lost("the cluster has no such node any more".to_owned()));
         };
         let beginning = folder.beginning(wanted);
         let beginning = beginning.map_err(|error| here("read", folder.path(), error))?;
@@ -188,8 +187,8 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The agent of a node; or that the node is gone, and what it had with it.
-    async fn find<'w>(&self, wanted: &'w Wanted) -> Result<Result<&'w AgentFacts, Had>, Trouble> {
+    /// The agent of a node. None where the node is gone, and what it had with it.
+    async fn find<'w>(&self, wanted: &'w Wanted) -> Result<Option<&'w AgentFacts>, Trouble> {
         let Some(agent) = wanted.agent() else {
             return Err(Trouble::Failed(
                 "its agent gives no recordings away: it has told no pod and port of its own".to_owned(),
@@ -200,7 +199,7 @@ impl<'a> Transfer<'a> {
         let Some(pod) = pod else {
             let nodes = Api::<Node>::all(self.client.clone());
             return match answer("read nodes", nodes.get_opt(&wanted.node)).await? {
-                None => Ok(Err(Had::Lost("the cluster has no such node any more".to_owned()))),
+                None => Ok(None),
                 Some(_) => Err(Trouble::Failed(format!(
                     "there is no pod {} any more, and no other agent has told of itself there",
                     printable(&agent.pod)
@@ -212,7 +211,7 @@ impl<'a> Transfer<'a> {
             .spec
             .is_some_and(|spec| spec.node_name.as_ref() == Some(&wanted.node));
         if is_there {
-            Ok(Ok(agent))
+            Ok(Some(agent))
         } else {
             Err(Trouble::Failed(format!(
                 "the pod {} is on another node",
@@ -288,11 +287,11 @@ impl<'a> Transfer<'a> {
         progress: &impl Progress,
     ) -> Result<Had, Trouble> {
         let not_understood = || Trouble::Failed("its agent's answer is not understood".to_owned());
-        let checksum = header(&response, &ETAG)
+        let checksum = header(response.headers(), &ETAG)
             .and_then(checksum_in)
             .ok_or_else(not_understood)?
             .to_owned();
-        let left: u64 = header(&response, &CONTENT_LENGTH)
+        let left: u64 = header(response.headers(), &CONTENT_LENGTH)
             .and_then(|text| text.parse().ok())
             .ok_or_else(not_understood)?;
         let goes_on = response.status() == StatusCode::PARTIAL_CONTENT;
@@ -431,11 +430,7 @@ async fn answer<T>(doing: &str, asking: impl Future<Output = Result<T, kube::Err
 }
 
 fn here(doing: &'static str, path: &Path, error: io::Error) -> Trouble {
-    Trouble::Here(Box::new(could_not(doing, path, error).into()))
-}
-
-fn header<'a>(response: &'a Response<Incoming>, name: &HeaderName) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
+    Trouble::Here(Box::new(failed(doing, path)(error).into()))
 }
 
 /// What an agent says instead of a recording.
