@@ -44,8 +44,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -61,6 +60,7 @@ use self::plan::{Plan, plan};
 use self::serve::{Server, Windows};
 use crate::kubernetes::connect::what_went_wrong;
 use crate::kubernetes::times::{by_server, utc};
+use crate::kubernetes::watching::watching;
 
 /// Who writes what a node tells, in its `managedFields`.
 const MANAGER: &str = "wardline-agent";
@@ -143,8 +143,7 @@ impl Agent {
         let server = self.serve().await;
         tokio::pin!(end);
         let all = Api::<DeserializeGuard<LearningWindow>>::all(self.client.clone());
-        let events = watcher(all, watcher::Config::default()).default_backoff();
-        tokio::pin!(events);
+        let mut events = watching(all, watcher::Config::default());
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

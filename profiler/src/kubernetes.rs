@@ -31,3 +31,4 @@ pub mod selection;
 pub mod times;
 pub mod token;
 pub mod watch;
+pub mod watching;

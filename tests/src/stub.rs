@@ -39,6 +39,8 @@ struct State {
     events: Vec<(u64, String)>,
     /// Watches from before this version are told that it is forgotten.
     oldest: u64,
+    /// They are told so at once, by the status of the answer: not even the watch is begun.
+    refuses: bool,
     lists: usize,
     /// What else may be asked for, by its path.
     others: BTreeMap<String, Value>,
@@ -126,6 +128,12 @@ impl StubServer {
         state.oldest = state.version;
         state.events.clear();
         self.shared.changed.notify_all();
+    }
+
+    /// The same, and whoever asks to watch what is forgotten gets the status 410 and nothing else.
+    pub fn expire_and_refuse(&self, change: impl FnOnce(&mut Pods)) {
+        self.shared.lock().refuses = true;
+        self.expire(change);
     }
 
     /// Answers this path with this object.
@@ -235,11 +243,22 @@ impl Shared {
 
     /// Tells what happens after a version, until whoever watches goes away.
     fn watch(&self, stream: &mut TcpStream, mut version: u64) -> io::Result<()> {
+        let refuses = {
+            let state = self.lock();
+            state.refuses && version < state.oldest
+        };
+        if refuses {
+            return respond(stream, "410 Gone", &status(410, "Expired").to_string());
+        }
         stream.write_all(STREAM)?;
         loop {
             let mut state = self.lock();
             let (text, is_last) = loop {
                 if state.is_over {
+                    return Ok(());
+                }
+                if version < state.oldest && state.refuses {
+                    // The connection breaks, and whoever watches asks again for the same.
                     return Ok(());
                 }
                 if version < state.oldest {

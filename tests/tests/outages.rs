@@ -9,7 +9,8 @@
 use end_to_end::kubelet::{
     Container, OPENS, bare, counted, end, learn, make_namespaces, nameless, names, opens, pulled, run_status,
 };
-use end_to_end::{ApiServer, Scratch, StubServer, poll};
+
+use end_to_end::{ApiServer, Pods, Scratch, StubServer, poll};
 use serde_json::{Value, json};
 
 const IN_PRODUCTION: &[&str] = &["--namespace", "production"];
@@ -108,6 +109,15 @@ fn without_its_api_server_a_window_names_nobody_and_says_what_that_cost() {
 
 #[test]
 fn a_watch_that_has_expired_starts_anew_and_nothing_is_missed() {
+    an_expired_watch_starts_anew(|server, change| server.expire(change));
+}
+
+#[test]
+fn a_watch_that_may_not_begin_because_it_has_expired_starts_anew_too() {
+    an_expired_watch_starts_anew(|server, change| server.expire_and_refuse(change));
+}
+
+fn an_expired_watch_starts_anew(expire: impl FnOnce(&StubServer, Box<dyn FnOnce(&mut Pods)>)) {
     let server = StubServer::start();
     let scratch = Scratch::new();
     let [before, after, gone] = [("before", 1), ("after", 2), ("gone", 3)].map(|(name, number)| pod(name, number));
@@ -120,11 +130,13 @@ fn a_watch_that_has_expired_starts_anew_and_nothing_is_missed() {
     server.apply(gone.clone());
     let [of_after, of_gone] = [&after, &gone].map(|pod| Container::run(&scratch, pod));
     let listed = server.lists();
-    server.expire(|pods| {
-        pods.remove(gone["metadata"]["uid"].as_str().unwrap());
-        let uid = after["metadata"]["uid"].as_str().unwrap();
-        pods.insert(uid.to_owned(), running(&after, &of_after));
-    });
+    let uid = |pod: &Value| pod["metadata"]["uid"].as_str().unwrap().to_owned();
+    let (goes, comes, after) = (uid(&gone), uid(&after), running(&after, &of_after));
+    let change = move |pods: &mut Pods| {
+        pods.remove(&goes);
+        pods.insert(comes, after);
+    };
+    expire(&server, Box::new(change));
     assert!(becomes_known(&scratch, &of_after), "{}", recorder.stderr());
     assert_eq!(server.lists(), listed + 1);
     // And the new watch works.

@@ -1,16 +1,14 @@
 //! What the agent that holds the lease does: it adds up what all nodes tell of each window.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use baselines::time::UtcTime;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource as _, ResourceExt};
 use serde_json::json;
 
@@ -18,18 +16,17 @@ use super::aggregate::aggregate;
 use super::objects::{LearningWindow, NodeWindow, Phase};
 use super::plan::{Plan, ends_at, plan};
 use crate::kubernetes::pages;
+use crate::kubernetes::watching::{Events, watching};
 
 /// Who writes a learning window's status, in its `managedFields`.
 const MANAGER: &str = "wardline-aggregate";
 /// How often the nodes are listed, to find those without an agent.
 const LIST_NODES_EVERY: Duration = Duration::from_mins(2);
 
-type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<DeserializeGuard<NodeWindow>>>> + Send>>;
-
 /// Everything that the nodes tell, while this agent leads.
 pub struct Lead {
     client: Client,
-    events: Events,
+    events: Events<DeserializeGuard<NodeWindow>>,
     /// By the learning window's uid and the object's name.
     told: BTreeMap<String, BTreeMap<String, NodeWindow>>,
     /// Whether everything that was there has been read.
@@ -44,7 +41,7 @@ impl Lead {
         let all = Api::<DeserializeGuard<NodeWindow>>::all(client.clone());
         Self {
             client,
-            events: Box::pin(watcher(all, watcher::Config::default()).default_backoff()),
+            events: watching(all, watcher::Config::default()),
             told: BTreeMap::new(),
             is_complete: false,
             nodes: None,

@@ -15,8 +15,7 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::ListParams;
 use kube::core::Request;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -27,6 +26,7 @@ use super::parents::Parents;
 use super::peers::{Answer, Claim, PodName, Question, ServiceFacts, Table, Told, claim, node_addresses};
 use super::pods::{PodFacts, created};
 use super::watch::{OVER_AFTER, connect};
+use super::watching::watching;
 
 /// What a `ClusterRole` has to allow for services to be told.
 pub const SERVICE_RULE: &str = r#"{apiGroups: [""], resources: [services], verbs: [list, watch]}"#;
@@ -110,8 +110,7 @@ fn untold(error: &kube::Error) -> Untold {
 async fn follow_services(client: Client, told: &mpsc::Sender<Told>, troubles: &watch::Sender<Troubles>) {
     const WHAT: &str = "services";
     let config = watcher::Config::default().any_semantic();
-    let events = watcher(Api::<Service>::all(client), config).default_backoff();
-    tokio::pin!(events);
+    let mut events = watching(Api::<Service>::all(client), config);
     let (mut known, mut listed) = (HashSet::new(), HashSet::new());
     let mut is_complete = false;
     // When a watch that goes on where it was interrupted, and has nothing to say, is well again.
@@ -179,6 +178,8 @@ async fn follow_services(client: Client, told: &mpsc::Sender<Told>, troubles: &w
 /// What that means for the services that are known. They stay known where the watch only begins anew.
 fn failed(error: &watcher::Error, troubles: &watch::Sender<Troubles>, what: &'static str) -> Option<Told> {
     let why = match error {
+        // It was away for too long.
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410 => return None,
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => error,

@@ -14,8 +14,7 @@ use std::time::Duration;
 use baselines::time::UtcTime;
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -25,6 +24,7 @@ use super::directory::PodChange;
 use super::owners::Owner;
 use super::parents::{Asked, Parents};
 use super::pods::{Odd, PodFacts};
+use super::watching::watching;
 
 /// What a `ClusterRole` has to allow, at least.
 pub const POD_RULE: &str = r#"{apiGroups: [""], resources: [pods], verbs: [list, watch]}"#;
@@ -123,8 +123,7 @@ struct Over;
 impl Follower {
     async fn run(mut self, client: Client, selector: &str) {
         let config = watcher::Config::default().fields(selector).page_size(PAGE);
-        let events = watcher(Api::<Pod>::all(client), config).default_backoff();
-        tokio::pin!(events);
+        let mut events = watching(Api::<Pod>::all(client), config);
         let mut ask_again = Instant::now() + ASK_AGAIN;
         let mut over_at = Instant::now() + OVER_AFTER;
         loop {
@@ -277,7 +276,9 @@ impl Follower {
     fn failed(&self, error: &watcher::Error) {
         let why = match error {
             // It was away for too long; the list that follows brings everything.
-            watcher::Error::WatchError(status) if status.code == 410 => {
+            watcher::Error::WatchError(status) | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+                if status.code == 410 =>
+            {
                 tracing::debug!(%error, "the watch of pods starts anew");
                 return;
             }
