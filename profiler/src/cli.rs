@@ -399,7 +399,7 @@ pub struct Recording {
     #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(40..=4096))]
     pub memory: u32,
     /// Distinct behaviours that the kernel counts at a time (about 200 bytes each, twice that for a moment when it fills up)
-    /// [default: 24576 for 64 MiB of memory].
+    /// [default: 24576 for 64 MiB of memory and --no-dns, else 20736].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=4_194_304), help_heading = "Tables in the kernel")]
     pub behaviours_max: Option<u32>,
     /// Of these, how many one cgroup may use: most containers have one [default: half of them].
@@ -423,12 +423,14 @@ impl Recording {
         let twice = u32::try_from(cgroups.saturating_mul(2)).unwrap_or(u32::MAX);
         // What grows with what is new: the counters, their descriptions, and what is kept of both until it is written.
         let room = self.memory.saturating_sub(FIXED_MIB);
-        let scaled = |size: u32| {
+        let scaled = |size: u32, room: u32| {
             let scaled = u64::from(size) * u64::from(room) / u64::from(MEMORY_MIB - FIXED_MIB);
             u32::try_from(scaled).unwrap_or(u32::MAX)
         };
-        let keys = self.behaviours_max.unwrap_or(scaled(Sizes::default().keys));
-        let ring = scaled(Sizes::default().ring).clamp(1 << 20, 1 << 30);
+        let names = if self.no_dns { 0 } else { NAMES_MIB };
+        let keys = scaled(Sizes::default().keys, room.saturating_sub(names));
+        let keys = self.behaviours_max.unwrap_or(keys);
+        let ring = scaled(Sizes::default().ring, room).clamp(1 << 20, 1 << 30);
         Sizes {
             cgroups: self
                 .cgroups_max
@@ -452,6 +454,8 @@ impl Recording {
 const MEMORY_MIB: u32 = 64;
 /// How much of it is always taken: the program itself, and the tables of cgroups, processes and executables.
 const FIXED_MIB: u32 = 32;
+/// What the names of peers take at most, see [`crate::names`], with the ring buffer of the answers.
+const NAMES_MIB: u32 = 5;
 
 /// The largest table of cgroups that is made without being asked for (some 24 MiB): twice [`crate::cgroups::CGROUPS_MAX`].
 const CGROUPS_ROOM_MAX: u32 = 131_072;
@@ -504,13 +508,21 @@ mod tests {
                 other => unreachable!("{other:?}"),
             }
         };
-        assert_eq!(sizes(&[]), Sizes::default());
+        let defaults = Sizes {
+            answers: sizes(&["--no-dns"]).answers,
+            ..Sizes::default()
+        };
+        assert_eq!(sizes(&["--no-dns"]), defaults);
         let cases = [
-            (&["--memory", "40"][..], 6_144, 1 << 20),
-            (&["--memory", "96"], 49_152, 8 << 20),
-            (&["--memory", "4096"], 3_121_152, 256 << 20),
-            (&["--memory", "96", "--ring", "64"], 49_152, 64 << 10),
+            (&["--memory", "40", "--no-dns"][..], 6_144, 1 << 20),
+            (&["--memory", "96", "--no-dns"], 49_152, 8 << 20),
+            (&["--memory", "4096", "--no-dns"], 3_121_152, 256 << 20),
+            (&["--memory", "96", "--no-dns", "--ring", "64"], 49_152, 64 << 10),
             (&["--behaviours-max", "10"], 10, 4 << 20),
+            // The names' room is taken from the behaviours'.
+            (&["--memory", "40"], 2_304, 1 << 20),
+            (&[], 20_736, 4 << 20),
+            (&["--memory", "96"], 45_312, 8 << 20),
         ];
         for (arguments, keys, ring) in cases {
             let sizes = sizes(arguments);
