@@ -254,3 +254,126 @@ fn cgroup_check() -> (Check, Option<cgroups::Hierarchy>) {
         found.ok(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn well() -> Features {
+        Features {
+            release: Some("6.12.48".to_owned()),
+            btf: true,
+            missing_tracepoints: Vec::new(),
+            security_modules: Some(vec!["capability".to_owned(), "bpf".to_owned()]),
+            lockdown: Some("none".to_owned()),
+            preemption: Some("voluntary".to_owned()),
+            kprobes: true,
+        }
+    }
+
+    #[test]
+    fn each_check_tells_what_was_found_and_what_to_do_about_it() {
+        let changed = |change: &dyn Fn(&mut Features)| {
+            let mut features = well();
+            change(&mut features);
+            features
+        };
+        let cases = [
+            ("kernel", well(), "6.12.48", "tried: 5.10, 6.1, 6.12, 6.18"),
+            (
+                "kernel",
+                changed(&|features| features.release = None),
+                "unknown",
+                "tried: 5.10, 6.1, 6.12, 6.18",
+            ),
+            ("type information (BTF)", well(), "yes", ""),
+            (
+                "type information (BTF)",
+                changed(&|features| features.btf = false),
+                "no",
+                "needs CONFIG_DEBUG_INFO_BTF=y",
+            ),
+            ("tracepoints", well(), "all", ""),
+            (
+                "tracepoints",
+                changed(&|features| features.missing_tracepoints = vec!["cgroup_mkdir", "sys_exit"]),
+                "missing",
+                "cgroup_mkdir, sys_exit",
+            ),
+            // Without type information nobody can tell which there are.
+            ("tracepoints", changed(&|features| features.btf = false), "unknown", ""),
+            ("preemption", well(), "voluntary", "matters for fentry and kprobe"),
+            (
+                "preemption",
+                changed(&|features| features.preemption = None),
+                "unknown",
+                "matters for fentry and kprobe; /sys/kernel/debug/sched/preempt tells which",
+            ),
+            (
+                "security modules",
+                well(),
+                "capability,bpf",
+                "bpf among them lets the lsm backend run",
+            ),
+            (
+                "security modules",
+                changed(&|features| features.security_modules = None),
+                "unknown",
+                "bpf among them lets the lsm backend run",
+            ),
+            ("lockdown", well(), "none", ""),
+            (
+                "lockdown",
+                changed(&|features| features.lockdown = Some("confidentiality".to_owned())),
+                "confidentiality",
+                "reading kernel memory is forbidden: the probes cannot work",
+            ),
+            (
+                "lockdown",
+                changed(&|features| features.lockdown = None),
+                "unknown",
+                "mount securityfs at /sys/kernel/security to see it",
+            ),
+        ];
+        for (name, features, result, note) in cases {
+            let checks = kernel_checks(&features);
+            let check = checks.iter().find(|check| check.name == name).unwrap();
+            assert_eq!((check.result.as_str(), check.note.as_str()), (result, note), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_report_says_what_stands_against_each_backend_and_what_the_chosen_one_misses() {
+        let candidate = |backend, works, note: &str| Candidate {
+            backend,
+            loads: true,
+            works,
+            note: note.to_owned(),
+            misses: vec!["io_uring".to_owned()],
+            nameless: None,
+        };
+        let mut report = Report {
+            backend: Some("tracepoint"),
+            checks: vec![names_check(Some("no cgroup2"))],
+            backends: vec![
+                candidate("lsm", false, "bpf is not among the active security modules"),
+                candidate("tracepoint", true, ""),
+            ],
+            misses: vec!["io_uring".to_owned()],
+        };
+        let told = table(&report);
+        for line in [
+            "DNS names of peers   no       everything else is recorded: no cgroup2",
+            "lsm          no      bpf is not among the active security modules",
+            "Backend: tracepoint. It does not see:\n  - io_uring\n",
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
+        }
+        report.backend = None;
+        let told = table(&report);
+        assert!(
+            told.ends_with("Backend: none. Nothing can be learned here as it is.\n"),
+            "{told}"
+        );
+    }
+}
