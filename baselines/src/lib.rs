@@ -14,6 +14,7 @@
 //! | [`redaction`] | What must never be written down? |
 //! | [`recording`] | Where is it kept, safe from crashes, until somebody asks? |
 //! | [`analysis`] | What do one or many recordings say about each image? |
+//! | [`coverage`] | How much of what it does has been seen, and is that enough? |
 //! | [`document`] | How is that written down for people and for the generator? |
 //!
 //! A recorder counts what containers do and flushes it into a recording; the analysis makes one baseline an image of it:
@@ -90,6 +91,7 @@
 
 pub mod analysis;
 pub mod behaviour;
+pub mod coverage;
 pub mod dns;
 pub mod document;
 pub mod loss;

@@ -1,0 +1,7 @@
+mod bootstrap;
+mod closed_forms;
+mod properties;
+mod published;
+mod readiness;
+mod traps;
+mod unit_lengths;
