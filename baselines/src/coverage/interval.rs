@@ -2,11 +2,10 @@
 //!
 //! The obvious way, drawing clusters with replacement and computing coverage anew, does not work: a cluster that is drawn
 //! twice repeats all that only it did, so a behaviour seen once becomes one seen twice, and coverage is estimated from
-//! repeats that never happened. Simulated, the lower end of such an interval lies above the truth in half of all samples
-//! where units are independent, and in nearly all where clusters differ. So what is resampled is what each cluster did
-//! that no other did: how much would have been missed, had this one not been observed. Its share of all incidences is the
-//! Good-Turing estimate of what is unseen with the cluster for a unit, and makes no assumption on how units hang together
-//! within a cluster.
+//! repeats that never happened, and where clusters differ its lower end lies above the truth in nearly all samples
+//! (`tests/bootstrap.rs` shows it). So what is resampled is what each cluster did that no other did: how much would have
+//! been missed, had this one not been observed. Its share of all incidences is the Good-Turing estimate of what is unseen
+//! with the cluster for a unit, and makes no assumption on how units hang together within a cluster.
 
 use super::clusters::{Clusters, Share};
 use super::incidence::{Interval, NoEstimate};

@@ -112,6 +112,32 @@ fn fewer_units_show_what_counting_all_ways_to_choose_them_says() {
 }
 
 #[test]
+fn the_band_is_two_standard_errors_wide_on_each_side() {
+    // T = 10, S = 7, Chao2 = 10.6: at the observed units the variance is S (1 - S/Chao2).
+    let counts = IncidenceCounts::new(10, [1, 1, 1, 1, 2, 2, 8]).unwrap();
+    let curve = counts.estimator().unwrap().accumulation(3);
+    let units: Vec<u64> = curve.observed.iter().map(|point| point.units).collect();
+    assert_eq!(units, [1, 6, 10]);
+    let last = curve.observed.last().unwrap();
+    let half = 1.959_963_984_540_054 * (7.0_f64 * (1.0 - 7.0 / 10.6)).sqrt();
+    close(last.band.unwrap().lower, 7.0 - half);
+    close(last.band.unwrap().upper, 7.0 + half);
+    // One unit: Σ (k/10)² Qk - 1.6²/10.6
+    let first = curve.observed.first().unwrap();
+    let half = 1.959_963_984_540_054 * (0.04_f64 + 0.08 + 0.64 - 2.56 / 10.6).sqrt();
+    close(first.band.unwrap().upper, 1.6 + half);
+    let beyond: Vec<_> = curve
+        .extrapolated
+        .iter()
+        .map(|point| (point.units, point.band))
+        .collect();
+    assert_eq!(beyond, [(11, None), (16, None), (20, None)]);
+    for (points, drawn) in [(0, 0), (1, 1), (usize::MAX, 10)] {
+        assert_eq!(counts.estimator().unwrap().accumulation(points).observed.len(), drawn);
+    }
+}
+
+#[test]
 fn the_chance_to_miss_is_exact_for_any_size() {
     for (all, marked, drawn, expected) in [
         (10, 0, 5, 1.0),
