@@ -57,6 +57,13 @@ impl UtcTime {
         Self(self.0.saturating_sub(nanos).max(0))
     }
 
+    /// The moment this long after; the last one there is if that is later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let nanos = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// How long after another moment this is; nothing if it is earlier.
     ///
     /// ```

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use baselines::coverage::State;
 use baselines::document::{self, Baseline, Behaviours};
 use serde::Serialize;
 
@@ -159,6 +160,10 @@ struct BaselineRow {
     raises: usize,
     /// Observations that were lost. What was not even counted is in the document.
     losses: u64,
+    /// Whether enough was seen.
+    state: State,
+    /// What would help most.
+    advice: String,
     file: String,
 }
 
@@ -166,6 +171,7 @@ impl BaselineRow {
     fn new(baseline: &Baseline, folder: &Path, name: &str) -> Self {
         let behaviours = &baseline.behaviours;
         let opens = behaviours.opens().count();
+        let coverage = baseline.coverage.as_ref();
         Self {
             image: baseline.image.to_string(),
             containers: baseline.containers.len(),
@@ -181,6 +187,8 @@ impl BaselineRow {
                 .losses
                 .iter()
                 .fold(0, |sum, loss| sum.saturating_add(loss.count)),
+            state: coverage.map_or(State::Unknown, |coverage| coverage.state),
+            advice: coverage.map_or_else(String::new, |coverage| coverage.advice.clone()),
             file: folder.join(name).display().to_string(),
         }
     }
@@ -199,6 +207,7 @@ impl Row for BaselineRow {
         "LISTENS",
         "RAISES",
         "LOSSES",
+        "STATE",
         "FILE",
     ];
 
@@ -216,7 +225,7 @@ impl Row for BaselineRow {
         ];
         let mut cells = vec![self.image.clone()];
         cells.extend(counts.map(|count| count.to_string()));
-        cells.extend([self.losses.to_string(), self.file.clone()]);
+        cells.extend([self.losses.to_string(), self.state.to_string(), self.file.clone()]);
         cells
     }
 }

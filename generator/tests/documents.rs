@@ -40,9 +40,24 @@ fn a_recording_becomes_a_baseline_and_a_policy() {
                 "LISTENS",
                 "RAISES",
                 "LOSSES",
+                "STATE",
                 "FILE"
             ],
-            vec!["shop/web:1.4", "1", "2", "1", "2", "1", "1", "3", "2", "1", "0", &file],
+            vec![
+                "shop/web:1.4",
+                "1",
+                "2",
+                "1",
+                "2",
+                "1",
+                "1",
+                "3",
+                "2",
+                "1",
+                "0",
+                "learning",
+                &file
+            ],
         ]
     );
     let direct = workshop.run(&["policies", "--recording", "recording.db", "--out", "p"]);

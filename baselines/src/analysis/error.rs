@@ -19,6 +19,16 @@ pub enum Error {
         /// What to do.
         help: &'static str,
     },
+    /// More time than anybody has recorded.
+    #[error("the containers of these recordings are said to have been watched for {days} days together")]
+    #[diagnostic(help(
+        "a node's clock was wrong, or a recording is forged: `profile status` shows when windows began and ended; leave that \
+         recording out, or analyse fewer at a time"
+    ))]
+    TooLong {
+        /// How many.
+        days: u64,
+    },
     /// A sum beyond 2^64.
     #[error("the counts of one behaviour or loss add up to more than {}", u64::MAX)]
     #[diagnostic(help("nothing can really be counted that often: a recording that was analysed is forged or damaged"))]

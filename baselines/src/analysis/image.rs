@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use sha2::{Digest as _, Sha256};
+
 use super::Error;
+use super::estimate::Estimated;
+use super::exposure::{Exposure, Sightings};
 use super::sources::{Seen, Source};
 use super::tally::{Tallies, Tally, Total};
 use crate::behaviour::Behaviour;
+use crate::coverage::Losses;
 use crate::document::{ApiVersion, Baseline, Behaviours, Container, Kind, Loss, Removed, Source as Origin};
 use crate::loss::Reason;
 use crate::time::UtcTime;
@@ -22,11 +27,18 @@ pub(super) struct ImageEvidence {
     removed: BTreeMap<usize, Removed>,
     learned: HashMap<Behaviour, Total>,
     not_learned: HashMap<Behaviour, Total>,
+    exposure: Exposure,
+    /// Some of its workloads do not end by themselves.
+    runs_on: bool,
+    estimated: Option<Estimated>,
 }
 
 impl ImageEvidence {
-    /// Adds a container and what it did.
-    pub(super) fn add(&mut self, seen: &Seen, tallies: Tallies) {
+    /// Adds a container, what it did, and when windows watched it.
+    pub(super) fn add(&mut self, seen: &Seen, tallies: Tallies, watched: &[(UtcTime, UtcTime)]) {
+        let (startup_until, steady) = tallies.watched();
+        let container = self.exposure.add(&seen.container, startup_until, steady, watched);
+        self.runs_on |= !matches!(seen.container.workload.kind.as_str(), "Job" | "CronJob");
         self.tags.extend(seen.container.image.tag.clone());
         self.sources.extend(seen.parts.iter().map(|part| part.source));
         self.containers.push(Container {
@@ -39,11 +51,25 @@ impl ImageEvidence {
         });
         let merge = |totals: &mut HashMap<Behaviour, Total>, tallies: HashMap<Behaviour, Tally>| {
             for (behaviour, tally) in tallies {
-                totals.entry(behaviour).or_default().add(tally, seen.node);
+                totals.entry(behaviour).or_default().add(tally, seen.node, container);
             }
         };
         merge(&mut self.learned, tallies.learned);
         merge(&mut self.not_learned, tallies.not_learned);
+    }
+
+    /// Estimates how much has been seen, once all containers are there, and forgets what only that needs.
+    pub(super) fn estimate(&mut self, image: &Image) {
+        let mut sightings: Vec<Sightings> = self
+            .learned
+            .values_mut()
+            .map(|total| std::mem::take(&mut total.sightings))
+            .collect();
+        for sightings in &mut sightings {
+            sightings.settle();
+        }
+        let exposure = std::mem::take(&mut self.exposure);
+        self.estimated = Some(Estimated::new(&exposure, &sightings, seed(image), !self.runs_on));
     }
 
     /// Adds what a container lost, or a window.
@@ -86,6 +112,11 @@ impl ImageEvidence {
     /// [`Error::CountTooLarge`] beyond 64 bits.
     pub(super) fn into_baseline(mut self, image: Image, sources: &[Source<'_>]) -> Result<Baseline, Error> {
         self.containers.sort();
+        let losses = match (self.losses.is_empty(), self.uncounted_losses.is_empty()) {
+            (true, true) => Losses::RuledOut,
+            (true, false) => Losses::NotRuledOut,
+            (false, _) => Losses::Present,
+        };
         Ok(Baseline {
             api_version: ApiVersion,
             kind: Kind,
@@ -116,10 +147,17 @@ impl ImageEvidence {
                 })
                 .collect(),
             uncounted_losses: self.uncounted_losses.into_iter().collect(),
+            coverage: self.estimated.map(|estimated| estimated.into_document(losses)),
             behaviours: behaviours(self.learned)?,
             not_learned: behaviours(self.not_learned)?,
         })
     }
+}
+
+/// What resampling begins with: the same for the same image.
+fn seed(image: &Image) -> u64 {
+    let digest = Sha256::digest(image.to_string());
+    digest.iter().take(8).fold(0, |seed, &byte| seed << 8 | u64::from(byte))
 }
 
 /// Sorts behaviours by kind and field.

@@ -5,6 +5,8 @@
 //! recordings were merged into one file before.
 
 mod error;
+mod estimate;
+mod exposure;
 mod image;
 mod sources;
 mod tally;
@@ -20,8 +22,11 @@ use crate::document::Baseline;
 use crate::recording::{EndReason, Recording};
 use crate::workload::Image;
 use image::ImageEvidence;
-use sources::{Seen, Source};
+use sources::{Seen, Source, Watched};
 use tally::Tallies;
+
+/// How many days of containers an analysis may have to look at: 27 years of a thousand containers.
+const CONTAINER_DAYS_MAX: u64 = 10_000_000;
 
 /// One baseline for each image that a container of the recordings ran, sorted by image.
 ///
@@ -38,18 +43,34 @@ pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
     let snapshots = sources::snapshots(&opened)?;
     let sources = sources::newest(&snapshots)?;
     let containers = sources::containers(&sources)?;
-    let mut images: BTreeMap<Image, ImageEvidence> = BTreeMap::new();
+    let watched = sources::watched(&sources)?;
+    let days = containers
+        .iter()
+        .map(|seen| exposure::days(&seen.container, &watched.of(seen)))
+        .fold(0, u64::saturating_add);
+    if days > CONTAINER_DAYS_MAX {
+        return Err(Error::TooLong { days });
+    }
+    let mut of_images: BTreeMap<Image, Vec<&Seen>> = BTreeMap::new();
     for seen in &containers {
-        let tallies = observed(&sources, seen)?;
-        images
+        of_images
             .entry(image_key(&seen.container.image))
             .or_default()
-            .add(seen, tallies);
+            .push(seen);
+    }
+    let mut images: BTreeMap<Image, ImageEvidence> = BTreeMap::new();
+    for (image, containers) in of_images {
+        let mut evidence = ImageEvidence::default();
+        for seen in containers {
+            evidence.add(seen, observed(&sources, seen)?, &watched.of(seen));
+        }
+        evidence.estimate(&image);
+        images.insert(image, evidence);
     }
     if images.values().all(ImageEvidence::has_no_behaviour) {
         return Err(error::nothing(&sources, containers.len()));
     }
-    add_losses(&sources, &containers, &mut images)?;
+    add_losses(&sources, &containers, &watched, &mut images)?;
     add_removed(&sources, &mut images);
     let mut baselines: Vec<Baseline> = images
         .into_iter()
@@ -96,6 +117,7 @@ fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
 fn add_losses(
     sources: &[Source<'_>],
     containers: &[Seen],
+    watched: &Watched,
     images: &mut BTreeMap<Image, ImageEvidence>,
 ) -> Result<(), Error> {
     let owners: HashMap<_, _> = containers
@@ -107,12 +129,10 @@ fn add_losses(
         let owner = |row| owners.get(&sources::Part { source: index, row }).copied();
         let mut present: HashMap<u64, BTreeSet<Image>> = HashMap::new();
         for window in &source.windows {
-            let rows = source
-                .snapshot
-                .presence(&source.identity, window.number)
-                .map_err(|failure| source.snapshot.error(failure))?;
-            let seen = rows
-                .into_iter()
+            let seen = watched
+                .by(index, window.number)
+                .iter()
+                .copied()
                 .filter_map(owner)
                 .map(|seen| image_key(&seen.container.image))
                 .collect();

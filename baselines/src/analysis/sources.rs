@@ -1,11 +1,12 @@
 //! The recordings of an analysis, and the containers in them.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::path;
 use crate::recording::{self, Container, Failure, Recording, RemovedImage, Result, Snapshot, WindowSummary};
+use crate::time::UtcTime;
 
 /// One recording, in the state that it had when the analysis began.
 pub(super) struct Source<'a> {
@@ -88,6 +89,46 @@ impl Seen {
             path::escape(self.container.id.as_bytes())
         }
     }
+}
+
+/// Which window watched which containers, and when.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    rows: HashMap<(usize, u64), Vec<i64>>,
+    spans: HashMap<Part, Vec<(UtcTime, UtcTime)>>,
+}
+
+impl Watched {
+    /// The containers that a window of a source watched, by their rows in it.
+    pub(super) fn by(&self, source: usize, window: u64) -> &[i64] {
+        self.rows.get(&(source, window)).map_or(&[], Vec::as_slice)
+    }
+
+    /// When a container was watched, by any window.
+    pub(super) fn of(&self, seen: &Seen) -> Vec<(UtcTime, UtcTime)> {
+        let spans = seen.parts.iter().filter_map(|part| self.spans.get(part));
+        spans.flatten().copied().collect()
+    }
+}
+
+/// Asks each source.
+pub(super) fn watched(sources: &[Source<'_>]) -> Result<Watched> {
+    let mut watched = Watched::default();
+    for (index, source) in sources.iter().enumerate() {
+        for window in &source.windows {
+            let rows = source
+                .snapshot
+                .presence(&source.identity, window.number)
+                .map_err(|failure| source.snapshot.error(failure))?;
+            let until = window.ended.as_ref().map_or(window.last_flush, |(at, _)| *at);
+            for &row in &rows {
+                let part = Part { source: index, row };
+                watched.spans.entry(part).or_default().push((window.started, until));
+            }
+            watched.rows.insert((index, window.number), rows);
+        }
+    }
+    Ok(watched)
 }
 
 /// Every container once, those of one node together.

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Error;
+use super::exposure::{Days, Sightings, UnitLength};
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::dns::DnsName;
 use crate::document::{Evidence, Reached};
 use crate::peer::Peer;
 use crate::recording::{Counted, CountedPeer};
 use crate::time::UtcTime;
-
-/// How many minutes of a container are one sampling unit of the steady phase.
-const MINUTES_PER_UNIT: i64 = 10;
 
 /// What one container did.
 #[derive(Debug, Default)]
@@ -32,6 +30,17 @@ impl Tallies {
             Some(tally) => tally.add(counted),
             None => tallies.entry(behaviour.clone()).or_default().add(counted),
         }
+    }
+
+    /// When it was last seen to start up, if it was; and everything that it was seen to do from then on.
+    pub(super) fn watched(&self) -> (Option<UtcTime>, Days) {
+        let mut startup_until = None;
+        let mut steady = Days::default();
+        for tally in self.learned.values().chain(self.not_learned.values()) {
+            startup_until = startup_until.max(tally.startup_until);
+            steady.extend(&tally.steady);
+        }
+        (startup_until, steady)
     }
 
     /// Adds whom a behaviour reached. Of one whose observations retention took away, nothing is known any more.
@@ -69,7 +78,8 @@ pub(super) struct Tally {
     seen: Option<(UtcTime, UtcTime)>,
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
-    steady_units: BTreeSet<i64>,
+    startup_until: Option<UtcTime>,
+    steady: Days,
     peers: BTreeMap<Whom, PeerTally>,
 }
 
@@ -79,8 +89,9 @@ impl Tally {
         widen(&mut self.seen, (counted.first_seen, counted.last_seen));
         self.phases.insert(counted.phase);
         self.provenance.insert(counted.provenance);
-        if counted.phase == Phase::Steady {
-            self.steady_units.insert(counted.minute.number() / MINUTES_PER_UNIT);
+        match counted.phase {
+            Phase::Startup => self.startup_until = self.startup_until.max(Some(counted.last_seen)),
+            Phase::Steady => self.steady.insert(counted.minute),
         }
     }
 }
@@ -97,14 +108,17 @@ pub(super) struct Total {
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
     peers: BTreeMap<Whom, PeerTally>,
+    pub(super) sightings: Sightings,
 }
 
 impl Total {
-    /// Adds one container. Those of one node come one after the other.
-    pub(super) fn add(&mut self, tally: Tally, node: usize) {
+    /// Adds one container, by its number in the image's exposure. Those of one node come one after the other.
+    pub(super) fn add(&mut self, tally: Tally, node: usize, container: usize) {
         self.count += tally.count;
         // A container's start is one unit.
-        self.units += u64::from(tally.phases.contains(&Phase::Startup)) + tally.steady_units.len() as u64;
+        let in_startup = tally.phases.contains(&Phase::Startup);
+        self.units += u64::from(in_startup) + tally.steady.units(UnitLength::Whole);
+        self.sightings.add(container, in_startup, tally.steady);
         self.containers += 1;
         self.nodes += u64::from(self.last_node != Some(node));
         self.last_node = Some(node);

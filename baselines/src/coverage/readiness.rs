@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::incidence::NoEstimate;
 use super::interval::CoverageEstimate;
 use crate::behaviour::Phase;
@@ -95,7 +97,8 @@ impl Default for Criteria {
 }
 
 /// What to think of an image. Only `Ready` is a yes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     /// Enough was seen.
     Ready,

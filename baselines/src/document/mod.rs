@@ -8,6 +8,7 @@
 //! a terminal would hide, so that a reviewer sees every byte.
 
 mod behaviours;
+mod coverage;
 mod file_name;
 mod header;
 mod lines;
@@ -25,6 +26,7 @@ use crate::time::UtcTime;
 
 pub use crate::workload::{Image, Workload};
 pub use behaviours::{Behaviours, Connect, ConnectUnix, Exec, Listen, Open, Raise, Send};
+pub use coverage::{Coverage, Criteria, Interval, Number, PhaseCoverage, Reliability, UnitsNeeded};
 pub use file_name::file_name;
 pub use header::{ApiVersion, HeaderError, Kind};
 pub use yaml::{DocumentError, SIZE_MAX, from_yaml, read, to_yaml};
@@ -55,6 +57,9 @@ pub struct Baseline {
     /// Why windows that this image ran in can have missed something without counting it.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "serde_text::escaped")]
     pub uncounted_losses: Vec<String>,
+    /// How much of what the image does has been seen. Documents of programs that did not estimate it have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
     /// What was learned (provenance `workload` and `kubelet`).
     pub behaviours: Behaviours,
     /// What was seen and not learned: debug sessions (`entered`) and the container runtime (`runtime`).

@@ -1,3 +1,4 @@
+mod coverage;
 mod kinds;
 
 use proptest::collection::vec;
@@ -168,11 +169,12 @@ fn baselines() -> impl Strategy<Value = Baseline> {
         vec(container, 0..3),
         vec(loss, 0..3),
         vec(texts(), 0..3),
+        option::of(coverage::coverages()),
         lists(),
         lists(),
     )
         .prop_map(
-            |(image, recordings, containers, losses, uncounted_losses, behaviours, not_learned)| Baseline {
+            |(image, recordings, containers, losses, uncounted_losses, coverage, behaviours, not_learned)| Baseline {
                 api_version: ApiVersion,
                 kind: Kind,
                 image,
@@ -180,6 +182,7 @@ fn baselines() -> impl Strategy<Value = Baseline> {
                 containers,
                 losses,
                 uncounted_losses,
+                coverage,
                 behaviours,
                 not_learned,
             },
@@ -241,6 +244,7 @@ fn example() -> Baseline {
             container: None,
         }],
         uncounted_losses: vec!["window 1: kprobes may be skipped".to_owned()],
+        coverage: Some(coverage::example()),
         behaviours: Behaviours {
             exec: vec![Exec {
                 binary: FilePath::canonical(*b"/usr/bin/dash"),
@@ -308,32 +312,32 @@ fn errors_name_the_place_and_what_was_expected() {
         (
             "access: read,create",
             "access: fly",
-            "50:13: behaviours.open[0].access: `fly` is not one of read, write",
+            "82:13: behaviours.open[0].access: `fly` is not one of read, write",
         ),
         (
             r"/srv/new\n",
             r"/srv/\q",
-            r"49:11: behaviours.open[0].path: unknown escape `\qli`: write",
+            r"81:11: behaviours.open[0].path: unknown escape `\qli`: write",
         ),
         (
             "path: /srv/new",
             "path: 12 #",
-            "49:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
+            "81:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
         ),
         (
             "port: 443",
             "port: 65536",
-            "68:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
+            "100:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
         ),
         (
             "count: 12",
             "count: -1",
-            "72:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
+            "104:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
         ),
         (
             "count: 12",
             "cuont: 12",
-            "72:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
+            "104:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
         ),
         (
             "2026-11-21T09:29:58Z",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use baselines::behaviour::Provenance;
-use baselines::document::{Baseline, Behaviours, Evidence};
+use baselines::document::{Baseline, Behaviours, Evidence, PhaseCoverage};
 use baselines::loss::Reason;
 
 use super::model::Scope;
@@ -43,6 +43,7 @@ pub(super) fn header(
     header.extend(scope);
     header.extend(not_enforced(behaviours));
     header.push(backends(baseline));
+    header.extend(coverage(baseline));
     if partial > 0 {
         let containers = counted(baseline.containers.len(), "container");
         header.push(format!(
@@ -80,6 +81,40 @@ fn watched(behaviours: &Behaviours) -> impl Iterator<Item = &Evidence> {
     (behaviours.exec.iter().map(|it| &it.evidence))
         .chain(behaviours.opens().map(|it| &it.evidence))
         .chain(behaviours.connect.iter().map(|it| &it.evidence))
+}
+
+/// How much of the behaviour has been seen, phase by phase, and whether that is enough.
+fn coverage(baseline: &Baseline) -> Option<String> {
+    let coverage = baseline.coverage.as_ref()?;
+    let startup = seen(&coverage.startup, "start", "starts");
+    let steady = coverage.steady.as_ref().map_or_else(String::new, |steady| {
+        format!(
+            "; running, {}",
+            seen(steady, "unit of 10 minutes", "units of 10 minutes")
+        )
+    });
+    Some(format!(
+        "Observation coverage (no promise): starting, {startup}{steady}. State: {}; what would help most: {}.",
+        coverage.state,
+        printable(&coverage.advice)
+    ))
+}
+
+fn seen(phase: &PhaseCoverage, unit: &str, units: &str) -> String {
+    let watched = format!("{} {}", phase.units, if phase.units == 1 { unit } else { units });
+    match (phase.estimate, &phase.interval) {
+        (Some(estimate), Some(interval)) => format!(
+            "{:.4} (95 %: {:.4} to {:.4}) from {watched}",
+            estimate.get(),
+            interval.lower.get(),
+            interval.upper.get()
+        ),
+        (Some(estimate), None) => format!(
+            "{:.4} from {watched}, too few apart from each other to say how sure that is",
+            estimate.get()
+        ),
+        (None, _) => format!("unknown from {watched}"),
+    }
 }
 
 /// What was learned and is in no list of the policy. Executable mappings are not missing there: what is mapped was opened.

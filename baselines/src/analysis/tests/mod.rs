@@ -1,5 +1,7 @@
 //! What analyses promise.
 
+mod coverage;
+mod exposure;
 mod properties;
 
 use std::path::{Path, PathBuf};

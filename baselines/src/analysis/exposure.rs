@@ -1,0 +1,374 @@
+//! How long an image was watched, cut into sampling units, and in which of them each behaviour was seen.
+//!
+//! Units are aligned to UTC: five minutes are the shortest that the estimators ask for, and ten and twenty are made of them.
+//! Units in which nothing happened count, as without them everything would seem to be seen all the time.
+//!
+//! Containers of one workload that were started within ten minutes of each other (a rollout, a node that came back) show the
+//! same at the same time: they are one cluster of each day, and one start is a cluster whatever number of them it has.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::time::Duration;
+
+use crate::coverage::Cluster;
+use crate::recording::Container;
+use crate::time::{Minute, UtcTime};
+use crate::workload::Workload;
+
+/// How long a slot is.
+const SLOT_MINUTES: i64 = 5;
+const DAY_MINUTES: i64 = 24 * 60;
+const SLOTS_PER_DAY: usize = 288;
+/// Containers that start with no longer pause between them were started together.
+const TOGETHER: Duration = Duration::from_mins(10);
+/// Where nothing says when a container has started up, see [`crate::behaviour::Phase`].
+const STARTUP: Duration = Duration::from_mins(1);
+/// Who is not alive any more for this long before its window ends has ended.
+const IS_OVER: Duration = Duration::from_secs(30);
+
+/// How long a unit of the steady phase is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UnitLength {
+    /// 5 minutes.
+    Halved,
+    /// 10 minutes: what documents count.
+    Whole,
+    /// 20 minutes.
+    Doubled,
+}
+
+/// Some of a day's slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slots([u64; SLOTS_PER_DAY.div_ceil(64)]);
+
+impl Slots {
+    fn with(&mut self, slot: usize) {
+        if let Some(word) = self.0.get_mut(slot / 64) {
+            *word |= 1 << (slot % 64);
+        }
+    }
+
+    fn and(&mut self, other: Self) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word |= other;
+        }
+    }
+
+    /// Those before a slot.
+    fn before(self, slot: usize) -> Self {
+        let mut kept = Self::default();
+        for (index, (kept, word)) in kept.0.iter_mut().zip(self.0).enumerate() {
+            let bits = slot.saturating_sub(index * 64).min(64);
+            *kept = match bits {
+                64 => word,
+                _ => word & ((1 << bits) - 1),
+            };
+        }
+        kept
+    }
+
+    /// How many units have one of them. A unit of two or four slots lies within one word.
+    pub(super) fn units(self, length: UnitLength) -> u64 {
+        let units = self.0.iter().map(|&word| match length {
+            UnitLength::Halved => word.count_ones(),
+            UnitLength::Whole => ((word | word >> 1) & 0x5555_5555_5555_5555).count_ones(),
+            UnitLength::Doubled => {
+                let pairs = word | word >> 1;
+                ((pairs | pairs >> 2) & 0x1111_1111_1111_1111).count_ones()
+            }
+        });
+        units.map(u64::from).sum()
+    }
+}
+
+/// Slots by the day, counted from the epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Days(BTreeMap<i64, Slots>);
+
+/// The day and the slot of a minute.
+fn place(minute: i64) -> (i64, usize) {
+    let slot = minute.rem_euclid(DAY_MINUTES) / SLOT_MINUTES;
+    // Below 288.
+    (minute.div_euclid(DAY_MINUTES), usize::try_from(slot).unwrap_or(0))
+}
+
+impl Days {
+    pub(super) fn insert(&mut self, minute: Minute) {
+        let (day, slot) = place(minute.number());
+        self.0.entry(day).or_default().with(slot);
+    }
+
+    /// Adds every slot from one moment to another.
+    fn insert_span(&mut self, from: UtcTime, until: UtcTime) {
+        let (from, until) = (from.minute().number(), until.minute().number());
+        let mut slot = from - from.rem_euclid(SLOT_MINUTES);
+        while slot <= until {
+            let (day, number) = place(slot);
+            self.0.entry(day).or_default().with(number);
+            slot += SLOT_MINUTES;
+        }
+    }
+
+    /// Adds all of others.
+    pub(super) fn extend(&mut self, other: &Self) {
+        for (&day, &slots) in &other.0 {
+            self.0.entry(day).or_default().and(slots);
+        }
+    }
+
+    pub(super) fn units(&self, length: UnitLength) -> u64 {
+        self.0.values().map(|slots| slots.units(length)).sum()
+    }
+
+    pub(super) fn into_days(self) -> impl Iterator<Item = (i64, Slots)> {
+        self.0.into_iter()
+    }
+}
+
+/// In which of an image's containers, and when, a behaviour was seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sightings {
+    /// The containers that showed it while they started.
+    starts: Vec<usize>,
+    /// Containers, and slots of one day of each, of the steady phase.
+    steady: Vec<(usize, i64, Slots)>,
+}
+
+impl Sightings {
+    pub(super) fn add(&mut self, container: usize, in_startup: bool, steady: Days) {
+        if in_startup {
+            self.starts.push(container);
+        }
+        self.steady
+            .extend(steady.into_days().map(|(day, slots)| (container, day, slots)));
+    }
+
+    /// Each container and day once.
+    pub(super) fn settle(&mut self) {
+        self.starts.sort_unstable();
+        self.starts.dedup();
+        self.steady
+            .sort_unstable_by_key(|&(container, day, _)| (container, day));
+        self.steady
+            .dedup_by(|(container, day, slots), (kept, kept_day, kept_slots)| {
+                let is_same = (container, day) == (kept, kept_day);
+                if is_same {
+                    kept_slots.and(*slots);
+                }
+                is_same
+            });
+    }
+}
+
+/// How many days a container was watched, those counted that were watched in part; if windows overlap, more.
+pub(super) fn days(container: &Container, watched: &[(UtcTime, UtcTime)]) -> u64 {
+    let spans = watched
+        .iter()
+        .map(|&(from, until)| (from.max(container.started), until.min(container.alive_until)));
+    let days = spans.map(|(from, until)| u64::try_from(day(until) - day(from) + 1).unwrap_or(0));
+    days.fold(0, u64::saturating_add)
+}
+
+/// One container, as far as it was watched.
+#[derive(Debug)]
+struct Watched {
+    workload: Workload,
+    started: UtcTime,
+    /// Whether its start was seen.
+    is_whole: bool,
+    /// Whether it ended by itself while it was watched.
+    is_over: bool,
+    /// When it was watched after it had started up.
+    steady: Days,
+}
+
+/// All containers of an image.
+#[derive(Debug, Default)]
+pub(super) struct Exposure {
+    containers: Vec<Watched>,
+    until: UtcTime,
+}
+
+impl Exposure {
+    /// Adds a container, which windows watched in these spans; the number by which sightings name it.
+    ///
+    /// It counts as started up from its last observation of that phase on, or, if that is later, a minute after its start.
+    /// When it was `seen` to do something it was watched, whatever the windows say.
+    pub(super) fn add(
+        &mut self,
+        container: &Container,
+        startup_until: Option<UtcTime>,
+        seen: Days,
+        watched: &[(UtcTime, UtcTime)],
+    ) -> usize {
+        let mut steady_from = container.started;
+        if !container.partial {
+            steady_from = steady_from.after(STARTUP).max(startup_until.unwrap_or_default());
+        }
+        let mut steady = seen;
+        for &(from, until) in watched {
+            let (from, until) = (from.max(container.started), until.min(container.alive_until));
+            let from = from.max(steady_from);
+            if from <= until {
+                steady.insert_span(from, until);
+            }
+        }
+        self.until = self.until.max(container.alive_until);
+        // A window that ends while the container runs notes that it is alive, up to a flush before its end.
+        let is_over = watched
+            .iter()
+            .all(|&(_, until)| until.since(container.alive_until) > IS_OVER);
+        self.containers.push(Watched {
+            workload: container.workload.clone(),
+            started: container.started,
+            is_whole: !container.partial,
+            is_over: is_over && !watched.is_empty(),
+            steady,
+        });
+        self.containers.len() - 1
+    }
+
+    /// When the last of them was watched last.
+    pub(super) fn until(&self) -> UtcTime {
+        self.until
+    }
+
+    /// The starts that were seen, or of what ends by itself the runs from start to end: how many, and on how many dates.
+    /// Those that were started together are one.
+    pub(super) fn starts(&self, ends_by_itself: bool) -> (u64, u64) {
+        let counts = |watched: &Watched| watched.is_whole && (watched.is_over || !ends_by_itself);
+        let mut groups: Vec<usize> = self
+            .containers
+            .iter()
+            .zip(self.groups())
+            .filter_map(|(watched, group)| counts(watched).then_some(group))
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let mut dates: Vec<i64> = groups
+            .iter()
+            .filter_map(|&group| Some(day(self.containers.get(group)?.started)))
+            .collect();
+        dates.sort_unstable();
+        dates.dedup();
+        (groups.len() as u64, dates.len() as u64)
+    }
+
+    /// How many containers were never seen from their start on.
+    pub(super) fn partial(&self) -> u64 {
+        self.containers.iter().filter(|watched| !watched.is_whole).count() as u64
+    }
+
+    /// Whether anything was watched after it had started up.
+    pub(super) fn has_steady(&self) -> bool {
+        self.containers.iter().any(|watched| !watched.steady.0.is_empty())
+    }
+
+    /// For each container the one that stands for all that were started with it.
+    fn groups(&self) -> Vec<usize> {
+        let mut order: Vec<(usize, &Watched)> = self.containers.iter().enumerate().collect();
+        order.sort_by_key(|(_, watched)| (&watched.workload, watched.started));
+        let mut groups = vec![0; self.containers.len()];
+        let mut before: Option<(usize, &Watched)> = None;
+        for (index, watched) in order {
+            let together = before.filter(|(_, before)| {
+                before.workload == watched.workload && watched.started.since(before.started) <= TOGETHER
+            });
+            let group = together.map_or(index, |(group, _)| group);
+            if let Some(entry) = groups.get_mut(index) {
+                *entry = group;
+            }
+            before = Some((group, watched));
+        }
+        groups
+    }
+
+    /// Starts as units: those until a moment, and what was seen in them.
+    pub(super) fn startup(&self, behaviours: &[Sightings], until: UtcTime) -> Vec<Cluster<usize>> {
+        let groups = self.groups();
+        let counts = |container: usize| {
+            let watched = self.containers.get(container)?;
+            (watched.is_whole && watched.started <= until).then_some(())?;
+            groups.get(container).copied()
+        };
+        let mut clusters = Clusters::default();
+        for group in (0..self.containers.len()).filter_map(counts) {
+            clusters.of(group).units += 1;
+        }
+        for (behaviour, sightings) in behaviours.iter().enumerate() {
+            for group in sightings.starts.iter().copied().filter_map(counts) {
+                clusters.see(group, behaviour, 1);
+            }
+        }
+        clusters.into_list()
+    }
+
+    /// Containers in pieces of time as units: those until a moment, and what was seen in them.
+    pub(super) fn steady(&self, behaviours: &[Sightings], length: UnitLength, until: UtcTime) -> Vec<Cluster<usize>> {
+        let (last_day, last_slot) = place(until.minute().number());
+        let units = |day: i64, slots: Slots| match day.cmp(&last_day) {
+            std::cmp::Ordering::Less => slots.units(length),
+            std::cmp::Ordering::Equal => slots.before(last_slot + 1).units(length),
+            std::cmp::Ordering::Greater => 0,
+        };
+        let groups = self.groups();
+        let mut clusters = Clusters::default();
+        for (watched, group) in self.containers.iter().zip(&groups) {
+            for (&day, &slots) in &watched.steady.0 {
+                let units = units(day, slots);
+                if units > 0 {
+                    clusters.of((*group, day)).units += units;
+                }
+            }
+        }
+        for (behaviour, sightings) in behaviours.iter().enumerate() {
+            for &(container, day, slots) in &sightings.steady {
+                if let Some(&group) = groups.get(container) {
+                    clusters.see((group, day), behaviour, units(day, slots));
+                }
+            }
+        }
+        clusters.into_list()
+    }
+}
+
+/// Clusters by their key, in its order: the same whatever the order of the containers was.
+struct Clusters<K>(BTreeMap<K, Cluster<usize>>);
+
+impl<K> Default for Clusters<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord> Clusters<K> {
+    fn of(&mut self, key: K) -> &mut Cluster<usize> {
+        match self.0.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Cluster {
+                units: 0,
+                seen: Vec::new(),
+            }),
+        }
+    }
+
+    /// Behaviours come one after the other, so that the last one of a cluster is this one if it has been seen there before.
+    fn see(&mut self, key: K, behaviour: usize, units: u64) {
+        if units == 0 {
+            return;
+        }
+        let seen = &mut self.of(key).seen;
+        match seen.last_mut() {
+            Some((last, sum)) if *last == behaviour => *sum += units,
+            _ => seen.push((behaviour, units)),
+        }
+    }
+
+    fn into_list(self) -> Vec<Cluster<usize>> {
+        self.0.into_values().collect()
+    }
+}
+
+fn day(time: UtcTime) -> i64 {
+    time.minute().number().div_euclid(DAY_MINUTES)
+}

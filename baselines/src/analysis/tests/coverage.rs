@@ -1,0 +1,126 @@
+//! What the coverage of a baseline says, and what it must never say.
+
+use super::*;
+use crate::coverage::State;
+use crate::document::Coverage;
+
+const DAY: u64 = 24 * 3600;
+
+/// Containers of one workload, each with its start and its end in seconds; recorded in one window, in which each of them
+/// shows what it is asked to. The coverage of their image.
+fn coverage_of(lives: &[(u64, u64)], shows: impl Fn(&mut Vec<Observation>, u64, u64, u64)) -> Coverage {
+    let folder = Folder::new();
+    let path = folder.path("a.db");
+    let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
+    let id = writer.start_window(&window(seconds(0))).unwrap();
+    let end = lives.iter().map(|&(_, until)| until).max().unwrap();
+    let mut observations = Vec::new();
+    let containers = (1..).zip(lives).map(|(cgroup_id, &(from, until))| {
+        shows(&mut observations, cgroup_id, from, until);
+        let mut container = container(cgroup_id, "app");
+        container.workload.name = "web".to_owned();
+        container.started = seconds(from);
+        container.alive_until = seconds(until);
+        container
+    });
+    let containers = containers.collect();
+    let flush = Flush {
+        at: seconds(end),
+        ..flush(containers, observations)
+    };
+    writer.flush(id, &flush).unwrap();
+    writer.end_window(id, &EndReason::Completed, seconds(end)).unwrap();
+    drop(writer);
+    only(baselines(&[path]).unwrap()).coverage.unwrap()
+}
+
+fn starts_up(observations: &mut Vec<Observation>, cgroup_id: u64, from: u64, files: u64) {
+    observations.extend((0..files).map(|file| Observation {
+        phase: Phase::Startup,
+        ..observation(cgroup_id, &format!("/etc/part{file:03}/config"), seconds(from + 1))
+    }));
+}
+
+/// A look at the same file every minute.
+fn works(observations: &mut Vec<Observation>, cgroup_id: u64, from: u64, until: u64) {
+    observations.extend(
+        (from + 120..until)
+            .step_by(60)
+            .map(|second| observation(cgroup_id, "/srv/index", seconds(second))),
+    );
+}
+
+#[test]
+fn one_start_is_not_covered_however_long_it_runs_afterwards() {
+    let week = coverage_of(&[(0, 7 * DAY)], |observations, id, from, until| {
+        starts_up(observations, id, from, 150);
+        works(observations, id, from, until);
+    });
+    assert_eq!((week.startup.units, week.startup.behaviours), (1, 150));
+    assert_eq!((week.startup.estimate, &week.startup.interval), (None, &None));
+    assert_ne!(week.state, State::Ready);
+    assert!(week.advice.contains("start"), "{}", week.advice);
+    // The steady phase is another matter: seven days that are alike.
+    let steady = week.steady.unwrap();
+    assert_eq!((steady.clusters, steady.behaviours), (7, 1));
+    assert!(steady.interval.unwrap().lower.get() >= 0.95);
+}
+
+#[test]
+fn replicas_that_are_started_together_are_not_covered_together() {
+    let together = coverage_of(&[(0, DAY), (1, DAY), (2, DAY)], |observations, id, from, until| {
+        starts_up(observations, id, from, 20);
+        works(observations, id, from, until);
+    });
+    assert_eq!((together.startup.units, together.startup.clusters), (3, 1));
+    assert_eq!(together.startup.interval, None);
+    assert_ne!(together.state, State::Ready);
+}
+
+#[test]
+fn what_starts_often_and_works_alike_for_days_becomes_ready() {
+    let lives: Vec<(u64, u64)> = (0..8).map(|day| (day * DAY, (day + 1) * DAY - 60)).collect();
+    let ready = coverage_of(&lives, |observations, id, from, until| {
+        starts_up(observations, id, from, 20);
+        works(observations, id, from, until);
+    });
+    assert_eq!(ready.state, State::Ready, "{ready:#?}");
+    assert_eq!(ready.startup.clusters, 8);
+    // The same with one start that did something else is not.
+    let odd = coverage_of(&lives, |observations, id, from, until| {
+        starts_up(observations, id, from, if id == 8 { 60 } else { 20 });
+        works(observations, id, from, until);
+    });
+    assert_eq!(odd.state, State::Learning, "{odd:#?}");
+    assert_eq!(odd.startup.seen_once, 40);
+}
+
+#[test]
+fn who_idles_is_not_covered() {
+    let idle = coverage_of(&[(0, DAY), (2 * DAY, 3 * DAY)], |observations, id, from, _| {
+        starts_up(observations, id, from, 3);
+    });
+    assert_eq!(idle.state, State::Idle, "{idle:#?}");
+    assert_eq!(idle.steady.unwrap().behaviours, 0);
+}
+
+#[test]
+fn recordings_that_claim_ages_are_refused() {
+    let folder = Folder::new();
+    let until = 9_000_000_000;
+    let containers: Vec<Container> = (1..=100)
+        .map(|id| Container {
+            alive_until: seconds(until),
+            ..container(id, "app")
+        })
+        .collect();
+    let path = folder.path("a.db");
+    let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
+    let id = writer.start_window(&window(seconds(0))).unwrap();
+    let observations = vec![observation(1, "/a", seconds(1))];
+    writer.flush(id, &flush(containers, observations)).unwrap();
+    writer.end_window(id, &EndReason::Completed, seconds(until)).unwrap();
+    drop(writer);
+    let error = baselines(&[path]).unwrap_err().to_string();
+    assert!(error.contains("10416700 days"), "{error}");
+}
