@@ -64,6 +64,24 @@ fn what_only_one_cluster_did_is_what_the_others_would_have_missed() {
 }
 
 #[test]
+fn the_interval_leaves_out_two_and_a_half_percent_on_a_side() {
+    // One cluster of forty has an eightieth of all incidences to itself. It is drawn as often as a binomial number says:
+    // three times or more in 7.8 of 100 draws, four times or more in 1.8.
+    let alike = || cluster(10, &[("a", 9), ("b", 9)]);
+    let other = cluster(10, &[("a", 9), ("rare", 9)]);
+    let clusters = Clusters::new((0..39).map(|_| alike()).chain([other])).unwrap();
+    let resampling = Resampling {
+        replicates: 50_000,
+        ..Resampling::default()
+    };
+    let coverage = clusters.coverage(&resampling).unwrap();
+    assert!(
+        (coverage.interval.unwrap().lower - (1.0 - 3.0 / 80.0)).abs() < 1e-12,
+        "{coverage:?}"
+    );
+}
+
+#[test]
 fn fewer_than_two_clusters_that_did_something_have_no_interval() {
     let busy = || cluster(3, &[("a", 3), ("b", 1)]);
     for clusters in [vec![busy()], vec![busy(), cluster(100, &[]), cluster(0, &[])]] {
