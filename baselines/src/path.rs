@@ -20,6 +20,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest path Linux hands out, in bytes, without the terminating NUL (`PATH_MAX` is 4,096 with it).
 pub const PATH_BYTES_MAX: usize = 4096;
 
+/// What the kernel appends to the path of a file that has no name any more.
+pub(crate) const DELETED: &[u8] = b" (deleted)";
+
 /// Where the bytes of a [`FilePath`] come from, and with that, what a policy may do with them.
 ///
 /// The order is the order in baseline documents.

@@ -38,7 +38,7 @@ use std::borrow::Cow;
 
 use crate::behaviour::{Action, Arguments, Behaviour};
 use crate::dns::DnsName;
-use crate::path::{FilePath, Origin};
+use crate::path::{DELETED, FilePath, Origin};
 use crate::peer::Peer;
 use crate::recording::Container;
 use crate::workload::{Image, Workload};
@@ -47,9 +47,6 @@ pub use pattern::{Pattern, PatternError};
 
 /// What stands where something was hidden.
 pub const MARKER: &str = "[redacted]";
-
-/// What the kernel appends to the path of a file that has no name any more.
-const DELETED: &[u8] = b" (deleted)";
 
 /// What to hide. Without patterns: nothing.
 #[derive(Clone, Debug, Default)]

@@ -253,13 +253,19 @@ impl Behaviours {
 
     /// All behaviours, in the order of the document.
     pub fn all(&self) -> impl Iterator<Item = (Behaviour, &Evidence)> {
+        self.all_reached().map(|(behaviour, _, evidence)| (behaviour, evidence))
+    }
+
+    /// The same with whom they reached, which is empty for all but connections and datagrams.
+    pub fn all_reached(&self) -> impl Iterator<Item = (Behaviour, &[Reached], &Evidence)> {
+        const NOBODY: &[Reached] = &[];
         let exec = self.exec.iter().map(|it| {
             let action = Action::Exec {
                 binary: it.binary.clone(),
                 script: it.script.clone(),
                 arguments: it.arguments.clone(),
             };
-            (it.parent.clone(), action, &it.evidence)
+            (it.parent.clone(), action, NOBODY, &it.evidence)
         });
         let open = self.open.iter().map(|it| {
             let action = Action::Open {
@@ -267,7 +273,7 @@ impl Behaviours {
                 access: it.access,
                 backing: it.backing.clone(),
             };
-            (it.subject.clone(), action, &it.evidence)
+            (it.subject.clone(), action, NOBODY, &it.evidence)
         });
         let connect = self.connect.iter().map(|it| {
             let action = Action::Connect {
@@ -275,11 +281,11 @@ impl Behaviours {
                 port: it.port,
                 protocol: it.protocol,
             };
-            (it.subject.clone(), action, &it.evidence)
+            (it.subject.clone(), action, it.peers.as_slice(), &it.evidence)
         });
         let connect_unix = self.connect_unix.iter().map(|it| {
             let action = Action::ConnectUnix { path: it.path.clone() };
-            (it.subject.clone(), action, &it.evidence)
+            (it.subject.clone(), action, NOBODY, &it.evidence)
         });
         let send = self.send.iter().map(|it| {
             let action = Action::Send {
@@ -287,7 +293,7 @@ impl Behaviours {
                 port: it.port,
                 protocol: it.protocol,
             };
-            (it.subject.clone(), action, &it.evidence)
+            (it.subject.clone(), action, it.peers.as_slice(), &it.evidence)
         });
         let listen = self.listen.iter().map(|it| {
             let action = Action::Listen {
@@ -295,7 +301,7 @@ impl Behaviours {
                 port: it.port,
                 protocol: it.protocol,
             };
-            (it.subject.clone(), action, &it.evidence)
+            (it.subject.clone(), action, NOBODY, &it.evidence)
         });
         let raise = self.raise.iter().map(|it| {
             let action = Action::Raise {
@@ -304,7 +310,7 @@ impl Behaviours {
                 user: it.user,
                 capabilities: it.capabilities,
             };
-            (it.subject.clone(), action, &it.evidence)
+            (it.subject.clone(), action, NOBODY, &it.evidence)
         });
         let all = exec
             .chain(open)
@@ -313,6 +319,6 @@ impl Behaviours {
             .chain(send)
             .chain(listen)
             .chain(raise);
-        all.map(|(subject, action, evidence)| (Behaviour { subject, action }, evidence))
+        all.map(|(subject, action, reached, evidence)| (Behaviour { subject, action }, reached, evidence))
     }
 }

@@ -19,7 +19,7 @@ const BRACKETED_MAX: usize = 16;
 pub(super) fn first_bad_line(text: &str) -> Option<(usize, &'static str)> {
     text.lines().enumerate().find_map(|(index, line)| {
         let why = if index >= LINES_MAX {
-            Some("there are more lines than in any baseline")
+            Some("there are more lines than in any document of ours")
         } else {
             why_bad(line)
         };
@@ -50,7 +50,7 @@ fn why_bad(line: &str) -> Option<&'static str> {
     }
     let rest = rest.trim_matches(' ');
     (rest != "-" && !is_simple(rest))
-        .then_some("baselines are written with one key or item a line, text on one line and no anchors or tags")
+        .then_some("documents are written with one key or item a line, text on one line and no anchors or tags")
 }
 
 /// Whether this is nothing, a comment, text that ends on this line, or a flat list or map that does.

@@ -303,7 +303,7 @@ fn errors_name_the_place_and_what_was_expected() {
             "2:7: kind: `TracingPolicy` is not `Baseline`: this is another kind of document; baselines are made with \
              `generate baselines`",
         ),
-        ("1.4'", "1.4", "5:1: baselines are written with one key or item a line"),
+        ("1.4'", "1.4", "5:1: documents are written with one key or item a line"),
         (
             "reason: map_full",
             "reason: bad_luck",
@@ -347,7 +347,7 @@ fn errors_name_the_place_and_what_was_expected() {
         (
             "image:",
             "image: [",
-            "3:1: baselines are written with one key or item a line",
+            "3:1: documents are written with one key or item a line",
         ),
         (
             "image:",
