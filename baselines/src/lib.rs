@@ -16,6 +16,7 @@
 //! | [`analysis`] | What do one or many recordings say about each image? |
 //! | [`coverage`] | How much of what it does has been seen, and is that enough? |
 //! | [`document`] | How is that written down for people and for the generator? |
+//! | [`risks`] | What of it must not become a habit, and what did people decide about it? |
 //!
 //! A recorder counts what containers do and flushes it into a recording; the analysis makes one baseline an image of it:
 //!
@@ -99,6 +100,7 @@ pub mod path;
 pub mod peer;
 pub mod recording;
 pub mod redaction;
+pub mod risks;
 mod serde_text;
 #[cfg(test)]
 mod testing;

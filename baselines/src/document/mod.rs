@@ -30,6 +30,7 @@ pub use coverage::{Coverage, Criteria, Interval, Number, PhaseCoverage, Reliabil
 pub use file_name::file_name;
 pub use header::{ApiVersion, HeaderError, Kind};
 pub use yaml::{DocumentError, SIZE_MAX, from_yaml, read, to_yaml};
+pub(crate) use yaml::{Fault, Unread, parse, place, print, read_text};
 
 /// The version written into `apiVersion`.
 pub const API_VERSION: &str = "wardline.dev/v1";
