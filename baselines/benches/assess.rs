@@ -94,6 +94,7 @@ fn baseline() -> Baseline {
         containers: Vec::new(),
         losses: Vec::new(),
         uncounted_losses: Vec::new(),
+        coverage: None,
         behaviours,
         not_learned: Behaviours::default(),
     }

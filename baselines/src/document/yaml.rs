@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Baseline, lines};
+use crate::path::is_unprintable;
 
 /// The largest document that is read, in bytes: 64 MiB.
 pub const SIZE_MAX: u64 = 64 << 20;
@@ -108,8 +109,9 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
         // The library writes the place at the end; ours is at the beginning, where editors look for it.
         let what = message
             .strip_suffix(&format!(" at line {line} column {column}"))
-            .unwrap_or(&message)
-            .to_owned();
+            .unwrap_or(&message);
+        // It may quote the document, where escapes can stand for what would move a terminal's text.
+        let what = what.replace(is_unprintable, "\u{fffd}");
         Fault { line, column, what }
     })
 }

@@ -19,6 +19,7 @@ use super::error::{FileError, Form};
 use super::key::{FindingKey, core};
 use super::values::Text;
 use crate::behaviour::Behaviour;
+use crate::path::escape;
 use crate::time::UtcTime;
 use crate::workload::Image;
 
@@ -156,8 +157,8 @@ impl Decisions {
     pub fn inherit(&mut self, predecessor: &Self) -> Result<usize, InheritError> {
         if predecessor.image.repository != self.image.repository {
             return Err(InheritError {
-                from: predecessor.image.to_string(),
-                image: self.image.to_string(),
+                from: escape(predecessor.image.to_string().as_bytes()),
+                image: escape(self.image.to_string().as_bytes()),
             });
         }
         let before = self.decisions.len();

@@ -243,6 +243,12 @@ fn hostile_files_are_refused_at_once() {
     assert!(refused(&long).contains("from 1 to 512 bytes"));
 }
 
+#[test]
+fn errors_show_what_a_terminal_would_hide() {
+    let error = refused("entries:\n- id: x\n  severity: \"\\e[31m\\u202e\"\n");
+    assert!(error.contains("unknown variant `\u{fffd}[31m\u{fffd}`"), "{error:?}");
+}
+
 /// A backtracking matcher would not come to an end here.
 #[test]
 fn globs_with_many_stars_take_no_time() {
