@@ -96,12 +96,14 @@ pub mod coverage;
 pub mod dns;
 pub mod document;
 pub mod loss;
+pub mod networks;
 pub mod path;
 pub mod peer;
 pub mod recording;
 pub mod redaction;
 pub mod risks;
 mod serde_text;
+pub mod templates;
 #[cfg(test)]
 mod testing;
 pub mod time;
