@@ -96,6 +96,7 @@ fn baseline() -> Baseline {
         uncounted_losses: Vec::new(),
         coverage: None,
         behaviours,
+        templates: Vec::new(),
         not_learned: Behaviours::default(),
     }
 }

@@ -143,6 +143,12 @@ impl Sightings {
             .extend(steady.into_days().map(|(day, slots)| (container, day, slots)));
     }
 
+    /// Adds those of another behaviour that generalises to the same one.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.starts.extend(&other.starts);
+        self.steady.extend(&other.steady);
+    }
+
     /// Each container and day once.
     pub(super) fn settle(&mut self) {
         self.starts.sort_unstable();

@@ -7,12 +7,17 @@ use sha2::{Digest as _, Sha256};
 use super::Error;
 use super::estimate::Estimated;
 use super::exposure::{Exposure, Sightings};
+use super::generalised;
 use super::sources::{Seen, Source};
 use super::tally::{Tallies, Tally, Total};
 use crate::behaviour::Behaviour;
 use crate::coverage::Losses;
-use crate::document::{ApiVersion, Baseline, Behaviours, Container, Kind, Loss, Removed, Source as Origin};
+use crate::document::{
+    ApiVersion, Baseline, Behaviours, Container, Kind, Loss, PathTemplate, Removed, Source as Origin,
+};
 use crate::loss::Reason;
+use crate::path::FilePath;
+use crate::templates::{self, Corpus, Template};
 use crate::time::UtcTime;
 use crate::workload::Image;
 
@@ -31,6 +36,9 @@ pub(super) struct ImageEvidence {
     /// Some of its workloads do not end by themselves.
     runs_on: bool,
     estimated: Option<Estimated>,
+    /// What paths were generalised to.
+    templates: Vec<Template>,
+    priced: Vec<PathTemplate>,
 }
 
 impl ImageEvidence {
@@ -60,16 +68,55 @@ impl ImageEvidence {
 
     /// Estimates how much has been seen, once all containers are there, and forgets what only that needs.
     pub(super) fn estimate(&mut self, image: &Image) {
-        let mut sightings: Vec<Sightings> = self
-            .learned
-            .values_mut()
-            .map(|total| std::mem::take(&mut total.sightings))
-            .collect();
+        let mut behaviours: Vec<(&Behaviour, &Total)> = self.learned.iter().collect();
+        behaviours.sort_unstable_by_key(|(behaviour, _)| *behaviour);
+        let paths = behaviours
+            .iter()
+            .flat_map(|(behaviour, _)| generalised::paths(behaviour));
+        let mined = templates::mine(paths, &templates::Options::default());
+        let reached = behaviours.iter().map(|(behaviour, total)| (*behaviour, total.whom()));
+        let numbers = generalised::numbers(reached, &mined);
+        let forms = numbers.iter().max().map_or(0, |most| most + 1);
+        let mut sightings = vec![Sightings::default(); forms];
+        for ((_, total), number) in behaviours.iter().zip(numbers) {
+            if let Some(sightings) = sightings.get_mut(number) {
+                sightings.append(&total.sightings);
+            }
+        }
         for sightings in &mut sightings {
             sightings.settle();
         }
+        self.templates = mined.templates.into_iter().map(|found| found.template).collect();
+        for total in self.learned.values_mut().chain(self.not_learned.values_mut()) {
+            total.sightings = Sightings::default();
+        }
         let exposure = std::mem::take(&mut self.exposure);
         self.estimated = Some(Estimated::new(&exposure, &sightings, seed(image), !self.runs_on));
+    }
+
+    /// Every path that its containers' behaviours name, once or more.
+    fn paths(&self) -> impl Iterator<Item = &FilePath> {
+        let behaviours = self.learned.keys().chain(self.not_learned.keys());
+        behaviours.flat_map(generalised::paths)
+    }
+
+    /// What its templates cost, among the paths of all images.
+    pub(super) fn prices<'a>(&'a self, all: impl Iterator<Item = &'a Self>) -> Vec<PathTemplate> {
+        if self.templates.is_empty() {
+            return Vec::new();
+        }
+        let own = self.learned.keys().flat_map(generalised::paths);
+        let corpus = Corpus::new(own, all.flat_map(Self::paths));
+        let prices = corpus.prices(&self.templates);
+        let templates = self.templates.iter().cloned().zip(&prices);
+        templates
+            .map(|(template, price)| PathTemplate::new(template, price))
+            .collect()
+    }
+
+    /// Takes what its templates cost.
+    pub(super) fn take_prices(&mut self, priced: Vec<PathTemplate>) {
+        self.priced = priced;
     }
 
     /// Adds what a container lost, or a window.
@@ -148,6 +195,7 @@ impl ImageEvidence {
                 .collect(),
             uncounted_losses: self.uncounted_losses.into_iter().collect(),
             coverage: self.estimated.map(|estimated| estimated.into_document(losses)),
+            templates: self.priced,
             behaviours: behaviours(self.learned)?,
             not_learned: behaviours(self.not_learned)?,
         })

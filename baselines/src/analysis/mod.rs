@@ -7,6 +7,7 @@
 mod error;
 mod estimate;
 mod exposure;
+mod generalised;
 mod image;
 mod sources;
 mod tally;
@@ -66,6 +67,10 @@ pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
         }
         evidence.estimate(&image);
         images.insert(image, evidence);
+    }
+    let prices: Vec<_> = images.values().map(|image| image.prices(images.values())).collect();
+    for (image, prices) in images.values_mut().zip(prices) {
+        image.take_prices(prices);
     }
     if images.values().all(ImageEvidence::has_no_behaviour) {
         return Err(error::nothing(&sources, containers.len()));

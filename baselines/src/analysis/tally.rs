@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Error;
 use super::exposure::{Days, Sightings, UnitLength};
+use super::generalised;
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::dns::DnsName;
 use crate::document::{Evidence, Reached};
@@ -135,6 +136,11 @@ impl Total {
                 widen(&mut total.seen, seen);
             }
         }
+    }
+
+    /// Whom it reached, where that says more than an address.
+    pub(super) fn whom(&self) -> Option<generalised::Reached<'_>> {
+        generalised::whom(self.peers.keys().map(|(peer, name)| (peer, name.as_ref())))
     }
 
     /// Whom it reached, sorted.

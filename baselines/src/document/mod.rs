@@ -12,6 +12,7 @@ mod coverage;
 mod file_name;
 mod header;
 mod lines;
+mod templates;
 mod yaml;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ pub use behaviours::{Behaviours, Connect, ConnectUnix, Exec, Listen, Open, Raise
 pub use coverage::{Coverage, Criteria, Interval, Number, PhaseCoverage, Reliability, UnitsNeeded};
 pub use file_name::file_name;
 pub use header::{ApiVersion, HeaderError, Kind};
+pub use templates::{Comparison, PathTemplate};
 pub use yaml::{DocumentError, SIZE_MAX, from_yaml, read, to_yaml};
 pub(crate) use yaml::{Fault, Unread, parse, place, print, read_text};
 
@@ -63,6 +65,10 @@ pub struct Baseline {
     pub coverage: Option<Coverage>,
     /// What was learned (provenance `workload` and `kubelet`).
     pub behaviours: Behaviours,
+    /// What paths of learned behaviours were generalised to, for `coverage`, and what a policy of it would admit beside them;
+    /// sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<PathTemplate>,
     /// What was seen and not learned: debug sessions (`entered`) and the container runtime (`runtime`).
     pub not_learned: Behaviours,
 }

@@ -1,5 +1,6 @@
 mod coverage;
 mod kinds;
+mod templates;
 
 use proptest::collection::vec;
 use proptest::option;
@@ -170,11 +171,22 @@ fn baselines() -> impl Strategy<Value = Baseline> {
         vec(loss, 0..3),
         vec(texts(), 0..3),
         option::of(coverage::coverages()),
+        vec(templates::templates(), 0..3),
         lists(),
         lists(),
     )
         .prop_map(
-            |(image, recordings, containers, losses, uncounted_losses, coverage, behaviours, not_learned)| Baseline {
+            |(
+                image,
+                recordings,
+                containers,
+                losses,
+                uncounted_losses,
+                coverage,
+                templates,
+                behaviours,
+                not_learned,
+            )| Baseline {
                 api_version: ApiVersion,
                 kind: Kind,
                 image,
@@ -183,6 +195,7 @@ fn baselines() -> impl Strategy<Value = Baseline> {
                 losses,
                 uncounted_losses,
                 coverage,
+                templates,
                 behaviours,
                 not_learned,
             },
@@ -245,6 +258,7 @@ fn example() -> Baseline {
         }],
         uncounted_losses: vec!["window 1: kprobes may be skipped".to_owned()],
         coverage: Some(coverage::example()),
+        templates: vec![templates::example()],
         behaviours: Behaviours {
             exec: vec![Exec {
                 binary: FilePath::canonical(*b"/usr/bin/dash"),

@@ -124,3 +124,82 @@ fn recordings_that_claim_ages_are_refused() {
     let error = baselines(&[path]).unwrap_err().to_string();
     assert!(error.contains("10416700 days"), "{error}");
 }
+
+/// Looks at a file every minute, and at thirty others every ten minutes that nobody sees again.
+fn works_with_fresh_files(
+    observations: &mut Vec<Observation>,
+    cgroup_id: u64,
+    (from, until): (u64, u64),
+    name: impl Fn(u64) -> String,
+) {
+    works(observations, cgroup_id, from, until);
+    for unit in (from + 600..until).step_by(600) {
+        observations.extend((0..30).map(|file| {
+            let path = format!("/tmp/{}", name(cgroup_id << 40 | unit << 8 | file));
+            observation(cgroup_id, &path, seconds(unit))
+        }));
+    }
+}
+
+/// A word of letters alone for a number.
+fn letters(mut number: u64) -> String {
+    let mut word = String::new();
+    while number > 0 {
+        word.push(char::from(b'a' + u8::try_from(number % 26).unwrap()));
+        number /= 26;
+    }
+    word
+}
+
+#[test]
+fn fresh_temporary_names_do_not_hold_coverage_down_but_fresh_words_do() {
+    // Half a day each, so that the test stays quick.
+    let lives: Vec<(u64, u64)> = (0..6).map(|day| (day * DAY, day * DAY + DAY / 2)).collect();
+    let covered = |name: &dyn Fn(u64) -> String| {
+        let coverage = coverage_of(&lives, |observations, id, from, until| {
+            works_with_fresh_files(observations, id, (from, until), name);
+        });
+        coverage.steady.unwrap()
+    };
+    let random = |number: u64| u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let temporary = covered(&|number| format!("upload-{:032x}.tmp", random(number)));
+    assert_eq!(temporary.behaviours, 2, "{temporary:?}");
+    assert!(temporary.interval.unwrap().lower.get() >= 0.95);
+    let words = covered(&letters);
+    assert!(words.behaviours > 10_000 && words.seen_once > 10_000, "{words:?}");
+    assert!(words.interval.unwrap().lower.get() < 0.2);
+}
+
+#[test]
+fn templates_say_what_they_would_admit_of_what_other_images_did() {
+    let folder = Folder::new();
+    let log = |number: u64| format!("/var/log/app/part-{number}.log");
+    let own = (1..=6).map(|number| observation(1, &log(number), seconds(1)));
+    let others = [
+        log(77),
+        log(78),
+        "/var/log/app/part-secrets/token".to_owned(),
+        "/var/log/other".to_owned(),
+    ];
+    let others = others.iter().map(|path| observation(2, path, seconds(1)));
+    let path = folder.recorded(
+        "a.db",
+        "n1",
+        &[flush(
+            vec![container(1, "app"), container(2, "db")],
+            own.chain(others).collect(),
+        )],
+    );
+    let [app, db] = baselines(&[path]).unwrap().try_into().unwrap();
+    let [template] = app.templates.try_into().unwrap();
+    assert_eq!(template.template.to_string(), "/var/log/app/part-{number}.log");
+    assert_eq!((template.covers, template.also_admits), (6, 2));
+    assert_eq!(
+        (template.policy_also_admits, template.value.as_str()),
+        (3, "/var/log/app/part-")
+    );
+    // Paths stay as they were recorded: a template is what they generalise to.
+    assert_eq!(app.behaviours.open.len(), 6);
+    assert_eq!(app.coverage.unwrap().steady.unwrap().behaviours, 1);
+    assert_eq!(db.templates, []);
+}

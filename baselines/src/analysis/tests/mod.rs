@@ -2,6 +2,7 @@
 
 mod coverage;
 mod exposure;
+mod generalised;
 mod properties;
 
 use std::path::{Path, PathBuf};
