@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use baselines::risks::{FindingKey, Text};
+use baselines::time::{TimeError, UtcTime};
 use clap::{Args, Parser, Subcommand};
 
 use crate::listing::Format;
@@ -25,6 +27,7 @@ Examples:
   generate policies                             policies in policies/
   generate policies --baselines baselines-out   from (edited) documents
   generate policies --recording a.db b.db       what several nodes recorded
+  generate risks --baselines baselines-out      what needs a decision
   source <(generate completions bash)           completions for this shell
 
 Exit codes: 0 done, 1 failed (nothing half-written), 2 wrong usage."
@@ -63,6 +66,30 @@ Examples:
   generate policies --out policies/
   generate policies --baselines baselines/ --tetragon 1.6 -o yaml")]
     Policies(Policies),
+    /// List what is risky, and what people have decided about it
+    #[command(after_help = "\
+A catalogue of risks ships with this program; --catalogue adds to it, changes
+it or turns entries off. What is `undecided` or `expired` needs a person's
+decision: learning must not make a habit of an intrusion. `not learned` is what
+debug sessions and the container runtime did. Decisions are read from the files
+beside the baselines that `generate decide` writes.
+
+Examples:
+  generate risks --baselines baselines/
+  generate risks --baselines baselines/ -o yaml    why, what to do, all evidence
+  generate risks --baselines baselines/ --check    exit code 1 if any is open")]
+    Risks(Risks),
+    /// Decide about risks: allow or deny, with a reason
+    #[command(after_help = "\
+A decision is kept in IMAGE.decisions.yaml beside the image's baseline, for a
+review in a pull request. It holds when the baseline is made anew. What is
+denied is left out of the image's policies.
+
+Examples:
+  generate risks --baselines baselines/
+  generate decide --baselines baselines/ --allow --who ada@shop.example \\
+    --reason 'checks passwords at start-up, SHOP-12' KEY")]
+    Decide(Decide),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -78,6 +105,8 @@ pub struct Baselines {
     /// The folder to write into; other files in it are left alone
     #[arg(long, value_name = "DIR", default_value = "baselines-out")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) catalogue: Catalogue,
     #[command(flatten)]
     pub(crate) listing: Listing,
 }
@@ -97,7 +126,76 @@ pub struct Policies {
     #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
     pub(crate) tetragon: Tetragon,
     #[command(flatten)]
+    pub(crate) catalogue: Catalogue,
+    #[command(flatten)]
     pub(crate) listing: Listing,
+}
+
+/// `generate risks`.
+#[derive(Debug, Args)]
+pub struct Risks {
+    #[command(flatten)]
+    pub(crate) recordings: Recordings,
+    /// Read the baseline documents of a folder, and the decisions beside them, instead of recordings
+    #[arg(long, value_name = "DIR", conflicts_with = "recording")]
+    pub(crate) baselines: Option<PathBuf>,
+    /// List nothing; fail if a risk waits for a decision
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) catalogue: Catalogue,
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+/// `generate decide`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("verdict").required(true))]
+pub struct Decide {
+    /// The keys of the findings, as `generate risks` lists them
+    #[arg(value_name = "KEY", required = true)]
+    pub(crate) findings: Vec<FindingKey>,
+    /// The folder of the baselines; decisions are written beside them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) baselines: PathBuf,
+    /// It may be in policies
+    #[arg(long, group = "verdict")]
+    pub(crate) allow: bool,
+    /// It is left out of policies, and of those made from later baselines, too
+    #[arg(long, group = "verdict")]
+    pub(crate) deny: bool,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Text,
+    /// Who decides
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Text,
+    /// Until when it is allowed, such as 2027-01-31T00:00:00Z; then it needs a decision again
+    #[arg(long, value_name = "TIME", value_parser = later, conflicts_with = "deny")]
+    pub(crate) until: Option<UtcTime>,
+    #[command(flatten)]
+    pub(crate) catalogue: Catalogue,
+    /// Do not tell which files were written
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// A moment that is still to come.
+fn later(text: &str) -> Result<UtcTime, String> {
+    let time: UtcTime = text.parse().map_err(|error: TimeError| error.to_string())?;
+    if time.whole_second() > UtcTime::now() {
+        Ok(time.whole_second())
+    } else {
+        Err(format!("{time} is over"))
+    }
+}
+
+/// Where risks are described.
+#[derive(Debug, Args)]
+pub(crate) struct Catalogue {
+    /// Files that add to the catalogue of risks, see docs/reference/risks.md
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Risks")]
+    pub(crate) catalogue: Vec<PathBuf>,
 }
 
 const RECORDING_HELP: &str =

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use baselines::coverage::State;
 use baselines::document::{self, Baseline, Behaviours};
+use baselines::time::UtcTime;
 use serde::Serialize;
 
 use crate::cli;
@@ -13,6 +14,11 @@ use crate::error::Error;
 use crate::files::{self, Output};
 use crate::listing::{self, Row};
 use crate::policy::{self, Compiled, Input};
+use crate::risks::Risks;
+
+mod risks;
+
+pub use risks::{decide, risks};
 
 /// What a command has to say when its work is done.
 #[derive(Debug, Default)]
@@ -28,6 +34,7 @@ pub struct Told {
 /// # Errors
 /// [`Error`] where recordings cannot be read or documents not written.
 pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Result<Told, Error> {
+    let (catalogue, now) = (risks::catalogue(&arguments.catalogue)?, UtcTime::now());
     let baselines = baselines::analysis::baselines(&arguments.recordings.paths(variable))?;
     let documents: Vec<String> = baselines.iter().map(document::to_yaml).collect();
     let outputs: Vec<Output<'_>> = baselines
@@ -42,8 +49,12 @@ pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Resu
     let rows: Vec<BaselineRow> = baselines
         .iter()
         .zip(&outputs)
-        .map(|(baseline, output)| BaselineRow::new(baseline, &arguments.out, &output.name))
-        .collect();
+        .map(|(baseline, output)| {
+            let kept = files::read_decisions(&arguments.out, &baseline.image)?;
+            let open = Risks::of(baseline, &catalogue, kept).open(baseline, now);
+            Ok(BaselineRow::new(baseline, open, &arguments.out, &output.name))
+        })
+        .collect::<Result<_, Error>>()?;
     tell(&rows, &arguments.listing, Vec::new())
 }
 
@@ -52,16 +63,13 @@ pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Resu
 /// # Errors
 /// [`Error`] where baselines cannot be read, a policy does not pass its own check, or cannot be written.
 pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result<Told, Error> {
-    let inputs = match &arguments.baselines {
-        Some(folder) => files::read_baselines(folder)?,
-        None => baselines::analysis::baselines(&arguments.recordings.paths(variable))?
-            .into_iter()
-            .map(|baseline| {
-                let document = document::to_yaml(&baseline);
-                Input::new(baseline, document.as_bytes())
-            })
-            .collect(),
-    };
+    let (catalogue, now) = (risks::catalogue(&arguments.catalogue)?, UtcTime::now());
+    let mut inputs = inputs(arguments.baselines.as_deref(), &arguments.recordings, variable)?;
+    for input in &mut inputs {
+        let risks = Risks::of(&input.baseline, &catalogue, input.decisions.take());
+        input.undecided = Some(risks.open(&input.baseline, now));
+        input.denied = risks.remove_denied(&mut input.baseline);
+    }
     // A policy of nothing would report everything that the image's containers do.
     let (inputs, idle): (Vec<Input>, Vec<Input>) = inputs
         .into_iter()
@@ -95,6 +103,23 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
         .chain(no_policy)
         .collect();
     tell(&rows, &arguments.listing, warnings)
+}
+
+/// The baselines of a folder with the decisions beside them, or of recordings.
+fn inputs(
+    folder: Option<&Path>,
+    recordings: &cli::Recordings,
+    variable: Option<OsString>,
+) -> Result<Vec<Input>, Error> {
+    if let Some(folder) = folder {
+        return files::read_baselines(folder);
+    }
+    let baselines = baselines::analysis::baselines(&recordings.paths(variable))?;
+    let input = |baseline| {
+        let document = document::to_yaml(&baseline);
+        Input::new(baseline, document.as_bytes())
+    };
+    Ok(baselines.into_iter().map(input).collect())
 }
 
 /// All policies, or the first reason why not.
@@ -160,6 +185,8 @@ struct BaselineRow {
     raises: usize,
     /// Observations that were lost. What was not even counted is in the document.
     losses: u64,
+    /// Risks that need a decision.
+    risks: usize,
     /// Whether enough was seen.
     state: State,
     /// What would help most.
@@ -168,7 +195,7 @@ struct BaselineRow {
 }
 
 impl BaselineRow {
-    fn new(baseline: &Baseline, folder: &Path, name: &str) -> Self {
+    fn new(baseline: &Baseline, risks: usize, folder: &Path, name: &str) -> Self {
         let behaviours = &baseline.behaviours;
         let opens = behaviours.opens().count();
         let coverage = baseline.coverage.as_ref();
@@ -187,6 +214,7 @@ impl BaselineRow {
                 .losses
                 .iter()
                 .fold(0, |sum, loss| sum.saturating_add(loss.count)),
+            risks,
             state: coverage.map_or(State::Unknown, |coverage| coverage.state),
             advice: coverage.map_or_else(String::new, |coverage| coverage.advice.clone()),
             file: folder.join(name).display().to_string(),
@@ -207,6 +235,7 @@ impl Row for BaselineRow {
         "LISTENS",
         "RAISES",
         "LOSSES",
+        "RISKS",
         "STATE",
         "FILE",
     ];
@@ -225,7 +254,8 @@ impl Row for BaselineRow {
         ];
         let mut cells = vec![self.image.clone()];
         cells.extend(counts.map(|count| count.to_string()));
-        cells.extend([self.losses.to_string(), self.state.to_string(), self.file.clone()]);
+        cells.extend([self.losses.to_string(), self.risks.to_string()]);
+        cells.extend([self.state.to_string(), self.file.clone()]);
         cells
     }
 }

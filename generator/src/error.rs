@@ -18,6 +18,35 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Document(#[from] baselines::document::DocumentError),
+    /// A catalogue of risks, or decisions, cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Risks(#[from] baselines::risks::FileError),
+    /// Decisions beside a baseline that are about another image.
+    #[error("{} has decisions about {image}", file.display())]
+    #[diagnostic(help("it is named after another image: give it that one's name, or correct `image` in it"))]
+    OtherImage {
+        /// The file.
+        file: PathBuf,
+        /// The image that it is about.
+        image: String,
+    },
+    /// Nobody has decided.
+    #[error("{open} risks wait for a decision")]
+    #[diagnostic(help("without --check they are listed; `generate decide` decides"))]
+    Undecided {
+        /// How many.
+        open: usize,
+    },
+    /// There is nothing to decide about.
+    #[error("no baseline in {} has the finding {key}", folder.display())]
+    #[diagnostic(help("`generate risks --baselines {}` lists them with their keys; nothing was written", folder.display()))]
+    NoFinding {
+        /// The key.
+        key: String,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A folder without baselines.
     #[error("there is no baseline in {}", folder.display())]
     #[diagnostic(help("baselines are files that end in .yaml; `generate baselines --out {}` writes them", folder.display()))]

@@ -5,7 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use baselines::document::{self, DocumentError};
+use baselines::document::{self, DocumentError, Image};
+use baselines::risks::Decisions;
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
@@ -24,7 +25,7 @@ pub fn read_baselines(folder: &Path) -> Result<Vec<Input>, Error> {
         .map_err(cannot_list())?;
     let mut documents: Vec<PathBuf> = paths
         .into_iter()
-        .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
+        .filter(|path| path.extension().is_some_and(|it| it == "yaml") && !is_decisions(path))
         .collect();
     if documents.is_empty() {
         return Err(Error::NoDocuments {
@@ -37,8 +38,48 @@ pub fn read_baselines(folder: &Path) -> Result<Vec<Input>, Error> {
         .iter()
         .map(|path| read_baseline(path))
         .collect::<Result<Vec<_>, _>>()?;
+    for input in &mut inputs {
+        input.decisions = read_decisions(folder, &input.baseline.image)?;
+    }
     inputs.sort_by(|left, right| left.baseline.image.cmp(&right.baseline.image));
     Ok(inputs)
+}
+
+/// What the decisions about an image are called.
+pub fn decisions_name(image: &Image) -> String {
+    format!("{}{DECISIONS}", document::file_name(image))
+}
+
+const DECISIONS: &str = ".decisions.yaml";
+
+fn is_decisions(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| name.ends_with(DECISIONS))
+}
+
+/// The decisions about an image that are kept in a folder, if there are any.
+///
+/// # Errors
+/// [`Error`] where they cannot be read, or are about another image.
+pub fn read_decisions(folder: &Path, image: &Image) -> Result<Option<Decisions>, Error> {
+    let path = &folder.join(decisions_name(image));
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A FIFO would block, and a device never end.
+        Ok(metadata) if !metadata.is_file() => {
+            let error = io::Error::other("it is no regular file");
+            return Err(Error::file("read", path, "the decisions about an image are kept there")(error));
+        }
+        // Reading it tells what is wrong.
+        _ => {}
+    }
+    let decisions = Decisions::read(path)?;
+    if decisions.image != *image {
+        return Err(Error::OtherImage {
+            file: path.to_owned(),
+            image: decisions.image.to_string(),
+        });
+    }
+    Ok(Some(decisions))
 }
 
 /// Not [`document::read`], because the hash is of the very bytes that were read.

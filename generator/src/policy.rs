@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use baselines::document::{Baseline, Exec};
 use baselines::path::{FilePath, Origin};
+use baselines::risks::Decisions;
 
 use crate::error::{Error, printable};
 use crate::evidence::{Use, enumerate};
@@ -53,6 +54,12 @@ pub struct Input {
     pub baseline: Baseline,
     /// `sha256:` and the hash of the document's bytes.
     pub hash: String,
+    /// What people have decided, where that is kept beside the document.
+    pub decisions: Option<Decisions>,
+    /// How many risks need a decision; None where nobody has looked.
+    pub undecided: Option<usize>,
+    /// How many behaviours were taken out because they are denied.
+    pub denied: usize,
 }
 
 impl Input {
@@ -61,6 +68,9 @@ impl Input {
         Self {
             baseline,
             hash: format!("sha256:{}", scope::sha256(document)),
+            decisions: None,
+            undecided: None,
+            denied: 0,
         }
     }
 }
@@ -98,7 +108,7 @@ pub fn compile(input: &Input, tetragon: Tetragon) -> Result<Compiled, Error> {
     } = scope::scope(baseline);
     report.warnings.extend(warnings);
     let policy = Policy {
-        header: header::header(baseline, tetragon, comments, &mut report),
+        header: header::header(input, tetragon, comments, &mut report),
         name: scope::name(&baseline.image),
         annotations: header::annotations(input, tetragon, &scope),
         scope,

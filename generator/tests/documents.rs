@@ -40,6 +40,7 @@ fn a_recording_becomes_a_baseline_and_a_policy() {
                 "LISTENS",
                 "RAISES",
                 "LOSSES",
+                "RISKS",
                 "STATE",
                 "FILE"
             ],
@@ -55,6 +56,7 @@ fn a_recording_becomes_a_baseline_and_a_policy() {
                 "2",
                 "1",
                 "0",
+                "8",
                 "learning",
                 &file
             ],

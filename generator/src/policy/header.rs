@@ -16,12 +16,8 @@ use crate::evidence::{counted, enumerate};
 const RECORDINGS_BYTES_MAX: usize = 16 << 10;
 
 /// What a reader must know before the first line. `scope` is what there is to say about that.
-pub(super) fn header(
-    baseline: &Baseline,
-    tetragon: Tetragon,
-    scope: Vec<String>,
-    report: &mut Report<'_>,
-) -> Vec<String> {
+pub(super) fn header(input: &Input, tetragon: Tetragon, scope: Vec<String>, report: &mut Report<'_>) -> Vec<String> {
+    let baseline = &input.baseline;
     let behaviours = &baseline.behaviours;
     let partial = baseline.containers.iter().filter(|container| container.partial).count();
     let mut header = vec![
@@ -44,6 +40,7 @@ pub(super) fn header(
     header.extend(not_enforced(behaviours));
     header.push(backends(baseline));
     header.extend(coverage(baseline));
+    header.extend(risks(input, report));
     if partial > 0 {
         let containers = counted(baseline.containers.len(), "container");
         header.push(format!(
@@ -81,6 +78,26 @@ fn watched(behaviours: &Behaviours) -> impl Iterator<Item = &Evidence> {
     (behaviours.exec.iter().map(|it| &it.evidence))
         .chain(behaviours.opens().map(|it| &it.evidence))
         .chain(behaviours.connect.iter().map(|it| &it.evidence))
+}
+
+/// What of it is risky and waits for a decision, and what was denied.
+fn risks(input: &Input, report: &mut Report<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if input.denied > 0 {
+        lines.push(format!(
+            "Left out because somebody has denied it: {}.",
+            counted(input.denied, "behaviour")
+        ));
+    }
+    if let Some(open @ 1..) = input.undecided {
+        let warning = format!(
+            "{} in it waits for a decision: `generate risks` lists what, `generate decide` decides",
+            counted(open, "risk")
+        );
+        lines.push(format!("WARNING: {warning}."));
+        report.warnings.push(warning);
+    }
+    lines
 }
 
 /// How much of the behaviour has been seen, phase by phase, and whether that is enough.
