@@ -13,6 +13,7 @@
 //! | [`command`] | How does `profile run` run its command? |
 //! | [`import`] | What have other programs seen? |
 //! | [`learning_policy`] | What must they be told to look at? |
+//! | [`grpc`] | How is somebody asked behind a Unix socket? |
 //! | [`agent`] | What goes on on each node of a cluster? |
 //! | [`collect`] | How does what was learned there come to one machine? |
 //! | [`commands`], [`cli`] | What does the program `profile` do? |
@@ -27,6 +28,7 @@ pub mod command;
 pub mod commands;
 pub mod containers;
 pub mod error;
+pub mod grpc;
 pub mod image;
 pub mod import;
 pub mod kernel;

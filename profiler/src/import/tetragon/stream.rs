@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
-use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::lines::LINE_BYTES_MAX;
 use super::messages::{GetEventsRequest, GetEventsResponse};
+use crate::grpc::{connect, ready, said};
 use crate::import::error::ImportError;
 
 /// How long the agent may take to be connected to.
@@ -39,15 +39,10 @@ impl Events {
     /// # Errors
     /// [`ImportError::Agent`].
     pub async fn from(socket: &Path) -> Result<Self, ImportError> {
-        let failed = |why: String| ImportError::Agent {
+        let channel = connect(socket, PATIENCE).await.map_err(|why| ImportError::Agent {
             socket: socket.to_owned(),
             why,
-        };
-        let endpoint =
-            Endpoint::try_from(format!("unix://{}", socket.display())).map_err(|error| failed(told(&error)))?;
-        let channel = tokio::time::timeout(PATIENCE, endpoint.connect()).await;
-        let channel = channel.map_err(|_| failed(format!("no answer for {} s", PATIENCE.as_secs())))?;
-        let channel = channel.map_err(|error| failed(told(&error)))?;
+        })?;
         Ok(Self {
             stream: None,
             asked: Box::pin(get_events(channel)),
@@ -70,26 +65,11 @@ impl Events {
 }
 
 async fn get_events(channel: Channel) -> Result<Streaming<GetEventsResponse>, Status> {
-    let mut client = Grpc::new(channel).max_decoding_message_size(LINE_BYTES_MAX);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::unavailable(error.to_string()))?;
+    let mut client = ready(&channel, LINE_BYTES_MAX).await?;
     let codec: ProstCodec<GetEventsRequest, GetEventsResponse> = ProstCodec::default();
     let path = PathAndQuery::from_static(GET_EVENTS);
     let response = client
         .server_streaming(Request::new(GetEventsRequest {}), path, codec)
         .await?;
     Ok(response.into_inner())
-}
-
-/// An error with its causes: the first one alone says "transport error".
-fn told(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .last()
-        .map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-fn said(status: &Status) -> String {
-    format!("{} ({:?})", status.message(), status.code())
 }
