@@ -11,12 +11,14 @@
 //! | [`connect`] | Where is the API server? |
 //! | [`watch`] | What changes on this node? |
 //! | [`peer_watch`] | What does the API server say about addresses? |
+//! | [`cri`] | And where there is no API server? |
 //! | [`token`] | What tells who we are? |
 //! | [`pages`] | How are long lists read? |
 //!
-//! All but the last five are pure: descriptions in, facts out.
+//! All but the last six are pure: descriptions in, facts out.
 
 pub mod connect;
+pub mod cri;
 pub mod directory;
 mod expansion;
 pub mod images;

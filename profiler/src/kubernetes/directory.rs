@@ -51,6 +51,8 @@ pub enum Answer<'a> {
     NoPod,
     /// The pod is known; none of its containers is known by this id, or not yet.
     NoContainer(&'a PodFacts),
+    /// The sandbox of a pod, as a container runtime tells it: nothing of the pod's runs in it.
+    Sandbox(&'a PodFacts),
     /// A container of a pod.
     Container {
         /// The pod.
@@ -138,6 +140,7 @@ impl Directory {
                 container,
                 is_current,
             },
+            None if known.facts.sandboxes.iter().any(|id| id == container) => Answer::Sandbox(&known.facts),
             None => Answer::NoContainer(&known.facts),
         }
     }

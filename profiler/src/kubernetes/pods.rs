@@ -30,13 +30,14 @@ use baselines::time::UtcTime;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub(super) use self::parts::is_container_id;
 use self::parts::{Spec, container_id, is_volatile, specs};
 use super::images::PodImage;
 use super::owners::{Above, Controller, Owner, is_name, workload};
 use super::times::utc;
 
 /// More containers than a pod of that many that anybody runs; an object of the API server has at most 1.5 MiB (etcd).
-const CONTAINERS_MAX: usize = 256;
+pub(super) const CONTAINERS_MAX: usize = 256;
 /// What the labels of one pod may take, in bytes: more than anybody has, and little enough for 110 pods.
 const LABELS_MAX: usize = 64 << 10;
 /// A pod has at most one address of each family.
@@ -68,6 +69,8 @@ pub struct PodFacts {
     pub created: UtcTime,
     /// Its containers, those that have not started yet among them.
     pub containers: Vec<ContainerFacts>,
+    /// The ids of its sandboxes, which run nothing of the pod's. An API server knows none.
+    pub sandboxes: Vec<String>,
     /// What was left out.
     pub odd: BTreeMap<Odd, usize>,
 }
@@ -115,6 +118,8 @@ pub enum Role {
     Sidecar,
     /// Somebody put it into the running pod to look around (`kubectl debug`).
     Ephemeral,
+    /// Any of them: a container runtime does not tell.
+    Untold,
 }
 
 /// Whether a container is ready to do its work: it has started up, then.
@@ -210,6 +215,7 @@ impl PodFacts {
             addresses: own_addresses(pod),
             created: created(metadata),
             containers: containers(pod, &mut odd),
+            sandboxes: Vec::new(),
             odd,
             namespace,
             name,
@@ -266,7 +272,7 @@ fn own_addresses(pod: &Pod) -> Vec<IpAddr> {
     addresses(pod)
 }
 
-fn note(odd: &mut BTreeMap<Odd, usize>, what: Odd) {
+pub(super) fn note(odd: &mut BTreeMap<Odd, usize>, what: Odd) {
     *odd.entry(what).or_default() += 1;
 }
 
@@ -392,7 +398,7 @@ fn runs(status: &ContainerStatus, odd: &mut BTreeMap<Odd, usize>) -> Vec<Run> {
 }
 
 /// An id that two containers have is none: nobody can tell which of them it is.
-fn without_duplicates(containers: &mut [ContainerFacts], odd: &mut BTreeMap<Odd, usize>) {
+pub(super) fn without_duplicates(containers: &mut [ContainerFacts], odd: &mut BTreeMap<Odd, usize>) {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for run in containers.iter().flat_map(|container| &container.runs) {
         *seen.entry(run.id.clone()).or_default() += 1;

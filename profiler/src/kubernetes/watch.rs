@@ -34,7 +34,7 @@ pub const OWNER_RULES: &str = "{apiGroups: [apps], resources: [replicasets], ver
 /// How many pods are listed at a time. Each may take 100 KiB while it is read: `managedFields` are kept as they come.
 const PAGE: u32 = 50;
 /// How many changes may wait to be taken; the watch waits then.
-const CHANGES_MAX: usize = 1024;
+pub(super) const CHANGES_MAX: usize = 1024;
 /// How soon to ask again for owners that nobody could tell.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 /// Without another failure for that long it is over: the longest time between two attempts is 30 s.
@@ -47,11 +47,13 @@ pub struct Health {
     pub connected_since: Option<UtcTime>,
     /// Why nothing can be heard, or the last time that it could not.
     pub last_error: Option<String>,
-    /// Why some workloads are named by what is between: ReplicaSets and Jobs.
+    /// Why some workloads are named by what is between: ReplicaSets and Jobs. From a container runtime: a pod whose labels
+    /// tell of a controller, and not of which.
     pub owners_unknown: Option<String>,
     /// How many pods of this node there are.
     pub pods: usize,
-    /// How many descriptions of pods were refused, and how many texts in others left out.
+    /// How many descriptions of pods were refused, and how many texts in others left out. From a container runtime: at
+    /// present.
     pub odd: u64,
 }
 

@@ -120,6 +120,7 @@ impl Cluster {
         let is_untold = |pod| asks_labels(pod) && pod.odd.contains_key(&Odd::Label);
         match self.directory.find(&of.uid, &of.id) {
             Answer::NoContainer(pod) | Answer::Container { pod, .. } if is_untold(pod) => Verdict::Awaited,
+            Answer::Sandbox(_) if self.selects() && !of.is_nested => Verdict::Excluded,
             // The API server gives uids, so that its word on the pod is enough. A mirror's name is its maker's word.
             Answer::NoContainer(pod) if excludes(pod, None) && !pod.is_mirror() => Verdict::Excluded,
             Answer::Container { pod, container, .. } if excludes(pod, Some(container)) => Verdict::Excluded,
@@ -141,7 +142,7 @@ impl Cluster {
                 is_current,
                 ready: (is_current && container.is_probed).then_some(container.ready),
             },
-            Answer::NoPod | Answer::NoContainer(_) | Answer::Container { .. } => Verdict::Awaited,
+            Answer::NoPod | Answer::Sandbox(_) | Answer::NoContainer(_) | Answer::Container { .. } => Verdict::Awaited,
         }
     }
 
@@ -149,7 +150,7 @@ impl Cluster {
     pub(super) fn commands_of(&self, of: &InPod) -> Vec<KubeletCommand> {
         match self.directory.find(&of.uid, &of.id) {
             Answer::Container { container, .. } => container.commands.clone(),
-            Answer::NoPod | Answer::NoContainer(_) => Vec::new(),
+            Answer::NoPod | Answer::Sandbox(_) | Answer::NoContainer(_) => Vec::new(),
         }
     }
 
@@ -158,12 +159,18 @@ impl Cluster {
         matches!(self.directory.find(&of.uid, &of.id), Answer::Container { container, .. } if container.role == Role::Ephemeral)
     }
 
-    /// Whether a container that its pod does not name may be the pod's sandbox (`pause`), which is in no pod's description:
-    /// the pod is known, and names other containers. The sandbox is the first container of its pod.
-    pub(super) fn may_be_sandbox(&self, of: &InPod) -> bool {
+    /// Whether a container that its pod does not name is the pod's sandbox (`pause`), as far as is known now. A container
+    /// runtime tells; in an API server's description of a pod it is not: there it is the first container of a pod that is
+    /// known, and names others.
+    pub(super) fn is_sandbox(&self, of: &InPod, is_first: bool) -> bool {
         !of.is_nested
-            && matches!(self.directory.find(&of.uid, &of.id), Answer::NoContainer(pod)
-                if pod.containers.iter().any(|container| !container.runs.is_empty()))
+            && match self.directory.find(&of.uid, &of.id) {
+                Answer::Sandbox(_) => true,
+                Answer::NoContainer(pod) => {
+                    is_first && pod.containers.iter().any(|container| !container.runs.is_empty())
+                }
+                Answer::NoPod | Answer::Container { .. } => false,
+            }
     }
 }
 

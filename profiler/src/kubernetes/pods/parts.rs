@@ -11,10 +11,15 @@ use crate::kubernetes::expansion::expand;
 /// A container's id, without the runtime's name in front (`containerd://`, `cri-o://`, `docker://`). The kubelet writes
 /// `<runtime>://<id>` (`ContainerID.String`, pkg/kubelet/container/runtime.go).
 pub(super) fn container_id(text: &str) -> Option<&str> {
-    const ID_MAX: usize = 128;
     let (_, id) = text.split_once("://")?;
+    is_container_id(id).then_some(id)
+}
+
+/// Whether a container may have this id.
+pub(in crate::kubernetes) fn is_container_id(id: &str) -> bool {
+    const ID_MAX: usize = 128;
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    ((1..=ID_MAX).contains(&id.len()) && id.bytes().all(is_part)).then_some(id)
+    (1..=ID_MAX).contains(&id.len()) && id.bytes().all(is_part)
 }
 
 /// Labels that change from one pod of a workload to the next, from one revision to the next, or with the node: a policy

@@ -242,12 +242,12 @@ impl Attribution {
         *first = id.min(*first);
     }
 
-    /// The first container of its pod that was seen, and none that the pod names.
+    /// Whether it is its pod's sandbox, which nobody names.
     fn is_sandbox(&self, id: u64, resident: &Resident) -> bool {
         let (Some(cluster), Some(pod)) = (&self.cluster, &resident.pod) else {
             return false;
         };
-        cluster.may_be_sandbox(pod) && self.firsts.get(&pod.uid) == Some(&id)
+        cluster.is_sandbox(pod, self.firsts.get(&pod.uid) == Some(&id))
     }
 
     /// Containers that nobody could name, since the last call.
