@@ -88,6 +88,8 @@ Examples:
   profile start --namespace production --for 24h       With a kubeconfig: on every node of the cluster
   sudo profile start --namespace production --kubeconfig ~/.kube/config --node node-7
                                                        On this node alone
+  sudo profile start --namespace production --runtime-endpoint unix:///run/containerd/containerd.sock
+                                                       Without a cluster: as its container runtime names pods
   profile start --namespace shop,payments --for 7d --detach --selector 'app=web,env in (prod,canary),!debug'
   sudo profile start --local --all-namespaces --image 'registry.example/shop/*' --image nginx")]
     Start(Start),

@@ -100,17 +100,21 @@ struct Prepared {
     memory: MemoryLimit,
 }
 
+/// Who records, and how much of this machine.
+struct Learner<'a> {
+    /// What the cluster calls this machine, whose host name is the pod's for an agent in one.
+    name: Option<&'a str>,
+    /// Whether somebody can tell which commands in containers are the kubelet's.
+    tells_commands: bool,
+    /// Whether cgroups are recorded that nobody has decided about yet.
+    record_unknown: bool,
+}
+
 impl Prepared {
-    /// The recording last: no file is made for a command that cannot succeed. `name` is what the cluster calls this machine,
-    /// whose host name is the pod's for an agent in one.
-    fn new(
-        hierarchy: &Hierarchy,
-        options: &cli::Recording,
-        name: Option<&str>,
-        record_unknown: bool,
-    ) -> Result<Self, Failure> {
+    /// The recording last: no file is made for a command that cannot succeed.
+    fn new(hierarchy: &Hierarchy, options: &cli::Recording, learner: &Learner<'_>) -> Result<Self, Failure> {
         require_privileges()?;
-        let there = if record_unknown {
+        let there = if learner.record_unknown {
             hierarchy.walk()?.cgroups.len()
         } else {
             0 // one cgroup is learned, and it is not made yet
@@ -126,16 +130,20 @@ impl Prepared {
             });
         }
         let mut node = node()?;
-        if let Some(name) = name {
+        if let Some(name) = learner.name {
             name.clone_into(&mut node.host);
         }
         let memory = MemoryLimit::raise(&node.kernel)?;
         let settings = Settings {
             // At most a hundred years.
             startup_ns: u64::try_from(options.startup.as_nanos()).unwrap_or(u64::MAX),
-            // Only a cluster knows which ones are the kubelet's.
-            command_key: name.map_or([0; 2], |_| command_key()),
-            ..settings(hierarchy, record_unknown, options.record_args, sizes.keys_per_cgroup)?
+            command_key: if learner.tells_commands { command_key() } else { [0; 2] },
+            ..settings(
+                hierarchy,
+                learner.record_unknown,
+                options.record_args,
+                sizes.keys_per_cgroup,
+            )?
         };
         let (probes, rejected) = Probes::load_best(settings, sizes, options.backend)?;
         for (backend, why) in rejected {

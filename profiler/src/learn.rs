@@ -23,6 +23,7 @@ use crate::cgroups::{Hierarchy, Kind};
 use crate::clock::{Clock, MINUTE_NS, boot_ns};
 use crate::error::Failure;
 use crate::kubernetes::connect::Source;
+use crate::kubernetes::cri::endpoint::Endpoint;
 use crate::probes::answers::Answers;
 use crate::probes::{ProbeError, Probes, Sizes, Wire, kernel_btf};
 use crate::recorder::{Nameless, Recorder};
@@ -183,8 +184,15 @@ impl Session {
     /// Lets the pods of this node name containers, and a cluster whom they reach. The attribution has to be that of a cluster.
     #[must_use]
     pub fn with_pods_of(mut self, source: Source, node: &str) -> Self {
-        self.cluster = Some(Listener::new(source, node));
+        self.cluster = Some(Listener::to_cluster(source, node));
         self.recorder.record_peers();
+        self
+    }
+
+    /// Lets the container runtime of this node name containers. The attribution has to be that of a cluster.
+    #[must_use]
+    pub fn with_pods_in(mut self, runtime: &Endpoint) -> Self {
+        self.cluster = Some(Listener::to_runtime(runtime));
         self
     }
 
@@ -304,6 +312,11 @@ impl Session {
             record(&mut self.descriptions, started.elapsed());
         }
         self.tell_choices();
+        if self.recorder.attribution.take_has_come()
+            && let Some(cluster) = &self.cluster
+        {
+            cluster.awaits_names();
+        }
     }
 
     /// Hears what containers were answered, as much of it as the ring buffer has room for: whoever sends them more than that

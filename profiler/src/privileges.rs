@@ -8,7 +8,7 @@
 //! | `CAP_BPF` | tables that take the place of full ones; before Linux 5.19 reading any table (`__sys_bpf`, kernel/bpf/syscall.c, where `kernel.unprivileged_bpf_disabled` is set) |
 //! | `CAP_SYS_PTRACE`, `CAP_DAC_READ_SEARCH` | `/proc/PID/root` and `/proc/PID/exe` of workloads, and their files |
 //! | `CAP_KILL` | `profile run`: signals to the command, which may have become somebody else |
-//! | `CAP_DAC_OVERRIDE` | `profile run`: cgroups that the command gave to somebody else; `profile start`: only where the recording is in somebody else's folder, see [`needed_to_write`] |
+//! | `CAP_DAC_OVERRIDE` | `profile run`: cgroups that the command gave to somebody else; `profile start`: only where the recording is in somebody else's folder, or the container runtime's socket is somebody else's, see [`needed_to_write`] |
 //!
 //! Capabilities belong to threads: it is to be called while there is one thread.
 

@@ -103,7 +103,7 @@ fn without_cgroups_nothing_is_recorded() {
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let cases: [(&[&str], &str); 25] = [
+    let cases: [(&[&str], &str); 30] = [
         (&[], "Usage"),
         (&["learn"], "unrecognized subcommand"),
         (&["run", "--", "true"], "--image"),
@@ -122,8 +122,25 @@ fn wrong_usage_is_exit_code_2() {
         (&["start", "--for", "ten minutes"], "no duration"),
         (&["start", "--for"], "--for"),
         (
-            &["start", "--namespace", "production"],
+            &["start", "--namespace", "production", "--no-runtime"],
             "pods of namespace production cannot be told on this machine",
+        ),
+        (
+            &["start", "--kubernetes", "required", "--no-runtime"],
+            "no cluster was found",
+        ),
+        (
+            &["start", "-A", "--runtime-endpoint", "tcp://localhost:1"],
+            "write unix:///run/containerd",
+        ),
+        (&["start", "-A", "--runtime-endpoint", "/etc/hostname"], "is no socket"),
+        (
+            &["start", "-A", "--runtime-endpoint", "/run/a.sock", "--no-runtime"],
+            "cannot be used with",
+        ),
+        (
+            &["start", "-A", "--runtime-endpoint", "/run/a.sock", "--kubeconfig", "/a"],
+            "cannot be used with",
         ),
         (
             &["start", "--namespace", "production", "--kubernetes", "off"],

@@ -9,6 +9,7 @@ use kube::core::Selector;
 use super::values::{duration, node_name, until_covered, window_name};
 use super::{Cli, Command, Recording};
 use crate::containers::HOST;
+use crate::kubernetes::cri::endpoint::Endpoint;
 use crate::kubernetes::labels;
 use crate::kubernetes::selection::ImagePattern;
 use crate::learning_policy::namespace;
@@ -30,12 +31,15 @@ pub struct Start {
     /// may be given several times. `*` matches no slash, `**` does.
     #[arg(long = "image", value_name = "GLOB")]
     pub images: Vec<ImagePattern>,
-    /// Whether a cluster names the containers of its pods.
+    /// Whether a cluster, or else the container runtime, names the containers of pods.
     #[arg(long, value_enum, default_value_t, help_heading = "Kubernetes")]
     pub kubernetes: Kubernetes,
     /// How to reach the cluster [default: KUBECONFIG, or the service account of the pod that this runs in].
     #[arg(long, value_name = "FILE", help_heading = "Kubernetes")]
     pub kubeconfig: Option<PathBuf>,
+    /// Who is asked where there is no cluster.
+    #[command(flatten)]
+    pub runtime: ContainerRuntime,
     /// What the cluster calls this machine, see `kubectl get nodes` [default: the host name].
     #[arg(long, value_name = "NAME", env = "NODE_NAME", value_parser = node_name, help_heading = "Kubernetes")]
     pub node: Option<String>,
@@ -66,7 +70,20 @@ pub struct Start {
     pub recording: Recording,
 }
 
-/// When to ask a cluster.
+/// Which container runtime `profile start` asks, where there is no cluster.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct ContainerRuntime {
+    /// Without a cluster: the container runtime on this machine that names pods, as crictl has it; with --namespace host,
+    /// too [default: that of `CONTAINER_RUNTIME_ENDPOINT`, or the first of the usual ones that answers].
+    #[arg(long = "runtime-endpoint", value_name = "unix:///SOCKET", conflicts_with_all = ["none", "kubeconfig"])]
+    pub endpoint: Option<Endpoint>,
+    /// Without a cluster: ask no container runtime.
+    #[arg(long = "no-runtime")]
+    pub none: bool,
+}
+
+/// When to ask a cluster, or else the container runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Kubernetes {
     /// Where another namespace than `host` is asked for.
@@ -96,6 +113,7 @@ impl Start {
         let (given, unset) = (&self.recording, &default.recording);
         let options = [
             ("--hierarchy", self.hierarchy != default.hierarchy),
+            ("--no-runtime", self.runtime.none),
             ("--recording", given.recording != unset.recording),
             ("--recording-max", given.recording_max != unset.recording_max),
             ("--backend", given.backend != unset.backend),

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use profiler_common::Settings;
 use serde::Serialize;
 
-use super::print;
+use super::{print, runtime};
 use crate::cgroups::{self, Kind};
 use crate::cli::Output;
 use crate::error::Failure;
 use crate::kernel::features::Features;
+use crate::kubernetes::connect::Source;
+use crate::kubernetes::cri::endpoint::{self, Found};
 use crate::learn::{command_key, settings};
 use crate::privileges;
 use crate::probes::backend::Backend;
@@ -109,6 +111,7 @@ fn examine() -> Report {
     });
     let (cgroup_check, hierarchy) = cgroup_check();
     checks.push(cgroup_check);
+    checks.push(pods_check());
     let backends = match (missing, hierarchy) {
         (None, Some(hierarchy)) => candidates(&hierarchy, &features),
         _ => Vec::new(),
@@ -157,6 +160,33 @@ fn candidates(hierarchy: &cgroups::Hierarchy, features: &Features) -> Vec<Candid
         }
     };
     Backend::ALL.into_iter().map(candidate).collect()
+}
+
+/// Who would name the containers of pods: the API server, the container runtime, or nobody.
+fn pods_check() -> Check {
+    let (result, note) = match Source::find(None) {
+        Err(error) => ("nobody", error.to_string()),
+        Ok(Some(Source::Kubeconfig(_))) => ("API server", "that of KUBECONFIG".to_owned()),
+        Ok(Some(Source::InCluster)) => ("API server", "that of this pod's cluster".to_owned()),
+        Ok(None) => match runtime().map(|runtime| runtime.block_on(endpoint::find(None))) {
+            Ok(Ok(Found {
+                endpoint,
+                version: Ok(version),
+            })) => (
+                "container runtime",
+                format!("{version} at {endpoint}: owners are inferred from labels and names"),
+            ),
+            Ok(Ok(Found { version: Err(why), .. }) | Err(why)) => {
+                ("ids only", format!("no cluster was found, and {why}"))
+            }
+            Err(failure) => ("nobody", failure.to_string()),
+        },
+    };
+    Check {
+        name: "names of pods",
+        result: result.to_owned(),
+        note,
+    }
 }
 
 /// Whether the names that containers ask for are seen, with the backend that is used.

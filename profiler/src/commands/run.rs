@@ -9,7 +9,7 @@ use baselines::workload::Workload;
 use profiler_common::{CgroupState, pod};
 use rustix::thread::CapabilitySet;
 
-use super::{Prepared, conclude, drop_privileges, learn, say, start_window, watch_names};
+use super::{Learner, Prepared, conclude, drop_privileges, learn, say, start_window, watch_names};
 use crate::cgroups::{self, OwnedCgroup};
 use crate::cli;
 use crate::clock::Clock;
@@ -40,12 +40,17 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         Some(unified) => unified,
         None => cgroups::choose(&hierarchies)?,
     };
+    let learner = Learner {
+        name: None,
+        tells_commands: false,
+        record_unknown: false,
+    };
     let Prepared {
         mut writer,
         mut probes,
         sizes,
         memory,
-    } = Prepared::new(hierarchy, &options.recording, None, false)?;
+    } = Prepared::new(hierarchy, &options.recording, &learner)?;
     // From here on Ctrl-C is the command's to answer, and leaves no cgroup behind.
     let signals = Signals::hold().map_err(|source| CommandError::Signals { source })?;
     let cgroup = hierarchy.create_for_run()?;

@@ -1,8 +1,11 @@
 //! `profile start`: learns the workloads of this machine.
 
-use std::collections::{BTreeSet, HashMap};
+mod names;
+
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::parent_id;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,15 +14,13 @@ use profiler_common::{CgroupState, pod};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Prepared, conclude, drop_privileges, learn, node_name, say, start_window, watch_names, windows};
+use self::names::{Teller, selection, whose};
+use super::{Learner, Prepared, conclude, drop_privileges, learn, say, start_window, watch_names, windows};
 use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen, oldest};
-use crate::cli::{self, Kubernetes};
+use crate::cli;
 use crate::clock::Clock;
 use crate::command::is_ignored;
-use crate::containers::HOST;
 use crate::error::Failure;
-use crate::kubernetes::connect::{ConnectError, Source};
-use crate::kubernetes::selection::Selection;
 use crate::learn::Session;
 use crate::privileges;
 use crate::probes::{Probes, Wire};
@@ -36,14 +37,14 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         end_with(parent)?;
     }
     let selection = selection(options)?;
-    let cluster = cluster(options, selection.as_ref())?;
-    if let Some((source, _)) = &cluster
+    let teller = Teller::find(options, selection.as_ref())?;
+    if let Some(Teller::ApiServer { source, .. }) = &teller
         && selection.is_some()
         && !options.is_local()
     {
         return windows::start(source, options, quiet);
     }
-    let whose = whose(selection.as_ref(), cluster.as_ref());
+    let whose = whose(selection.as_ref(), teller.as_ref());
     let hierarchies = cgroups::mounted()?;
     let census = Census::take()?;
     let hierarchy = match options.hierarchy {
@@ -56,9 +57,9 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         mut probes,
         sizes,
         memory: _,
-    } = Prepared::new(hierarchy, &options.recording, name_of(cluster.as_ref()), true)?;
+    } = Prepared::new(hierarchy, &options.recording, &learner(options, teller.as_ref()))?;
     let is_host = selection.is_none();
-    let mut attribution = match &cluster {
+    let mut attribution = match &teller {
         Some(_) => Attribution::in_cluster(Cluster::new(selection)),
         None => Attribution::new(Scope::Host),
     };
@@ -67,7 +68,11 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     probes.attach()?;
     find_cgroups(hierarchy, &mut attribution, None)?;
     let (names, answers) = watch_names(&mut probes, hierarchy, &options.recording);
-    drop_privileges(privileges::RECORD, &options.recording.recording, &[])?;
+    drop_privileges(
+        privileges::RECORD,
+        &options.recording.recording,
+        &written(teller.as_ref()),
+    )?;
     let own_root = probes.own_root()?;
     let window = start_window(
         &mut writer,
@@ -79,17 +84,7 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     if let Some(warning) = warning(hierarchy.kind, &unseen) {
         say(quiet, &warning);
     }
-    if cluster.is_none() {
-        say(
-            quiet,
-            match &answers {
-                Some(_) => {
-                    "no cluster is asked: connections are recorded by their addresses and DNS names, without peers"
-                }
-                None => "no cluster is asked: connections are recorded by their addresses alone, without peers",
-            },
-        );
-    }
+    say(quiet, &Teller::told(teller.as_ref(), answers.is_some()));
     let learning = format!(
         "learning {}, told apart by the {} cgroup hierarchy{}; Ctrl-C ends the window",
         if is_host {
@@ -105,10 +100,12 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     );
     let recorder = Recorder::new(attribution, probes.backend, own_root, Some(hierarchy.clone()));
     let session = Session::new(probes, recorder, hierarchy.clone(), writer, window, sizes)?;
-    let mut session = session.with_answers(answers);
-    if let Some((source, node)) = cluster {
-        session = session.with_pods_of(source, &node);
-    }
+    let session = session.with_answers(answers);
+    let session = match teller {
+        Some(Teller::ApiServer { source, node }) => session.with_pods_of(source, &node),
+        Some(Teller::Runtime(found)) => session.with_pods_in(&found.endpoint),
+        None => session,
+    };
     let (progress, reason) = learn(
         session,
         options.recording.flush_interval,
@@ -123,74 +120,28 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Which containers of pods are asked for. None: everything on this machine.
-fn selection(options: &cli::Start) -> Result<Option<Selection>, Failure> {
-    let namespaces: BTreeSet<String> = if options.all_namespaces {
-        BTreeSet::new()
-    } else {
-        options.namespaces.iter().cloned().collect()
+/// What this machine is called in the recording, and what can be told about its containers.
+fn learner<'a>(options: &'a cli::Start, teller: Option<&'a Teller>) -> Learner<'a> {
+    let (name, tells_commands) = match teller {
+        Some(Teller::ApiServer { node, .. }) => (Some(node), true),
+        Some(Teller::Runtime(_)) => (options.node.as_ref(), false),
+        None => (None, false),
     };
-    if !namespaces.contains(HOST) {
-        return Ok(Some(Selection {
-            namespaces,
-            labels: options.selector.clone().unwrap_or_default(),
-            images: options.images.clone(),
-        }));
+    Learner {
+        name: name.map(String::as_str),
+        tells_commands,
+        record_unknown: true,
     }
-    let beside = match options {
-        _ if namespaces.len() > 1 => "another namespace",
-        cli::Start { selector: Some(_), .. } => "--selector",
-        cli::Start { images, .. } if !images.is_empty() => "--image",
-        _ => return Ok(None),
-    };
-    Err(Failure::Usage {
-        what: format!("{beside} chooses among pods, and `--namespace host` is everything on this machine"),
-        help: "write --namespace NAME for the pods of a namespace, or --all-namespaces for those of all".to_owned(),
-    })
 }
 
-/// The cluster that names containers, if one is to, and what it calls this machine.
-fn cluster(options: &cli::Start, selection: Option<&Selection>) -> Result<Option<(Source, String)>, Failure> {
-    let without = |why: &str| Failure::Usage {
-        what: match selection {
-            Some(selection) => format!("pods of {selection} cannot be told on this machine: {why}"),
-            None => why.to_owned(),
-        },
-        help: "write --namespace host for everything on this machine, or --kubeconfig FILE (or set KUBECONFIG)"
-            .to_owned(),
+/// What is written to beside the recording: whoever connects to a socket has to be allowed to write to it.
+fn written(teller: Option<&Teller>) -> Vec<&Path> {
+    let socket = match teller {
+        Some(Teller::Runtime(found)) => Some(found.endpoint.socket()),
+        Some(Teller::ApiServer { .. }) | None => None,
     };
-    match (options.kubernetes, selection) {
-        (Kubernetes::Off, Some(_)) => return Err(without("without Kubernetes there is only `host`")),
-        (Kubernetes::Auto | Kubernetes::Off, None) => return Ok(None),
-        (Kubernetes::Auto, Some(_)) | (Kubernetes::Required, _) => {}
-    }
-    let source = Source::find(options.kubeconfig.as_deref())?;
-    let source = match source {
-        Some(source) => source,
-        None if options.kubernetes == Kubernetes::Required => return Err(ConnectError::NotFound.into()),
-        None => {
-            return Err(without(
-                "without Kubernetes there is only `host`, and no cluster was found",
-            ));
-        }
-    };
-    let node = node_name(options.node.as_ref())?;
-    Ok(Some((source, node)))
-}
-
-/// What the cluster calls this machine.
-fn name_of(cluster: Option<&(Source, String)>) -> Option<&str> {
-    cluster.map(|(_, node)| node.as_str())
-}
-
-/// Whose workloads are learned, in words.
-fn whose(selection: Option<&Selection>, cluster: Option<&(Source, String)>) -> String {
-    match (selection, cluster) {
-        (Some(selection), Some((_, node))) => format!("{selection} on node {node}"),
-        (Some(selection), None) => selection.to_string(),
-        (None, Some((_, node))) => format!("{HOST}, pods named as on node {node}"),
-        (None, None) => HOST.to_owned(),
-    }
+    // Of one that is not there yet nobody can tell whose it will be: root's, as a rule.
+    socket.filter(|socket| socket.exists()).into_iter().collect()
 }
 
 /// What a window says of itself: what it follows, and how much that left out from the start.
@@ -325,7 +276,7 @@ mod tests {
             hierarchies: ["memory".to_owned(), "name=systemd".to_owned()].into(),
         };
         assert_eq!(
-            selector(HOST, Kind::V2, &unseen),
+            selector("host", Kind::V2, &unseen),
             "host (unified cgroup hierarchy, 12 processes not in it)"
         );
         let warning = warning(Kind::V2, &unseen).unwrap();
@@ -334,7 +285,7 @@ mod tests {
             "{warning}"
         );
         let nobody = Unseen::default();
-        assert_eq!(selector(HOST, Kind::V2, &nobody), "host (unified cgroup hierarchy)");
+        assert_eq!(selector("host", Kind::V2, &nobody), "host (unified cgroup hierarchy)");
         assert_eq!(super::warning(Kind::V2, &nobody), None);
     }
 }

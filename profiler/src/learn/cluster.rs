@@ -1,14 +1,20 @@
-//! What a cluster says, as a window listens to it: the pods of this node, and who has which address.
+//! What a cluster says, as a window listens to it: the pods of this node, and who has which address. Or what the container
+//! runtime says, which knows the pods alone.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::Session;
 use crate::error::Failure;
 use crate::kubernetes::connect::Source;
+use crate::kubernetes::cri;
+use crate::kubernetes::cri::endpoint::Endpoint;
 use crate::kubernetes::directory::PodChange;
 use crate::kubernetes::peer_watch::{self, PeerFeed};
 use crate::kubernetes::peers::{Question, Told};
@@ -20,6 +26,9 @@ const AT_A_TIME: usize = 256;
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long the ring buffer may wait to be read meanwhile.
 const RING_WAITS: Duration = Duration::from_millis(50);
+
+/// How long a container runtime may not have heard of the pods whose containers are here: it is asked every few seconds.
+const STRANGE_FOR: Duration = Duration::from_secs(30);
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -34,22 +43,50 @@ pub(super) enum News {
 /// Listens to the pods of a node, and asks for peers.
 pub(super) struct Listener {
     feed: Feed,
-    peers: PeerFeed,
-    node: String,
+    teller: Teller,
     /// Until they are started.
     tasks: Vec<Task>,
     running: Vec<JoinHandle<()>>,
 }
 
+/// Who is listened to.
+enum Teller {
+    /// An API server.
+    Cluster { peers: PeerFeed, node: String },
+    /// A container runtime.
+    Runtime {
+        endpoint: Endpoint,
+        /// How it is told that somebody waits.
+        awaited: Arc<Notify>,
+        /// Since when it has no pod, and there are containers of some.
+        strange_since: Cell<Option<Instant>>,
+    },
+}
+
 impl Listener {
-    pub(super) fn new(source: Source, node: &str) -> Self {
+    pub(super) fn to_cluster(source: Source, node: &str) -> Self {
         let (peers, peers_task) = peer_watch::follow(source.clone());
         let (feed, task) = follow(source, node);
+        let node = node.to_owned();
         Self {
             feed,
-            peers,
-            node: node.to_owned(),
+            teller: Teller::Cluster { peers, node },
             tasks: vec![Box::pin(task), Box::pin(peers_task)],
+            running: Vec::new(),
+        }
+    }
+
+    pub(super) fn to_runtime(endpoint: &Endpoint) -> Self {
+        let (feed, task, awaited) = cri::follow(endpoint);
+        let endpoint = endpoint.clone();
+        Self {
+            feed,
+            teller: Teller::Runtime {
+                endpoint,
+                awaited,
+                strange_since: Cell::new(None),
+            },
+            tasks: vec![Box::pin(task)],
             running: Vec::new(),
         }
     }
@@ -59,9 +96,20 @@ impl Listener {
         self.running.extend(self.tasks.drain(..).map(tokio::spawn));
     }
 
+    /// A container came that has no name yet.
+    pub(super) fn awaits_names(&self) {
+        match &self.teller {
+            Teller::Cluster { .. } => {} // it tells without being asked
+            Teller::Runtime { awaited, .. } => awaited.notify_one(),
+        }
+    }
+
     /// Asks what there is to ask, as long as there is room for it.
     pub(super) fn ask(&self, mut next: impl FnMut() -> Option<Question>) {
-        while let Ok(room) = self.peers.questions.try_reserve() {
+        let Teller::Cluster { peers, .. } = &self.teller else {
+            return;
+        };
+        while let Ok(room) = peers.questions.try_reserve() {
             match next() {
                 Some(question) => room.send(question),
                 None => return,
@@ -71,32 +119,81 @@ impl Listener {
 
     /// What is wrong, while that many containers wait to be named.
     pub(super) fn troubles(&self, unnamed: usize) -> Vec<String> {
-        let Health {
-            connected_since,
-            last_error,
-            owners_unknown,
-            pods,
-            odd: _,
-        } = self.feed.health.borrow().clone();
+        let health = self.feed.health.borrow().clone();
         let ended = self.running.iter().any(JoinHandle::is_finished);
         let ended = ended.then(|| "a watch of the cluster has ended: please report this".to_owned());
-        let nobody = (connected_since.is_some() && pods == 0 && unnamed > 0).then(|| {
-            format!(
-                "the cluster has no pod on the node `{}`, and there are containers of pods here: --node names this node as \
-                 `kubectl get nodes` does",
-                self.node
-            )
-        });
-        let owners = owners_unknown
-            .map(|why| format!("{why}; until then a Deployment is told by its pods' labels, and a CronJob is not"));
-        // While nothing can be heard of pods, nothing else can, either.
-        let peers = match &last_error {
-            Some(_) => Vec::new(),
-            None => self.peers.troubles.borrow().values().cloned().collect(),
+        let of_pods = match &self.teller {
+            Teller::Cluster { peers, node } => of_cluster(health, peers, node, unnamed),
+            Teller::Runtime {
+                endpoint,
+                strange_since,
+                ..
+            } => {
+                let is_strange = health.connected_since.is_some() && health.pods == 0 && unnamed > 0;
+                strange_since.set(is_strange.then(|| strange_since.get().unwrap_or_else(Instant::now)));
+                let is_strangers = strange_since.get().is_some_and(|since| since.elapsed() > STRANGE_FOR);
+                of_runtime(health, endpoint, is_strangers)
+            }
         };
-        let of_pods = [last_error, owners, nobody, ended].into_iter().flatten();
-        of_pods.chain(peers).collect()
+        of_pods.into_iter().chain(ended).collect()
     }
+}
+
+fn of_cluster(health: Health, peers: &PeerFeed, node: &str, unnamed: usize) -> Vec<String> {
+    let Health {
+        connected_since,
+        last_error,
+        owners_unknown,
+        pods,
+        odd: _,
+    } = health;
+    let nobody = (connected_since.is_some() && pods == 0 && unnamed > 0).then(|| {
+        format!(
+            "the cluster has no pod on the node `{node}`, and there are containers of pods here: --node names this node as \
+             `kubectl get nodes` does"
+        )
+    });
+    let owners = owners_unknown
+        .map(|why| format!("{why}; until then a Deployment is told by its pods' labels, and a CronJob is not"));
+    // While nothing can be heard of pods, nothing else can, either.
+    let peers = match &last_error {
+        Some(_) => Vec::new(),
+        None => peers.troubles.borrow().values().cloned().collect(),
+    };
+    [last_error, owners, nobody]
+        .into_iter()
+        .flatten()
+        .chain(peers)
+        .collect()
+}
+
+/// `is_strangers`: it is another one than the kubelet's.
+fn of_runtime(health: Health, endpoint: &Endpoint, is_strangers: bool) -> Vec<String> {
+    let Health {
+        last_error,
+        owners_unknown,
+        odd,
+        ..
+    } = health;
+    let nobody = is_strangers.then(|| {
+        format!(
+            "the container runtime at {endpoint} has no pod, and there are containers of pods here: --runtime-endpoint names \
+             another one"
+        )
+    });
+    let owners = owners_unknown.map(|pod| {
+        format!(
+            "{pod} has the label of a controller, and labels and name do not tell which: like others of its kind it counts as a \
+             workload of its own"
+        )
+    });
+    let odd = (odd > 0).then(|| {
+        format!(
+            "{odd} descriptions of the container runtime at {endpoint} are of no use: without a name or id that could be one, \
+             twice, too large, or of no pod"
+        )
+    });
+    [last_error, owners, nobody, odd].into_iter().flatten().collect()
 }
 
 impl Drop for Listener {
@@ -153,9 +250,16 @@ pub(super) async fn news(listener: &mut Option<Listener>) -> News {
         return std::future::pending().await;
     };
     let (mut changes, mut told) = (Vec::new(), Vec::new());
+    let teller = &mut listener.teller;
+    let told_of_peers = async {
+        match teller {
+            Teller::Cluster { peers, .. } => peers.told.recv_many(&mut told, AT_A_TIME).await,
+            Teller::Runtime { .. } => 0,
+        }
+    };
     tokio::select! {
         1.. = listener.feed.changes.recv_many(&mut changes, AT_A_TIME) => News::Pods(changes),
-        1.. = listener.peers.told.recv_many(&mut told, AT_A_TIME) => News::Peers(told),
+        1.. = told_of_peers => News::Peers(told),
         else => std::future::pending().await,
     }
 }

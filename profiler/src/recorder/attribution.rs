@@ -92,6 +92,8 @@ pub struct Attribution {
     dead: Vec<u64>,
     /// Containers of whose readiness something new was told.
     told: HashSet<u64>,
+    /// A container came that waits to be named.
+    has_come: bool,
 }
 
 impl Attribution {
@@ -115,6 +117,7 @@ impl Attribution {
             admitted: Vec::new(),
             dead: Vec::new(),
             told: HashSet::new(),
+            has_come: false,
         }
     }
 
@@ -235,6 +238,7 @@ impl Attribution {
         };
         self.containers.insert(home, resident);
         self.name(home);
+        self.has_come |= self.containers.get(&home).is_some_and(|resident| !resident.is_named);
         Some(home)
     }
 
@@ -403,6 +407,11 @@ impl Attribution {
     /// Cgroups that need not be recorded until now, and have to be from now on: decided since the last call.
     pub fn take_admitted(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.admitted)
+    }
+
+    /// Whether a container came since the last call that waits to be named.
+    pub fn take_has_come(&mut self) -> bool {
+        std::mem::take(&mut self.has_come)
     }
 
     /// Containers whose phases may have changed since the last call.
