@@ -22,6 +22,7 @@ pub mod agents;
 mod apiserver;
 mod cgroup;
 pub mod chart;
+pub mod cri;
 pub mod evidence;
 pub mod kubelet;
 mod mounts;
@@ -143,6 +144,7 @@ fn program(name: &str) -> Command {
         "WARDLINE_LOG",
         "WARDLINE_HIERARCHY",
         "KUBECONFIG",
+        "CONTAINER_RUNTIME_ENDPOINT",
         "KUBERNETES_SERVICE_HOST",
         "NODE_NAME",
     ] {
