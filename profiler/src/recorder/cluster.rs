@@ -342,6 +342,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sandbox_that_a_runtime_tells_is_no_loss_whenever_it_came() {
+        for namespace in [None, Some("production")] {
+            let mut attribution = attribution(namespace);
+            // The second sandbox of its pod came last.
+            for (id, container) in [(1, B), (2, A)] {
+                attribution.appeared(id, path(ONE, container).as_bytes(), Clock::now());
+            }
+            let mut facts = pod("production", "web", ONE, &[("server", B)]);
+            facts.sandboxes = vec![A.to_owned()];
+            attribution.pods_changed([PodChange::Applied(facts)]);
+            let excluded = if namespace.is_some() { vec![2] } else { vec![] };
+            assert_eq!(attribution.take_excluded(), excluded);
+            attribution.give_up_naming();
+            let no_loss = if namespace.is_some() { vec![] } else { vec![(2, true)] };
+            assert_eq!(given_up(&mut attribution), no_loss);
+        }
+    }
+
+    #[test]
     fn nothing_inside_a_container_is_taken_for_another_one() {
         // A container of ONE, in another namespace, has a cgroup in it that is called like a container of TWO.
         let thief = format!("{}{}", path(ONE, A), path(TWO, B));
