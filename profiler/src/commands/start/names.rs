@@ -71,7 +71,7 @@ impl Teller {
         };
         match teller {
             Some(Self::ApiServer { node, .. }) => {
-                format!("the cluster's API server names pods, those of its node {node}")
+                format!("the cluster names pods, as those of its node {node}")
             }
             Some(Self::Runtime(Found { endpoint, version })) => {
                 let version = version.as_deref().unwrap_or("which does not answer yet");
