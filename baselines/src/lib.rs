@@ -10,6 +10,7 @@
 //! | [`peer`] | Whom did it reach? |
 //! | [`workload`] | Who did it, and which image was it? |
 //! | [`time`] | When? |
+//! | [`quantity`] | How do people write how long, and how much? |
 //! | [`loss`] | What happened and was not recorded? |
 //! | [`redaction`] | What must never be written down? |
 //! | [`recording`] | Where is it kept, safe from crashes, until somebody asks? |
@@ -99,6 +100,7 @@ pub mod loss;
 pub mod networks;
 pub mod path;
 pub mod peer;
+pub mod quantity;
 pub mod recording;
 pub mod redaction;
 pub mod risks;

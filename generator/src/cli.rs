@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use baselines::coverage::{Criteria, parse_held, parse_target};
 use baselines::risks::{FindingKey, Text};
 use baselines::time::{TimeError, UtcTime};
 use clap::{Args, Parser, Subcommand};
@@ -47,8 +49,11 @@ A baseline says what an image did, how often, in how many containers, when,
 and what could not be recorded. Documents are sorted and the same to the byte
 for the same recordings, so that they can be kept and compared in git.
 
+STATE is `ready` where enough was seen; -o json says what would help most.
+
 Examples:
   generate baselines --out baselines/
+  generate baselines --coverage-target 0.99 --coverage-held 48h
   generate baselines --recording node1.db node2.db -o json")]
     Baselines(Baselines),
     /// Write one Tetragon policy per image, in monitor mode
@@ -108,6 +113,8 @@ pub struct Baselines {
     #[command(flatten)]
     pub(crate) catalogue: Catalogue,
     #[command(flatten)]
+    pub(crate) coverage: Coverage,
+    #[command(flatten)]
     pub(crate) listing: Listing,
 }
 
@@ -117,7 +124,7 @@ pub struct Policies {
     #[command(flatten)]
     pub(crate) recordings: Recordings,
     /// Read the baseline documents of a folder instead of recordings
-    #[arg(long, value_name = "DIR", conflicts_with = "recording")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["recording", "target", "held", "starts", "dates"])]
     pub(crate) baselines: Option<PathBuf>,
     /// The folder to write into; other files in it are left alone
     #[arg(long, value_name = "DIR", default_value = "policies")]
@@ -127,6 +134,8 @@ pub struct Policies {
     pub(crate) tetragon: Tetragon,
     #[command(flatten)]
     pub(crate) catalogue: Catalogue,
+    #[command(flatten)]
+    pub(crate) coverage: Coverage,
     #[command(flatten)]
     pub(crate) listing: Listing,
 }
@@ -219,6 +228,36 @@ impl Recordings {
     }
 }
 
+/// When enough was seen.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Coverage")]
+pub(crate) struct Coverage {
+    /// Ready takes this share of what comes next to have been seen, at the lower end of a 95 % interval
+    #[arg(long = "coverage-target", value_name = "SHARE", default_value_t = Criteria::DEFAULT.target, value_parser = parse_target)]
+    target: f64,
+    /// For so long, in whole hours
+    #[arg(long = "coverage-held", value_name = "TIME", default_value = "24h", value_parser = parse_held)]
+    held: Duration,
+    /// Ready takes so many starts, each apart from the others, or completed runs of a job
+    #[arg(long = "coverage-starts", value_name = "COUNT", default_value_t = Criteria::DEFAULT.starts, value_parser = clap::value_parser!(u64).range(1..))]
+    starts: u64,
+    /// On so many dates
+    #[arg(long = "coverage-dates", value_name = "COUNT", default_value_t = Criteria::DEFAULT.dates, value_parser = clap::value_parser!(u64).range(1..))]
+    dates: u64,
+}
+
+impl Coverage {
+    /// The criteria that were given.
+    pub(crate) const fn criteria(&self) -> Criteria {
+        Criteria {
+            target: self.target,
+            held: self.held,
+            starts: self.starts,
+            dates: self.dates,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Listing {
     /// How to print the list of what was written
@@ -237,6 +276,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn who_says_nothing_gets_the_usual_criteria() {
+        let Command::Baselines(baselines) = Cli::parse_from(["generate", "baselines"]).command else {
+            panic!("another command");
+        };
+        assert_eq!(baselines.coverage.criteria(), Criteria::default());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use baselines::coverage::State;
+use baselines::analysis::baselines_by;
+use baselines::coverage::{Criteria, State};
 use baselines::document::{self, Baseline, Behaviours};
 use baselines::time::UtcTime;
 use serde::Serialize;
@@ -35,7 +36,8 @@ pub struct Told {
 /// [`Error`] where recordings cannot be read or documents not written.
 pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Result<Told, Error> {
     let (catalogue, now) = (risks::catalogue(&arguments.catalogue)?, UtcTime::now());
-    let baselines = baselines::analysis::baselines(&arguments.recordings.paths(variable))?;
+    let recordings = arguments.recordings.paths(variable);
+    let baselines = baselines_by(&recordings, &arguments.coverage.criteria())?;
     let documents: Vec<String> = baselines.iter().map(document::to_yaml).collect();
     let outputs: Vec<Output<'_>> = baselines
         .iter()
@@ -64,7 +66,9 @@ pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Resu
 /// [`Error`] where baselines cannot be read, a policy does not pass its own check, or cannot be written.
 pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result<Told, Error> {
     let (catalogue, now) = (risks::catalogue(&arguments.catalogue)?, UtcTime::now());
-    let mut inputs = inputs(arguments.baselines.as_deref(), &arguments.recordings, variable)?;
+    let criteria = arguments.coverage.criteria();
+    let recordings = arguments.recordings.paths(variable);
+    let mut inputs = inputs(arguments.baselines.as_deref(), &recordings, &criteria)?;
     for input in &mut inputs {
         let risks = Risks::of(&input.baseline, &catalogue, input.decisions.take());
         input.undecided = Some(risks.open(&input.baseline, now));
@@ -106,15 +110,11 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
 }
 
 /// The baselines of a folder with the decisions beside them, or of recordings.
-fn inputs(
-    folder: Option<&Path>,
-    recordings: &cli::Recordings,
-    variable: Option<OsString>,
-) -> Result<Vec<Input>, Error> {
+fn inputs(folder: Option<&Path>, recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<Input>, Error> {
     if let Some(folder) = folder {
         return files::read_baselines(folder);
     }
-    let baselines = baselines::analysis::baselines(&recordings.paths(variable))?;
+    let baselines = baselines_by(recordings, criteria)?;
     let input = |baseline| {
         let document = document::to_yaml(&baseline);
         Input::new(baseline, document.as_bytes())

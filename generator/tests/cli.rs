@@ -14,7 +14,7 @@ use common::Workshop;
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let workshop = Workshop::new();
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 15] = [
         &[],
         &["policy"],
         &["policies", "--nonsense"],
@@ -24,6 +24,13 @@ fn wrong_usage_is_exit_code_2() {
         &["baselines", "--baselines", "a"],
         &["baselines", "--recording"],
         &["completions", "cobol"],
+        &["baselines", "--coverage-target", "1"],
+        &["baselines", "--coverage-target", "95%"],
+        &["policies", "--coverage-held", "90m"],
+        &["baselines", "--coverage-starts", "0"],
+        &["baselines", "--coverage-dates", "-1"],
+        // Documents say by which criteria they were made.
+        &["policies", "--baselines", "a", "--coverage-target", "0.9"],
     ];
     for arguments in cases {
         let told = workshop.run(arguments);

@@ -22,6 +22,7 @@ pub(super) struct Estimated {
     partial: u64,
     until: UtcTime,
     ends_by_itself: bool,
+    criteria: Criteria,
 }
 
 #[derive(Debug)]
@@ -33,7 +34,13 @@ struct Estimate {
 impl Estimated {
     /// Estimates from the behaviours of an image, generalised. The same recordings make the same numbers: `seed` is the
     /// image's. `ends_by_itself` is what jobs do.
-    pub(super) fn new(exposure: &Exposure, behaviours: &[Sightings], seed: u64, ends_by_itself: bool) -> Self {
+    pub(super) fn new(
+        exposure: &Exposure,
+        behaviours: &[Sightings],
+        seed: u64,
+        ends_by_itself: bool,
+        criteria: &Criteria,
+    ) -> Self {
         let resampling = Resampling {
             seed,
             ..Resampling::default()
@@ -42,39 +49,42 @@ impl Estimated {
         let steady = |until| exposure.steady(behaviours, UnitLength::Whole, until);
         let until = exposure.until();
         let steady = exposure.has_steady().then(|| {
-            let mut estimate = Estimate::new(steady, until, &resampling);
+            let mut estimate = Estimate::new(steady, until, &resampling, criteria);
             let of_length = |length| {
                 let clusters = Clusters::new(exposure.steady(behaviours, length, until)).ok()?;
                 Some(clusters.counts().clone())
             };
             let lengths = [UnitLength::Halved, UnitLength::Whole, UnitLength::Doubled].map(of_length);
             let document = &mut estimate.document;
-            document.reliability = Some(match &lengths {
-                [Some(halved), Some(counts), Some(doubled)] => match reliability(halved, counts, doubled) {
-                    Reliability::Reliable => document::Reliability::Reliable,
-                    Reliability::Unreliable { .. } => document::Reliability::Unreliable,
-                    Reliability::Unknown => document::Reliability::Unknown,
-                },
-                _ => document::Reliability::Unknown,
+            let reliability = match &lengths {
+                [Some(halved), Some(counts), Some(doubled)] => reliability(halved, counts, doubled),
+                _ => Reliability::Unknown,
+            };
+            document.reliability = Some(match reliability {
+                Reliability::Reliable => document::Reliability::Reliable,
+                Reliability::Unreliable { .. } => document::Reliability::Unreliable,
+                Reliability::Unknown => document::Reliability::Unknown,
             });
             let estimator = lengths[1].as_ref().and_then(|counts| counts.estimator().ok());
             document.new_in_next_container_day =
                 estimator.and_then(|estimator| Number::new(estimator.new_within(UNITS_PER_DAY)));
+            estimate.coverage.reliability = reliability;
             estimate
         });
         Self {
-            startup: Estimate::new(startup, until, &resampling),
+            startup: Estimate::new(startup, until, &resampling, criteria),
             steady,
             starts: exposure.starts(ends_by_itself),
             partial: exposure.partial(),
             until,
             ends_by_itself,
+            criteria: *criteria,
         }
     }
 
     /// The verdict, given what was lost.
     pub(super) fn into_document(self, losses: Losses) -> document::Coverage {
-        let criteria = Criteria::default();
+        let criteria = self.criteria;
         let last = self.steady.as_ref().unwrap_or(&self.startup);
         let activity = last.document.behaviours;
         let (count, dates) = self.starts;
@@ -110,13 +120,17 @@ impl Estimated {
 }
 
 impl Estimate {
-    fn new(clusters: impl Fn(UtcTime) -> Vec<Cluster<usize>>, until: UtcTime, resampling: &Resampling) -> Self {
+    fn new(
+        clusters: impl Fn(UtcTime) -> Vec<Cluster<usize>>,
+        until: UtcTime,
+        resampling: &Resampling,
+        criteria: &Criteria,
+    ) -> Self {
         let at = |until| Clusters::new(clusters(until)).map_err(|_| NoEstimate::NoUnit);
         let now = at(until);
         let coverage =
             |clusters: &Result<Clusters, NoEstimate>| clusters.as_ref().map_err(|&no| no)?.coverage(resampling);
         let coverage_now = coverage(&now);
-        let criteria = Criteria::default();
         let is_there = |coverage: &Result<CoverageEstimate, NoEstimate>| {
             let interval = coverage.as_ref().ok().and_then(|coverage| coverage.interval);
             interval.is_some_and(|interval| interval.lower >= criteria.target)
@@ -129,11 +143,12 @@ impl Estimate {
         Self {
             document: now.map_or_else(
                 |_| document::PhaseCoverage::default(),
-                |clusters| shown(&clusters, &coverage_now, held_since),
+                |clusters| shown(&clusters, &coverage_now, held_since, criteria.target),
             ),
             coverage: PhaseCoverage {
                 coverage: coverage_now,
                 held_since,
+                reliability: Reliability::Unknown,
             },
         }
     }
@@ -143,6 +158,7 @@ fn shown(
     clusters: &Clusters,
     coverage: &Result<CoverageEstimate, NoEstimate>,
     held_since: Option<UtcTime>,
+    target: f64,
 ) -> document::PhaseCoverage {
     let counts = clusters.counts();
     let coverage = coverage.as_ref().ok();
@@ -164,7 +180,7 @@ fn shown(
         behaviours_at_least: estimator.and_then(|estimator| Number::new(estimator.chao2().estimate)),
         new_in_next_unit: estimator.and_then(|estimator| Number::new(estimator.new_in_next_unit())),
         new_in_next_container_day: None,
-        units_needed: estimator.map(|estimator| match estimator.units_needed(Criteria::default().target) {
+        units_needed: estimator.map(|estimator| match estimator.units_needed(target) {
             UnitsNeeded::Reached => document::UnitsNeeded {
                 units: 0,
                 or_more: false,

@@ -11,7 +11,7 @@ use super::generalised;
 use super::sources::{Seen, Source};
 use super::tally::{Tallies, Tally, Total};
 use crate::behaviour::Behaviour;
-use crate::coverage::Losses;
+use crate::coverage::{Criteria, Losses};
 use crate::document::{
     ApiVersion, Baseline, Behaviours, Container, Kind, Loss, PathTemplate, Removed, Source as Origin,
 };
@@ -67,7 +67,7 @@ impl ImageEvidence {
     }
 
     /// Estimates how much has been seen, once all containers are there, and forgets what only that needs.
-    pub(super) fn estimate(&mut self, image: &Image) {
+    pub(super) fn estimate(&mut self, image: &Image, criteria: &Criteria) {
         let mut behaviours: Vec<(&Behaviour, &Total)> = self.learned.iter().collect();
         behaviours.sort_unstable_by_key(|(behaviour, _)| *behaviour);
         let paths = behaviours
@@ -91,7 +91,8 @@ impl ImageEvidence {
             total.sightings = Sightings::default();
         }
         let exposure = std::mem::take(&mut self.exposure);
-        self.estimated = Some(Estimated::new(&exposure, &sightings, seed(image), !self.runs_on));
+        let estimated = Estimated::new(&exposure, &sightings, seed(image), !self.runs_on, criteria);
+        self.estimated = Some(estimated);
     }
 
     /// Every path that its containers' behaviours name, once or more.

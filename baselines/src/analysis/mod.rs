@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 pub use error::Error;
 
+use crate::coverage::Criteria;
 use crate::document::Baseline;
 use crate::recording::{EndReason, Recording};
 use crate::workload::Image;
@@ -32,11 +33,19 @@ const CONTAINER_DAYS_MAX: u64 = 10_000_000;
 /// One baseline for each image that a container of the recordings ran, sorted by image.
 ///
 /// Containers are the same if their boot id and cgroup id are, even when several recordings have seen them. An image
-/// whose containers did nothing has a baseline without behaviours.
+/// whose containers did nothing has a baseline without behaviours. Which of them are ready is said by [`Criteria::default`].
 ///
 /// # Errors
 /// [`Error::Recording`] where one of them cannot be read, [`Error::Nothing`] where none of them holds a behaviour.
 pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
+    baselines_by(recordings, &Criteria::default())
+}
+
+/// The same, where an image is ready by these criteria.
+///
+/// # Errors
+/// As [`baselines`].
+pub fn baselines_by(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<Baseline>, Error> {
     let opened: Vec<Recording> = recordings
         .iter()
         .map(|path| Recording::open(path))
@@ -65,7 +74,7 @@ pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
         for seen in containers {
             evidence.add(seen, observed(&sources, seen)?, &watched.of(seen));
         }
-        evidence.estimate(&image);
+        evidence.estimate(&image, criteria);
         images.insert(image, evidence);
     }
     let prices: Vec<_> = images.values().map(|image| image.prices(images.values())).collect();

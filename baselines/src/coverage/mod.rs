@@ -11,6 +11,7 @@
 //! | `clusters` | What did each cluster do that no other did? |
 //! | `interval` | How sure is that? |
 //! | `unit_length` | Would longer or shorter units say something else? |
+//! | `criteria` | What does it take? |
 //! | `readiness` | Is it enough, and what would help most? |
 //!
 //! What coverage means, what it does not, and every formula with its source: `docs/explanation/coverage.md`.
@@ -37,6 +38,7 @@
 
 mod accumulation;
 mod clusters;
+mod criteria;
 mod incidence;
 mod interval;
 mod number;
@@ -48,7 +50,8 @@ mod unit_length;
 
 pub use accumulation::{Accumulation, CurvePoint};
 pub use clusters::{Cluster, ClusterError, Clusters};
+pub use criteria::{Criteria, parse_held, parse_target};
 pub use incidence::{CountError, Estimator, IncidenceCounts, Interval, NoEstimate, Richness, Spread, UnitsNeeded};
 pub use interval::{CoverageEstimate, Resampling};
-pub use readiness::{Advice, Criteria, Evidence, Exposure, Losses, PhaseCoverage, Readiness, State};
+pub use readiness::{Advice, Evidence, Exposure, Losses, PhaseCoverage, Readiness, State};
 pub use unit_length::{Reliability, TOLERANCE, reliability};

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::criteria::Criteria;
 use super::incidence::NoEstimate;
 use super::interval::CoverageEstimate;
+use super::unit_length::Reliability;
 use crate::behaviour::Phase;
 use crate::time::UtcTime;
 
@@ -36,6 +38,8 @@ pub struct PhaseCoverage {
     pub coverage: Result<CoverageEstimate, NoEstimate>,
     /// Since when the lower end of the interval has been at the target without a break, if it is there.
     pub held_since: Option<UtcTime>,
+    /// Whether units of another length say the same. Of a phase whose units cannot be cut (starts), nobody can tell.
+    pub reliability: Reliability,
 }
 
 /// How often an image was seen to start.
@@ -66,34 +70,6 @@ pub enum Losses {
     NotRuledOut,
     /// Something.
     Present,
-}
-
-/// What it takes to be ready.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Criteria {
-    /// Where the lower end of the interval has to be, between 0 and 1.
-    ///
-    /// 0.95 unless said otherwise: five independent clusters in each phase can prove it at best (see
-    /// [`CoverageEstimate::provable`]), a working week of container-days; 0.9 takes two and is no evidence of much, 0.99
-    /// takes 29.
-    pub target: f64,
-    /// How long it has to have been there.
-    pub held: Duration,
-    /// How many starts, or completed runs.
-    pub starts: u64,
-    /// On how many dates.
-    pub dates: u64,
-}
-
-impl Default for Criteria {
-    fn default() -> Self {
-        Self {
-            target: 0.95,
-            held: Duration::from_hours(24),
-            starts: 3,
-            dates: 2,
-        }
-    }
 }
 
 /// What to think of an image. Only `Ready` is a yes.
@@ -171,6 +147,8 @@ pub enum Advice {
     StillNew(Phase, f64),
     /// Ask for less: no number of clusters proves this target.
     LowerTarget,
+    /// Wait, as units of another length tell another number of behaviours.
+    DependsOnUnits,
     /// Wait for so long, to see that it stays.
     Hold(Duration),
 }
@@ -240,6 +218,7 @@ impl fmt::Display for Advice {
                 )
             }
             Self::LowerTarget => write!(formatter, "no amount of evidence proves the target: set one below 1"),
+            Self::DependsOnUnits => write!(formatter, "the estimate depends on how time is cut: learn for longer"),
             Self::Hold(left) => write!(
                 formatter,
                 "{} of learning without falling below the target",
@@ -313,7 +292,9 @@ fn missing(evidence: &Evidence, criteria: &Criteria) -> Option<Advice> {
         None if dates < criteria.dates => Some(Advice::MoreDates(exposure, criteria.dates.saturating_sub(dates))),
         None => steady.map(|shortfall| shortfall.advice(Phase::Steady)),
     };
-    advice.or_else(|| hold(evidence, criteria).map(Advice::Hold))
+    advice
+        .or_else(|| is_unreliable(evidence).then_some(Advice::DependsOnUnits))
+        .or_else(|| hold(evidence, criteria).map(Advice::Hold))
 }
 
 /// What a phase lacks.
@@ -352,6 +333,11 @@ fn shortfall(phase: &PhaseCoverage, criteria: &Criteria) -> Option<Shortfall> {
         Some(0) => Shortfall::Novelty(1.0 - coverage.between_clusters.unwrap_or(0.0)),
         Some(clusters) => Shortfall::Clusters(clusters),
     })
+}
+
+fn is_unreliable(evidence: &Evidence) -> bool {
+    let mut phases = evidence.steady.iter().chain([&evidence.startup]);
+    phases.any(|phase| matches!(phase.reliability, Reliability::Unreliable { .. }))
 }
 
 /// How long the bound has still to be held, by the phase that reached it last.

@@ -73,7 +73,7 @@ pub struct PhaseCoverage {
     /// Whether units of another length say the same. Of the steady phase only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reliability: Option<Reliability>,
-    /// Since when the lower end has been at the target, looked at every six hours; if it is there.
+    /// Since when the lower end has been at the target, looked at four times within `heldHours`; if it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<UtcTime>,
 }

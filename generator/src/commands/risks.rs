@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use baselines::coverage::Criteria;
 use baselines::risks::{Catalogue, CatalogueFile, Decision, Finding, Target, Verdict};
 use baselines::time::UtcTime;
 use serde::Serialize;
@@ -31,7 +32,8 @@ pub fn risks(arguments: &cli::Risks, variable: Option<OsString>) -> Result<Told,
     let catalogue = catalogue(&arguments.catalogue)?;
     let now = UtcTime::now();
     let (mut rows, mut warnings, mut open) = (Vec::new(), Vec::new(), 0);
-    for input in inputs(arguments.baselines.as_deref(), &arguments.recordings, variable)? {
+    let recordings = arguments.recordings.paths(variable);
+    for input in inputs(arguments.baselines.as_deref(), &recordings, &Criteria::default())? {
         let image = input.baseline.image.to_string();
         let risks = Risks::of(&input.baseline, &catalogue, input.decisions);
         for decided in risks.decided(&input.baseline, now) {

@@ -1,7 +1,9 @@
 //! What the coverage of a baseline says, and what it must never say.
 
+use std::time::Duration;
+
 use super::*;
-use crate::coverage::State;
+use crate::coverage::{Criteria, State};
 use crate::document::Coverage;
 
 const DAY: u64 = 24 * 3600;
@@ -9,6 +11,15 @@ const DAY: u64 = 24 * 3600;
 /// Containers of one workload, each with its start and its end in seconds; recorded in one window, in which each of them
 /// shows what it is asked to. The coverage of their image.
 fn coverage_of(lives: &[(u64, u64)], shows: impl Fn(&mut Vec<Observation>, u64, u64, u64)) -> Coverage {
+    coverage_by(&Criteria::default(), lives, shows)
+}
+
+/// The same by other criteria.
+fn coverage_by(
+    criteria: &Criteria,
+    lives: &[(u64, u64)],
+    shows: impl Fn(&mut Vec<Observation>, u64, u64, u64),
+) -> Coverage {
     let folder = Folder::new();
     let path = folder.path("a.db");
     let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
@@ -31,7 +42,7 @@ fn coverage_of(lives: &[(u64, u64)], shows: impl Fn(&mut Vec<Observation>, u64, 
     writer.flush(id, &flush).unwrap();
     writer.end_window(id, &EndReason::Completed, seconds(end)).unwrap();
     drop(writer);
-    only(baselines(&[path]).unwrap()).coverage.unwrap()
+    only(baselines_by(&[path], criteria).unwrap()).coverage.unwrap()
 }
 
 fn starts_up(observations: &mut Vec<Observation>, cgroup_id: u64, from: u64, files: u64) {
@@ -93,6 +104,58 @@ fn what_starts_often_and_works_alike_for_days_becomes_ready() {
     });
     assert_eq!(odd.state, State::Learning, "{odd:#?}");
     assert_eq!(odd.startup.seen_once, 40);
+}
+
+#[test]
+fn criteria_of_ones_own_decide_and_are_written_down() {
+    // Two starts on one date, six hours apart.
+    let lives = [(0, DAY / 4 - 60), (DAY / 4, DAY / 2)];
+    let by = |criteria: &Criteria| {
+        coverage_by(criteria, &lives, |observations, id, from, until| {
+            starts_up(observations, id, from, 20);
+            works(observations, id, from, until);
+        })
+    };
+    let few = Criteria {
+        target: 0.9,
+        held: Duration::from_hours(0),
+        starts: 2,
+        dates: 1,
+    };
+    let ready = by(&few);
+    assert_eq!(ready.state, State::Ready, "{ready:#?}");
+    let criteria = ready.criteria;
+    assert_eq!(
+        (
+            criteria.target.get(),
+            criteria.held_hours,
+            criteria.starts,
+            criteria.dates
+        ),
+        (0.9, 0, 2, 1)
+    );
+    // Each of them by itself, and all of what is there where nobody says.
+    for (criteria, advice) in [
+        (Criteria { target: 0.93, ..few }, "1 more start"),
+        (Criteria { starts: 3, ..few }, "1 more start"),
+        (Criteria { dates: 2, ..few }, "a start on 1 more date"),
+        (
+            Criteria {
+                held: Duration::from_hours(8),
+                ..few
+            },
+            "more hours of learning",
+        ),
+        (Criteria::default(), "3 more starts"),
+    ] {
+        let learning = by(&criteria);
+        assert_eq!(learning.state, State::Learning, "{criteria:?}");
+        assert!(learning.advice.contains(advice), "{}", learning.advice);
+    }
+    // When it was there depends on where it had to be.
+    let held_since = |target| by(&Criteria { target, ..few }).steady.unwrap().held_since;
+    assert!(held_since(0.9).is_some());
+    assert_eq!(held_since(0.93), None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Error, baselines};
+use super::{Error, baselines, baselines_by};
 use crate::behaviour::{Phase, Provenance};
 use crate::document::{Baseline, Loss};
 use crate::loss::Reason;

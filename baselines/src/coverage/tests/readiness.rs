@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::coverage::{
-    CoverageEstimate, Criteria, Evidence, Exposure, Interval, Losses, NoEstimate, PhaseCoverage, Readiness, State,
+    CoverageEstimate, Criteria, Evidence, Exposure, Interval, Losses, NoEstimate, PhaseCoverage, Readiness,
+    Reliability, State,
 };
 use crate::time::UtcTime;
 
@@ -21,6 +22,7 @@ fn covered(lower: f64, clusters: usize, held_since: Option<u32>) -> PhaseCoverag
             surprise: 0.1,
         }),
         held_since: held_since.map(hour),
+        reliability: Reliability::Reliable,
     }
 }
 
@@ -28,8 +30,15 @@ fn without(reason: NoEstimate) -> PhaseCoverage {
     PhaseCoverage {
         coverage: Err(reason),
         held_since: None,
+        reliability: Reliability::Unknown,
     }
 }
+
+const UNRELIABLE: Reliability = Reliability::Unreliable {
+    halved: 80.0,
+    estimate: 100.0,
+    doubled: 120.0,
+};
 
 fn ready() -> Evidence {
     Evidence {
@@ -66,6 +75,10 @@ fn it_is_ready_when_everything_is_there() {
         (State::Ready, "nothing: enough was seen", |evidence| {
             evidence.exposure = Exposure::Runs { count: 6, dates: 2 };
             evidence.steady = None;
+        }),
+        // That nobody can tell is no doubt: units of a day are too few to be doubled.
+        (State::Ready, "nothing: enough was seen", |evidence| {
+            evidence.startup.reliability = Reliability::Unknown;
         }),
     ]);
 }
@@ -200,6 +213,29 @@ fn then_days_are_waited_for_and_then_whether_it_stays() {
                 evidence.steady = Some(without(NoEstimate::NothingSeen));
             },
         ),
+        // Asked for before the time that it has to stay, which passes meanwhile.
+        learning(
+            "the estimate depends on how time is cut: learn for longer",
+            |evidence| {
+                evidence.steady = Some(PhaseCoverage {
+                    reliability: UNRELIABLE,
+                    ..covered(0.97, 8, Some(99))
+                });
+            },
+        ),
+        learning(
+            "the estimate depends on how time is cut: learn for longer",
+            |evidence| {
+                evidence.startup.reliability = UNRELIABLE;
+            },
+        ),
+        // After what it takes anyway.
+        learning("3 more container-days", |evidence| {
+            evidence.steady = Some(PhaseCoverage {
+                reliability: UNRELIABLE,
+                ..covered(0.9, 2, None)
+            });
+        }),
         learning("1 more hour of learning without falling below the target", |evidence| {
             evidence.startup.held_since = Some(hour(77));
         }),

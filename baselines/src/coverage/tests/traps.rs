@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::coverage::{
-    Advice, Cluster, Clusters, Criteria, Evidence, Exposure, Losses, NoEstimate, PhaseCoverage, Readiness, Resampling,
-    State,
+    Advice, Cluster, Clusters, Criteria, Evidence, Exposure, Losses, NoEstimate, PhaseCoverage, Readiness, Reliability,
+    Resampling, State,
 };
 use crate::time::UtcTime;
 
@@ -16,6 +16,7 @@ fn at(days: u32) -> UtcTime {
 
 fn phase(clusters: Vec<Cluster<String>>) -> PhaseCoverage {
     PhaseCoverage {
+        reliability: Reliability::Unknown,
         coverage: Clusters::new(clusters).unwrap().coverage(&Resampling::default()),
         // Whatever the caller believes: without a bound at the target there is nothing to hold.
         held_since: Some(at(0)),
