@@ -99,6 +99,8 @@ bench: ## run the benchmarks (as root, about 10 minutes); BENCH_SOAK=60m soaks f
 	@tools/setup bench
 	$(heading) "Benchmark: writing recordings"
 	cargo bench --package baselines --bench flush $(CARGO_FLAGS)
+	$(heading) "Benchmark: mining path templates"
+	cargo bench --package baselines --bench templates $(CARGO_FLAGS)
 	$(heading) "Benchmark: importing Tetragon's events"
 	cargo bench --package profiler --bench import $(CARGO_FLAGS)
 	$(heading) "Benchmark: what the probes cost"

@@ -16,6 +16,8 @@
 //! | [`recording`] | Where is it kept, safe from crashes, until somebody asks? |
 //! | [`analysis`] | What do one or many recordings say about each image? |
 //! | [`coverage`] | How much of what it does has been seen, and is that enough? |
+//! | [`templates`] | Which paths are one, but for the names that programs make up, and what would a wildcard admit? |
+//! | [`networks`] | Which connections are one, but for addresses and ports that rotate? |
 //! | [`document`] | How is that written down for people and for the generator? |
 //! | [`risks`] | What of it must not become a habit, and what did people decide about it? |
 //!

@@ -25,6 +25,9 @@
 //! # Ok::<(), baselines::peer::PeerError>(())
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;

@@ -2,13 +2,13 @@
 //!
 //! What is done with each name is in [`tree`](super::tree).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::class::Strength;
-use super::sensitive::{is_fixed, is_guarded};
+use super::sensitive::{Guard, is_fixed};
 use super::set::TemplateSet;
 use super::template::{Template, is_walked};
-use super::tree::{Folded, Item, Tree};
+use super::tree::{File, Folded, Tree};
 use crate::path::FilePath;
 
 /// When siblings fold: how many different names of one signature in one directory it takes.
@@ -113,14 +113,18 @@ pub fn mine_with<'a>(
     let mut aside = Aside::default();
     let mut set_aside: HashSet<&FilePath> = HashSet::new();
     let mut duplicates = Vec::new();
-    let mut tree = Tree::new(options);
+    let mut directories = Directories::default();
     for (index, path) in paths.iter().enumerate() {
-        let reason = match path.as_bytes() {
-            _ if !is_walked(path) => &mut aside.not_canonical,
-            bytes if is_fixed(bytes) => &mut aside.fixed,
-            bytes if is_guarded(bytes, options.depth) => &mut aside.sensitive,
-            _ => {
-                tree.add(Item::path(index, path));
+        let reason = match is_walked(path)
+            .then(|| directories.of(path.as_bytes(), options))
+            .flatten()
+        {
+            None => &mut aside.not_canonical,
+            Some(directory) if directory.is_fixed => &mut aside.fixed,
+            Some(directory) if directory.guard.is_guarded(path.as_bytes(), options.depth) => &mut aside.sensitive,
+            Some(directory) => {
+                let name = path.as_bytes().get(directory.bytes.len() + 1..).unwrap_or_default();
+                directory.files.push(File { path: index, name });
                 continue;
             }
         };
@@ -130,8 +134,12 @@ pub fn mine_with<'a>(
             duplicates.push(index);
         }
     }
+    let mut tree = Tree::new(options, &paths);
+    for directory in directories.all {
+        tree.add(directory.bytes, directory.files);
+    }
     for template in templates {
-        tree.add(Item::template(template));
+        tree.add_template(template);
     }
 
     let mut folded = tree.fold();
@@ -141,43 +149,89 @@ pub fn mine_with<'a>(
     mined
 }
 
+/// The directories that paths are in: what is the same for all paths in one is found out once.
+#[derive(Default)]
+struct Directories<'a> {
+    all: Vec<Directory<'a>>,
+    places: HashMap<&'a [u8], usize>,
+    last: usize,
+}
+
+struct Directory<'a> {
+    bytes: &'a [u8],
+    is_fixed: bool,
+    guard: Guard,
+    files: Vec<File<'a>>,
+}
+
+impl<'a> Directories<'a> {
+    fn of(&mut self, path: &'a [u8], options: &Options) -> Option<&mut Directory<'a>> {
+        let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+        let bytes = path.get(..end).unwrap_or_default();
+        // Who has sorted paths is spared the hashing.
+        if self.all.get(self.last).is_none_or(|last| last.bytes != bytes) {
+            self.last = *self.places.entry(bytes).or_insert(self.all.len());
+        }
+        if self.last == self.all.len() {
+            self.all.push(Directory {
+                bytes,
+                is_fixed: is_fixed(bytes),
+                guard: Guard::of_directory(bytes, options.depth),
+                files: Vec::new(),
+            });
+        }
+        self.all.get_mut(self.last)
+    }
+}
+
+/// What becomes of a path.
+#[derive(Clone, Copy)]
+enum Fate {
+    Alone,
+    Duplicate,
+    /// Which of the templates it belongs to.
+    Member(usize),
+}
+
 /// Gives each path to a template that it was mined for, or that matches it.
 fn assign<'a>(folded: Folded, paths: &[&'a FilePath]) -> Mined<'a> {
     let mut found: Vec<(Template, Vec<usize>)> = folded.found.into_iter().collect();
     found.sort_unstable();
-    let mut is_done = vec![false; paths.len()];
-    for index in found.iter().flat_map(|(_, members)| members).chain(&folded.duplicates) {
-        is_done
-            .iter_mut()
-            .skip(*index)
-            .take(1)
-            .for_each(|is_done| *is_done = true);
+    let mut fates = vec![Fate::Alone; paths.len()];
+    let members = found.iter().enumerate().flat_map(|(template, (_, members))| {
+        let fate = Fate::Member(template);
+        members.iter().map(move |index| (*index, fate))
+    });
+    let duplicates = folded.duplicates.iter().map(|index| (*index, Fate::Duplicate));
+    for (index, fate) in members.chain(duplicates) {
+        if let Some(slot) = fates.get_mut(index) {
+            *slot = fate;
+        }
     }
     // A hash that happens to have no letter is a number by itself. What others showed to be a hash matches it, too.
     let set = TemplateSet::new(found.iter().map(|(template, _)| template));
-    let mut rest = Vec::new();
-    for (index, path) in paths
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| is_done.get(*index) == Some(&false))
-    {
-        let template = set.matching(path).first().copied();
-        match template.and_then(|template| found.get_mut(template)) {
-            Some((_, members)) => members.push(index),
-            None => rest.push(*path),
+    let mut mined = Mined {
+        templates: found.into_iter().map(Found::without_members).collect(),
+        ..Mined::default()
+    };
+    for (path, fate) in paths.iter().zip(fates) {
+        let template = match fate {
+            Fate::Duplicate => continue,
+            Fate::Member(template) => Some(template),
+            Fate::Alone => set.matching(path).first().copied(),
+        };
+        match template.and_then(|template| mined.templates.get_mut(template)) {
+            Some(found) => found.members.push(path),
+            None => mined.paths.push(path),
         }
     }
-    let templates = found.into_iter().map(|(template, mut members)| {
-        members.sort_unstable();
-        let members = members
-            .into_iter()
-            .filter_map(|index| paths.get(index).copied())
-            .collect();
-        Found { template, members }
-    });
-    Mined {
-        templates: templates.collect(),
-        paths: rest,
-        aside: Aside::default(),
+    mined
+}
+
+impl Found<'_> {
+    /// With room for them.
+    fn without_members((template, members): (Template, Vec<usize>)) -> Self {
+        let members = Vec::with_capacity(members.len());
+        Self { template, members }
     }
 }

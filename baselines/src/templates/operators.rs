@@ -84,7 +84,8 @@ impl Template {
         )
     }
 
-    /// Everything that it can become: [`Operator::Equal`] if it is one path, else a prefix, and a postfix if it ends in text.
+    /// Everything that it can become: [`Operator::Equal`] if it is one path, else a prefix, and a postfix if its last name is
+    /// text.
     pub fn compilations(&self) -> Vec<Compiled> {
         let (begin, end) = self.ends();
         if self.is_literal()
@@ -102,7 +103,8 @@ impl Template {
         }];
         let end = if self.is_literal() { &begin } else { &end };
         let postfix = text_at_end(end, POSTFIX_BYTES_MAX);
-        if !postfix.is_empty() {
+        // A whole name at least, or as much of it as can be compared: a file with any ending can be made anywhere.
+        if !postfix.is_empty() && (postfix.contains('/') || end.len() > POSTFIX_BYTES_MAX) {
             all.push(Compiled {
                 operator: Operator::Postfix(postfix.to_owned()),
                 gives_up: self.without(0, postfix.len()),

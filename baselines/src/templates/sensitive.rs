@@ -1,11 +1,6 @@
-//! Paths that no wildcard may swallow: what is worth stealing, and what is an attack in itself.
-//!
-//! [`SENSITIVE`] is the list, with the reason for each. In a pattern
-//! - a name is itself, `*` is any one name, and `*.key` a name that ends so: a wildcard of a template never takes the place of
-//!   any of these,
-//! - `**` is any number of names, also none, and a template may have wildcards there: kubelets put each version of a token
-//!   into a directory with a time stamp, and who folds that admits nothing but that token,
-//! - a pattern that does not begin with `/` matches at the end of a path.
+//! Which paths are sensitive, and which could become so under a wildcard.
+
+mod list;
 
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
@@ -13,123 +8,18 @@ use std::sync::LazyLock;
 
 use super::place::Place;
 use super::signature::{self, Signature};
-use super::template::{Component, Token, components, names};
+use super::template::{Component, Token, components};
 use crate::path::FilePath;
 
-/// A pattern of sensitive paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sensitive {
-    /// Which paths, see the [module](self).
-    pub pattern: &'static str,
-    /// Why.
-    pub why: &'static str,
-}
+use list::FIXED;
+pub use list::{SENSITIVE, Sensitive};
 
-const CREDENTIALS: &str = "credentials: who reads them can be somebody else";
-const KEYS: &str = "private keys: who reads them can be somebody else";
-const ACCOUNTS: &str = "password hashes and accounts";
-const TAKEOVER: &str = "who can write it runs as somebody else, or comes back after a restart";
-const RUNTIME: &str = "who can talk to it controls the node's containers";
-const PROCESS: &str = "another process's memory, environment or files";
-const KERNEL: &str = "who can write it controls the kernel, or the node";
-
-/// Every sensitive path that is known.
-pub const SENSITIVE: &[Sensitive] = &[
-    entry("/etc/shadow", ACCOUNTS),
-    entry("/etc/shadow-", ACCOUNTS),
-    entry("/etc/gshadow", ACCOUNTS),
-    entry("/etc/gshadow-", ACCOUNTS),
-    entry("/etc/security/opasswd", ACCOUNTS),
-    entry("/etc/sudoers", TAKEOVER),
-    entry("/etc/sudoers.d/*", TAKEOVER),
-    entry("/etc/pam.d/*", TAKEOVER),
-    entry("/etc/ld.so.preload", TAKEOVER),
-    entry("/etc/crontab", TAKEOVER),
-    entry("/etc/cron.d/*", TAKEOVER),
-    entry("/var/spool/cron/**/*", TAKEOVER),
-    entry("/etc/systemd/system/**/*.service", TAKEOVER),
-    entry("/etc/krb5.keytab", KEYS),
-    entry("/etc/ssl/private/**/*", KEYS),
-    entry("/etc/kubernetes/**/*.conf", CREDENTIALS),
-    entry("/etc/kubernetes/pki/**/*", KEYS),
-    entry("/var/lib/kubelet/pki/*", KEYS),
-    entry("/run/secrets/**/*", CREDENTIALS),
-    entry("/var/run/secrets/**/*", CREDENTIALS),
-    entry("/proc/*/environ", PROCESS),
-    entry("/proc/*/mem", PROCESS),
-    entry("/proc/*/auxv", PROCESS),
-    entry("/proc/*/root", PROCESS),
-    entry("/proc/*/task/*/environ", PROCESS),
-    entry("/proc/*/task/*/mem", PROCESS),
-    entry("/proc/*/task/*/auxv", PROCESS),
-    entry("/proc/kcore", KERNEL),
-    entry("/proc/kallsyms", KERNEL),
-    entry("/proc/sysrq-trigger", KERNEL),
-    entry("/proc/sys/kernel/core_pattern", KERNEL),
-    entry("/proc/sys/kernel/modprobe", KERNEL),
-    entry("/sys/kernel/uevent_helper", KERNEL),
-    entry("/sys/fs/cgroup/**/release_agent", KERNEL),
-    entry("/dev/mem", KERNEL),
-    entry("/dev/kmem", KERNEL),
-    entry("/run/docker.sock", RUNTIME),
-    entry("docker.sock", RUNTIME),
-    entry("containerd.sock", RUNTIME),
-    entry("crio.sock", RUNTIME),
-    entry("podman.sock", RUNTIME),
-    entry("kubelet.sock", RUNTIME),
-    entry("token", CREDENTIALS),
-    entry(".ssh/*", KEYS),
-    entry("id_rsa", KEYS),
-    entry("id_dsa", KEYS),
-    entry("id_ecdsa", KEYS),
-    entry("id_ed25519", KEYS),
-    entry("authorized_keys", TAKEOVER),
-    entry("*.key", KEYS),
-    entry("*.p12", KEYS),
-    entry("*.pfx", KEYS),
-    entry("*.jks", KEYS),
-    entry("*.kdbx", CREDENTIALS),
-    entry(".aws/credentials", CREDENTIALS),
-    entry(".azure/*", CREDENTIALS),
-    entry(".config/gcloud/*", CREDENTIALS),
-    entry("application_default_credentials.json", CREDENTIALS),
-    entry(".docker/config.json", CREDENTIALS),
-    entry(".kube/config", CREDENTIALS),
-    entry(".git-credentials", CREDENTIALS),
-    entry(".netrc", CREDENTIALS),
-    entry(".pgpass", CREDENTIALS),
-    entry(".my.cnf", CREDENTIALS),
-    entry(".vault-token", CREDENTIALS),
-    entry(".gnupg/**/*", KEYS),
-];
-
-const fn entry(pattern: &'static str, why: &'static str) -> Sensitive {
-    Sensitive { pattern, why }
-}
-
-/// Directories below which nothing folds. They come with the image, so that their names differ from one image to the next
-/// and never from one run to the next: a wildcard there could only admit what somebody put there later.
-const FIXED: [&str; 11] = [
-    "/usr/bin/",
-    "/usr/sbin/",
-    "/usr/local/bin/",
-    "/usr/local/sbin/",
-    "/usr/libexec/",
-    "/bin/",
-    "/sbin/",
-    "/etc/ssl/certs/",
-    "/usr/share/ca-certificates/",
-    "/usr/share/locale/",
-    "/usr/share/zoneinfo/",
-];
-
-/// Whether a path is in a directory whose names never fold.
-pub(super) fn is_fixed(path: &[u8]) -> bool {
-    // Nearly every path is another one after two bytes.
-    let is_near = |directory: &str| path.get(1..3) == directory.as_bytes().get(1..3);
+/// Whether no name in a directory ever folds.
+pub(super) fn is_fixed(directory: &[u8]) -> bool {
+    let is_below = |rest: &[u8]| rest.is_empty() || rest.starts_with(b"/");
     FIXED
         .iter()
-        .any(|directory| is_near(directory) && path.starts_with(directory.as_bytes()))
+        .any(|fixed| directory.strip_prefix(fixed.as_bytes()).is_some_and(is_below))
 }
 
 /// The first entry of [`SENSITIVE`] that a path is one of. None for paths that no policy compares.
@@ -139,26 +29,62 @@ pub fn sensitive(path: &FilePath) -> Option<&'static Sensitive> {
     entry.map(|entry| entry.sensitive)
 }
 
-/// Whether folding a canonical path could put a wildcard over what a sensitive entry spells out. The answer depends on the
-/// path alone, so that no set of other paths, and no order of them, changes it.
-pub(super) fn is_guarded(path: &[u8], depth: usize) -> bool {
-    if !ENTRIES.could_meet(path, depth) {
-        return false;
+/// Whether folding a path could put a wildcard over what a sensitive entry spells out. The answer depends on the path alone,
+/// so that no set of other paths, and no order of them, changes it. Nearly no path is near an entry, and each is asked: so
+/// what its directory tells is found out once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    /// Paths in the directory need the closer look, whatever their names are.
+    is_near: bool,
+}
+
+impl Guard {
+    pub(super) fn of_directory(directory: &[u8], depth: usize) -> Self {
+        if !ENTRIES.may_be_near(directory, depth) {
+            return Self { is_near: false };
+        }
+        let names = with_places(directory, depth);
+        let is_near = |entry: &Entry| {
+            let begin = entry.parts.iter().take_while(|part| matches!(part, Part::Name(_)));
+            begin.zip(&names).all(|(part, name)| part.meets(name).is_some())
+        };
+        // Entries that can be anywhere and have more names than one.
+        let has_first = |entry: &Entry| match entry.parts.as_slice() {
+            [Part::Many, first, _, ..] => names.iter().any(|name| first.meets(name).is_some()),
+            _ => false,
+        };
+        Self {
+            is_near: ENTRIES.anchored.iter().any(is_near) || ENTRIES.anywhere.iter().any(has_first),
+        }
     }
+
+    /// For a path in that directory.
+    pub(super) fn is_guarded(self, path: &[u8], depth: usize) -> bool {
+        let last = || path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        (self.is_near || ENTRIES.could_end_in(last())) && is_guarded(path, depth)
+    }
+}
+
+fn is_guarded(path: &[u8], depth: usize) -> bool {
+    let names = with_places(path, depth);
+    ENTRIES
+        .of(&names)
+        .any(|entry| meets(&entry.parts, &names) == Some(Met::OverWildcard))
+}
+
+/// The names of a path that could fold from a depth on.
+fn with_places(path: &[u8], depth: usize) -> Vec<Name<'_>> {
     let mut place = Place::ROOT;
-    let with_places = names(path).map(|text| {
+    let with_places = path.split(|byte| *byte == b'/').skip(1).map(|text| {
         let name = Name {
             text,
             place: Some((place, depth)),
-            signature: OnceCell::new(),
+            shape: OnceCell::new(),
         };
         place = place.child(Some(text));
         name
     });
-    let names: Vec<Name> = with_places.collect();
-    ENTRIES
-        .of(&names)
-        .any(|entry| meets(&entry.parts, &names) == Some(Met::OverWildcard))
+    with_places.collect()
 }
 
 /// A name, and all that could become a wildcard in it.
@@ -167,7 +93,14 @@ struct Name<'a> {
     /// Where it is, and how deep names may fold. None for a name that stays as it is.
     place: Option<(Place, usize)>,
     /// Found out when it is needed, which is seldom.
-    signature: OnceCell<Option<Signature>>,
+    shape: OnceCell<Option<Shape>>,
+}
+
+/// The pattern that has a wildcard for every run of a name that may differ.
+struct Shape {
+    signature: Signature,
+    /// How long the names are that it matches.
+    lengths: RangeInclusive<usize>,
 }
 
 impl<'a> Name<'a> {
@@ -175,15 +108,91 @@ impl<'a> Name<'a> {
         Self {
             text,
             place: None,
-            signature: OnceCell::new(),
+            shape: OnceCell::new(),
         }
     }
 
-    fn signature(&self) -> Option<&Signature> {
+    fn shape(&self) -> Option<&Shape> {
         let (place, depth) = self.place?;
-        self.signature
-            .get_or_init(|| place.signature(self.text, depth))
-            .as_ref()
+        let shape = || {
+            place
+                .signature(self.text, depth)
+                .map(|signature| Shape::new(signature, self.text))
+        };
+        self.shape.get_or_init(shape).as_ref()
+    }
+}
+
+impl Shape {
+    fn new(signature: Signature, name: &[u8]) -> Self {
+        let mut least = name.len();
+        let mut most = name.len();
+        for piece in &signature.pieces {
+            let (short, long) = piece.class.bounds();
+            let now = piece.end - piece.start;
+            least -= now.saturating_sub(short);
+            most += long.saturating_sub(now);
+        }
+        let lengths = least..=most;
+        Self { signature, lengths }
+    }
+
+    /// Whether the pattern of this name matches another name.
+    fn could_be(&self, name: &[u8], other: &[u8]) -> bool {
+        // Nearly always the length and the ends tell.
+        if !self.lengths.contains(&other.len()) {
+            return false;
+        }
+        let pieces = &self.signature.pieces;
+        let begin = pieces
+            .first()
+            .and_then(|piece| name.get(..piece.start))
+            .unwrap_or_default();
+        let end = pieces
+            .last()
+            .and_then(|piece| name.get(piece.end..))
+            .unwrap_or_default();
+        let Some(between) = other.strip_prefix(begin).and_then(|rest| rest.strip_suffix(end)) else {
+            return false;
+        };
+        match pieces.as_slice() {
+            [only] => only.class.accepts(between),
+            _ => self.pattern(name).matches(other),
+        }
+    }
+
+    /// Whether the pattern of this name matches a name that ends so. May say yes where it does not.
+    fn could_end_with(&self, name: &[u8], suffix: &[u8]) -> bool {
+        let mut suffix = suffix;
+        let mut end = name.len();
+        for piece in self.signature.pieces.iter().rev() {
+            let text = name.get(piece.end..end).unwrap_or_default();
+            let Some(rest) = suffix.strip_suffix(text) else {
+                return text.ends_with(suffix);
+            };
+            // The wildcard has all of what is left, or an end of it and the text before it the beginning.
+            if rest.is_empty() || piece.class.can_end_with(rest) {
+                return true;
+            }
+            let mut starts = 1..rest.len();
+            let within = starts.find(|start| rest.get(*start..).is_some_and(|end| piece.class.accepts(end)));
+            let Some(start) = within else { return false };
+            suffix = rest.get(..start).unwrap_or_default();
+            end = piece.start;
+        }
+        name.get(..end).is_some_and(|text| text.ends_with(suffix))
+    }
+
+    fn pattern(&self, name: &[u8]) -> Component {
+        let text = |start: usize, end: usize| Token::Text(name.get(start..end).unwrap_or_default().into());
+        let mut at = 0;
+        let mut tokens = Vec::new();
+        for piece in &self.signature.pieces {
+            tokens.extend([text(at, piece.start), Token::Any(piece.class)]);
+            at = piece.end;
+        }
+        tokens.push(text(at, name.len()));
+        Component::of_tokens(tokens)
     }
 }
 
@@ -207,8 +216,6 @@ enum Part {
 #[derive(Debug)]
 struct Entry {
     sensitive: &'static Sensitive,
-    /// What every path begins with that this can meet.
-    head: &'static [u8],
     parts: Vec<Part>,
 }
 
@@ -228,30 +235,16 @@ static ENTRIES: LazyLock<Entries> = LazyLock::new(|| {
         match sensitive.pattern.strip_prefix('/') {
             Some(pattern) => entries.anchored.push(Entry {
                 sensitive,
-                head: head(sensitive.pattern).as_bytes(),
                 parts: parts(pattern).collect(),
             }),
             None => entries.anywhere.push(Entry {
                 sensitive,
-                head: b"",
                 parts: [Part::Many].into_iter().chain(parts(sensitive.pattern)).collect(),
             }),
         }
     }
     entries
 });
-
-/// `/var/lib/` of `/var/lib/kubelet/pki/*`: the first name, and the second one if it is literal. Two names never fold, if the
-/// options are what they are by default.
-fn head(pattern: &'static str) -> &'static str {
-    let mut slashes = pattern.match_indices('/').map(|(at, _)| at + 1);
-    let (first, second) = (slashes.nth(1), slashes.next());
-    let heads = [second, first]
-        .into_iter()
-        .flatten()
-        .filter_map(|end| pattern.get(..end));
-    heads.into_iter().find(|head| !head.contains('*')).unwrap_or(pattern)
-}
 
 impl Entries {
     /// Those that a path can meet. No wildcard is ever in the first name.
@@ -263,29 +256,58 @@ impl Entries {
         self.anchored.iter().filter(is_near).chain(&self.anywhere)
     }
 
-    /// Whether a path is worth a closer look: whether it is near an entry that begins at the root; or has a name that
-    /// begins with a dot, as some entries without such a beginning need; or ends in a pattern that could be the last name
-    /// of any other entry. Nearly no path does, and each path is asked.
-    fn could_meet(&self, path: &[u8], depth: usize) -> bool {
-        let is_near = |entry: &Entry| {
-            // Nearly every path is another one after two bytes.
-            path.get(1..3) == entry.head.get(1..3) && (path.starts_with(entry.head) || depth < 3)
+    /// Whether a directory needs a closer look: it begins like an entry that begins at the root (with two names, as the second
+    /// one does not fold), or has the first name of any other entry with several names, or one that could be its pattern:
+    /// those names begin with a dot.
+    fn may_be_near(&self, directory: &[u8], depth: usize) -> bool {
+        let mut names = directory.split(|byte| *byte == b'/').skip(1);
+        let (first, second) = (names.next(), names.next());
+        let is_begin = |entry: &Entry| match entry.parts.as_slice() {
+            [Part::Name(one), Part::Name(two), ..] if depth > 2 => {
+                Some(*one) == first && second.is_none_or(|second| second == *two)
+            }
+            [Part::Name(one), ..] => Some(*one) == first,
+            _ => false,
         };
-        if self.anchored.iter().any(is_near) || path.windows(2).any(|two| two == b"/.") {
-            return true;
-        }
-        let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let Some(signature) = signature::of_name(last) else {
+        let is_first = |name: &[u8]| {
+            let has = |entry: &Entry| matches!(entry.parts.get(1), Some(Part::Name(text)) if *text == name);
+            name.len() > 4 && has_digit(name) || name.len() > 7 || self.anywhere.iter().any(has)
+        };
+        self.anchored.iter().any(is_begin)
+            || directory.windows(2).any(|two| two == b"/.")
+                && directory
+                    .split(|byte| *byte == b'/')
+                    .any(|name| name.starts_with(b".") && is_first(name))
+    }
+
+    /// Whether a name could be, as a pattern, the last one of an entry that can be anywhere.
+    fn could_end_in(&self, name: &[u8]) -> bool {
+        let is_worth_reading = self.anywhere.iter().any(|entry| match entry.parts.last() {
+            Some(Part::Name(text)) => same_without_numbers(name, text),
+            Some(Part::Suffix(suffix)) => name.ends_with(suffix) || has_digit(suffix),
+            _ => false,
+        });
+        let Some(signature) = is_worth_reading.then(|| signature::of_name(name)).flatten() else {
             return false;
         };
-        let lengths = lengths(&signature, last);
+        let shape = Shape::new(signature, name);
         self.anywhere.iter().any(|entry| match entry.parts.last() {
-            Some(Part::Name(name)) => lengths.contains(&name.len()) && could_be(&signature, last, name),
-            Some(Part::Suffix(suffix)) => could_end_with(&signature, last, suffix),
+            Some(Part::Name(text)) => shape.could_be(name, text),
+            Some(Part::Suffix(suffix)) => shape.could_end_with(name, suffix),
             // Behind a name that begins with a dot.
             _ => false,
         })
     }
+}
+
+/// Whether two names have one length, or may differ in it: only numbers of any form have several lengths, and the hashes of
+/// ReplicaSets, which stand behind a `-`. (The letters of an extension are fewer than those of any wildcard.)
+fn same_without_numbers(name: &[u8], text: &[u8]) -> bool {
+    name.len() == text.len() || name.first() == text.first() && (has_digit(text) || text.contains(&b'-'))
+}
+
+fn has_digit(text: &[u8]) -> bool {
+    text.iter().any(u8::is_ascii_digit)
 }
 
 impl Part {
@@ -306,17 +328,15 @@ impl Part {
             Self::Name(text) if name.text == *text => true,
             // A wildcard does not begin with a dot.
             Self::Name(text) if text.starts_with(b".") && !name.text.starts_with(b".") => false,
-            Self::Name(text) => name
-                .signature()
-                .is_some_and(|signature| could_be(signature, name.text, text)),
+            Self::Name(text) => name.shape().is_some_and(|shape| shape.could_be(name.text, text)),
             Self::Suffix(suffix) if name.text.ends_with(suffix) => true,
             Self::Suffix(suffix) => name
-                .signature()
-                .is_some_and(|signature| could_end_with(signature, name.text, suffix)),
+                .shape()
+                .is_some_and(|shape| shape.could_end_with(name.text, suffix)),
             Self::One => true,
             Self::Many => false,
         };
-        is_met.then(|| match name.signature() {
+        is_met.then(|| match name.shape() {
             None => Met::OverText,
             Some(_) => Met::OverWildcard,
         })
@@ -346,72 +366,6 @@ fn meets(parts: &[Part], names: &[Name]) -> Option<Met> {
             Some(met.max(meets(parts, names)?))
         }
     }
-}
-
-/// Whether the pattern of a name's signature matches another name.
-fn could_be(signature: &Signature, name: &[u8], other: &[u8]) -> bool {
-    let begin = signature
-        .pieces
-        .first()
-        .and_then(|piece| name.get(..piece.start))
-        .unwrap_or_default();
-    let end = signature
-        .pieces
-        .last()
-        .and_then(|piece| name.get(piece.end..))
-        .unwrap_or_default();
-    // Most of the time the ends and the length tell.
-    lengths(signature, name).contains(&other.len())
-        && other.starts_with(begin)
-        && other.ends_with(end)
-        && pattern(signature, name).matches(other)
-}
-
-/// How long the names are that the pattern of a name's signature matches.
-fn lengths(signature: &Signature, name: &[u8]) -> RangeInclusive<usize> {
-    let mut least = name.len();
-    let mut most = name.len();
-    for piece in &signature.pieces {
-        let (short, long) = piece.class.bounds();
-        let now = piece.end - piece.start;
-        least -= now.saturating_sub(short);
-        most += long.saturating_sub(now);
-    }
-    least..=most
-}
-
-/// Whether the pattern of a name's signature matches a name that ends so. May say yes where it does not.
-fn could_end_with(signature: &Signature, name: &[u8], suffix: &[u8]) -> bool {
-    let mut suffix = suffix;
-    let mut end = name.len();
-    for piece in signature.pieces.iter().rev() {
-        let text = name.get(piece.end..end).unwrap_or_default();
-        let Some(rest) = suffix.strip_suffix(text) else {
-            return text.ends_with(suffix);
-        };
-        // The wildcard has all of what is left, or an end of it and the text before it the beginning.
-        if rest.is_empty() || piece.class.can_end_with(rest) {
-            return true;
-        }
-        let within = (1..rest.len()).find(|start| rest.get(*start..).is_some_and(|end| piece.class.accepts(end)));
-        let Some(start) = within else { return false };
-        suffix = rest.get(..start).unwrap_or_default();
-        end = piece.start;
-    }
-    name.get(..end).is_some_and(|text| text.ends_with(suffix))
-}
-
-/// The pattern that has a wildcard for every run of a name that may differ.
-fn pattern(signature: &Signature, name: &[u8]) -> Component {
-    let mut at = 0;
-    let mut tokens = Vec::new();
-    for piece in &signature.pieces {
-        tokens.push(Token::Text(name.get(at..piece.start).unwrap_or_default().into()));
-        tokens.push(Token::Any(piece.class));
-        at = piece.end;
-    }
-    tokens.push(Token::Text(name.get(at..).unwrap_or_default().into()));
-    Component::of_tokens(tokens)
 }
 
 /// How many entries with a place of their own are, or begin, below what a prefix admits.

@@ -62,7 +62,14 @@ pub(super) struct Part {
 
 /// The random part of the temporary name that `text`, which begins with a word, begins with.
 pub(super) fn find(text: &[u8]) -> Option<Part> {
-    TEMPORARY.iter().find_map(|temporary| temporary.find(text))
+    if !text.first()?.is_ascii_lowercase() {
+        return None;
+    }
+    // Nearly every word is another one after its first byte.
+    let candidates = TEMPORARY
+        .iter()
+        .filter(|temporary| temporary.begins.first() == text.first());
+    candidates.into_iter().find_map(|temporary| temporary.find(text))
 }
 
 impl Temporary {

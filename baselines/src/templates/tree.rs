@@ -5,56 +5,48 @@
 //! below is split as if it were in one. So each name of each path is looked at once: time is linear in the bytes of the paths,
 //! and memory in their number. Nothing calls itself, however deep a path is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::mine::Options;
 use super::place::Place;
 use super::siblings;
-use super::template::{Component, Template};
+use super::template::{Component, Template, names};
 use crate::path::FilePath;
 
-/// A path, or a template that was there before, and how far it has been read.
-pub(super) struct Item<'a> {
+/// A directory that paths are in, or a template that was there before; and how far it has been read.
+struct Item<'a> {
     source: Source<'a>,
     at: usize,
 }
 
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    /// A canonical path, and which one.
-    Path {
-        index: usize,
-        bytes: &'a [u8],
-    },
+    /// A path without its last name.
+    Directory(&'a [u8]),
     Template(&'a Template),
 }
 
+/// A path in a directory.
+pub(super) struct File<'a> {
+    /// Which path.
+    pub(super) path: usize,
+    /// Its last name.
+    pub(super) name: &'a [u8],
+}
+
 /// The name of a directory or file. The name of a pattern is that pattern, and nothing else is a sibling of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Name<'a> {
     Text(&'a [u8]),
     Pattern(&'a Component),
 }
 
 impl<'a> Item<'a> {
-    pub(super) fn path(index: usize, path: &'a FilePath) -> Self {
-        let bytes = path.as_bytes();
-        // The root has no name in it.
-        let bytes = if bytes == b"/" { b"" } else { bytes };
-        let source = Source::Path { index, bytes };
-        Self { source, at: 0 }
-    }
-
-    pub(super) fn template(template: &'a Template) -> Self {
-        let source = Source::Template(template);
-        Self { source, at: 0 }
-    }
-
     /// Reads the next name.
     fn next(&mut self) -> Option<Name<'a>> {
         match self.source {
-            Source::Path { bytes, .. } => {
+            Source::Directory(bytes) => {
                 let rest = bytes.get(self.at..)?.strip_prefix(b"/")?;
                 let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
                 self.at += 1 + length;
@@ -67,16 +59,39 @@ impl<'a> Item<'a> {
             }
         }
     }
+}
 
-    fn components(&self) -> Vec<Component> {
-        match self.source {
-            Source::Path { bytes, .. } => bytes
-                .split(|byte| *byte == b'/')
-                .skip(1)
-                .map(Component::of_name)
-                .collect(),
-            Source::Template(template) => template.components().to_vec(),
+/// The different names in a directory.
+#[derive(Default)]
+struct Names<'a> {
+    all: Vec<Name<'a>>,
+    texts: HashMap<&'a [u8], usize>,
+    patterns: HashMap<&'a Component, usize>,
+    /// For each name, the item that had a file of this name last.
+    file_of: Vec<Option<usize>>,
+}
+
+impl<'a> Names<'a> {
+    /// The place of a name in `all`.
+    fn place(&mut self, name: Name<'a>) -> usize {
+        let new = self.all.len();
+        let place = match name {
+            Name::Text(text) => *self.texts.entry(text).or_insert(new),
+            Name::Pattern(component) => *self.patterns.entry(component).or_insert(new),
+        };
+        if place == new {
+            self.all.push(name);
         }
+        place
+    }
+
+    /// Notes a file at this place. Says no if the item has had it before: it is the same path.
+    fn is_file_of(&mut self, place: usize, item: usize) -> bool {
+        if self.file_of.len() <= place {
+            self.file_of.resize(place + 1, None);
+        }
+        let before = self.file_of.get_mut(place).and_then(|file| file.replace(item));
+        before != Some(item)
     }
 }
 
@@ -106,10 +121,12 @@ struct Fold {
 
 pub(super) struct Tree<'a, 'o> {
     options: &'o Options,
+    paths: &'o [&'a FilePath],
     items: Vec<Item<'a>>,
     /// The items, those of a directory side by side.
     order: Vec<usize>,
-    has_templates: bool,
+    /// For each item that is a directory, what is in it.
+    files: Vec<Vec<File<'a>>>,
     folds: Vec<Fold>,
     folded: Folded,
 }
@@ -124,21 +141,32 @@ pub(super) struct Folded {
 }
 
 impl<'a, 'o> Tree<'a, 'o> {
-    pub(super) fn new(options: &'o Options) -> Self {
+    /// A tree for some of these paths.
+    pub(super) fn new(options: &'o Options, paths: &'o [&'a FilePath]) -> Self {
         Self {
             options,
+            paths,
             items: Vec::new(),
             order: Vec::new(),
-            has_templates: false,
+            files: Vec::new(),
             folds: Vec::new(),
             folded: Folded::default(),
         }
     }
 
-    pub(super) fn add(&mut self, item: Item<'a>) {
-        self.has_templates |= matches!(item.source, Source::Template(_));
+    /// Adds what is in this directory. No directory may be added twice.
+    pub(super) fn add(&mut self, directory: &'a [u8], files: Vec<File<'a>>) {
+        self.push(Source::Directory(directory), files);
+    }
+
+    pub(super) fn add_template(&mut self, template: &'a Template) {
+        self.push(Source::Template(template), Vec::new());
+    }
+
+    fn push(&mut self, source: Source<'a>, files: Vec<File<'a>>) {
         self.order.push(self.items.len());
-        self.items.push(item);
+        self.items.push(Item { source, at: 0 });
+        self.files.push(files);
     }
 
     /// Folds what folds.
@@ -151,45 +179,45 @@ impl<'a, 'o> Tree<'a, 'o> {
             },
         }];
         while let Some(Directory { items, target }) = directories.pop() {
-            match self.order.get(items.clone()) {
-                // It has no siblings from here on.
-                Some(&[only]) => self.end(&[only], target.fold),
-                _ => self.split(items, target, &mut directories),
-            }
+            self.split(items, target, &mut directories);
         }
         self.folded
     }
 
-    /// Puts what ends in a directory into the templates, and what goes on into the directories in it.
+    /// Puts the files of a directory into the templates, and what goes on into the directories in it.
     fn split(&mut self, items: Range<usize>, directory: Target, directories: &mut Vec<Directory>) {
-        let mut names: Vec<Name<'a>> = Vec::new();
-        let mut places: HashMap<Name<'a>, usize> = HashMap::new();
-        let mut ends = Vec::new();
-        // Each item that goes on, and the place of its name in `names`.
+        let mut names = Names::default();
+        // Each item that goes on, and each file, with the place of its name.
         let mut goes_on: Vec<(usize, usize)> = Vec::new();
+        let mut files: Vec<(usize, usize)> = Vec::new();
         for index in self.order.get(items.clone()).into_iter().flatten() {
-            let Some(name) = self.items.get_mut(*index).and_then(Item::next) else {
-                ends.push(*index);
+            let Some(item) = self.items.get_mut(*index) else {
                 continue;
             };
-            let new = names.len();
-            let place = match goes_on.last() {
-                // Who has sorted paths is spared the hashing.
-                Some((_, last)) if names.get(*last) == Some(&name) => *last,
-                _ => *places.entry(name).or_insert(new),
-            };
-            if place == new {
-                names.push(name);
+            match (item.next(), item.source) {
+                (Some(name), _) => goes_on.push((*index, names.place(name))),
+                (None, Source::Template(template)) => drop(self.folded.found.entry(template.clone()).or_default()),
+                (None, Source::Directory(_)) => {
+                    let in_item = self.files.get_mut(*index).map(std::mem::take).unwrap_or_default();
+                    names.texts.reserve(in_item.len());
+                    for File { path, name } in in_item {
+                        let place = names.place(Name::Text(name));
+                        if names.is_file_of(place, *index) {
+                            files.push((path, place));
+                        } else {
+                            self.folded.duplicates.push(path);
+                        }
+                    }
+                }
             }
-            goes_on.push((*index, place));
         }
-        drop(places);
-        self.end(&ends, directory.fold);
-        let (target_of, targets) = self.targets(directory, &names);
-        let goes_on = goes_on
-            .into_iter()
-            .filter_map(|(index, child)| Some((index, *target_of.get(child)?)));
-        self.sort(items.start, &goes_on.collect::<Vec<_>>(), targets, directories);
+        let Names { all, .. } = names;
+        let (target_of, targets) = self.targets(directory, &all);
+        for (_, place) in goes_on.iter_mut().chain(&mut files) {
+            *place = target_of.get(*place).copied().unwrap_or(usize::MAX);
+        }
+        self.end(&files, &targets);
+        self.sort(items.start, &goes_on, &targets, directories);
     }
 
     /// Where each name leads: into a directory of its own, or into that of a pattern.
@@ -243,7 +271,7 @@ impl<'a, 'o> Tree<'a, 'o> {
     }
 
     /// Puts items of one target side by side, from `start` on, in the order in which they are.
-    fn sort(&mut self, start: usize, items: &[(usize, usize)], targets: Vec<Target>, directories: &mut Vec<Directory>) {
+    fn sort(&mut self, start: usize, items: &[(usize, usize)], targets: &[Target], directories: &mut Vec<Directory>) {
         let mut ends = vec![0_usize; targets.len()];
         for (_, target) in items {
             ends.iter_mut().skip(*target).take(1).for_each(|count| *count += 1);
@@ -253,9 +281,8 @@ impl<'a, 'o> Tree<'a, 'o> {
             let items = end..end + *count;
             *count = end;
             end = items.end;
-            // A path alone, and no pattern on its way: nothing can come of it.
-            if items.len() > 1 || target.fold.is_some() || self.has_templates {
-                directories.push(Directory { items, target });
+            if !items.is_empty() {
+                directories.push(Directory { items, target: *target });
             }
         }
         for (index, target) in items {
@@ -267,24 +294,35 @@ impl<'a, 'o> Tree<'a, 'o> {
         }
     }
 
-    /// Notes that these items, which are the same by now, end with this fold: as a template, if they have a wildcard.
-    fn end(&mut self, items: &[usize], fold: Option<usize>) {
-        let mut paths = Vec::new();
-        let mut known: HashSet<&[u8]> = HashSet::new();
-        let mut template = None;
-        for item in items.iter().filter_map(|index| self.items.get(*index)) {
-            match item.source {
-                Source::Path { index, bytes } if items.len() == 1 || known.insert(bytes) => paths.push(index),
-                Source::Path { index, .. } => self.folded.duplicates.push(index),
-                Source::Template(_) => template = Some(item),
+    /// Puts files, each with its target, into the templates, if there is a pattern on their way.
+    fn end(&mut self, files: &[(usize, usize)], targets: &[Target]) {
+        if targets.iter().all(|target| target.fold.is_none()) {
+            return;
+        }
+        let mut by_target: Vec<Vec<usize>> = vec![Vec::new(); targets.len()];
+        for (index, target) in files {
+            by_target
+                .iter_mut()
+                .skip(*target)
+                .take(1)
+                .for_each(|files| files.push(*index));
+        }
+        for (target, files) in targets
+            .iter()
+            .zip(by_target)
+            .filter(|(target, _)| target.fold.is_some())
+        {
+            let first = files.first().and_then(|index| self.paths.get(*index));
+            if let Some(first) = first {
+                let template = self.template(first.as_bytes(), target.fold);
+                self.folded.found.entry(template).or_default().extend(files);
             }
         }
-        let first = paths
-            .first()
-            .and_then(|_| self.items.get(*items.first()?))
-            .filter(|_| fold.is_some());
-        let Some(first) = template.or(first) else { return };
-        let mut components = first.components();
+    }
+
+    /// The path with the patterns on its way.
+    fn template(&self, path: &[u8], fold: Option<usize>) -> Template {
+        let mut components: Vec<Component> = names(path).map(Component::of_name).collect();
         let mut fold = fold.and_then(|fold| self.folds.get(fold));
         while let Some(Fold {
             component,
@@ -297,10 +335,6 @@ impl<'a, 'o> Tree<'a, 'o> {
             }
             fold = before.and_then(|before| self.folds.get(before));
         }
-        self.folded
-            .found
-            .entry(Template::new(components))
-            .or_default()
-            .extend(paths);
+        Template::new(components)
     }
 }
