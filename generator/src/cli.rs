@@ -113,9 +113,9 @@ pub struct Baselines {
     #[command(flatten)]
     pub(crate) catalogue: Catalogue,
     #[command(flatten)]
-    pub(crate) coverage: Coverage,
-    #[command(flatten)]
     pub(crate) listing: Listing,
+    #[command(flatten)]
+    pub(crate) coverage: Coverage,
 }
 
 /// `generate policies`.
@@ -135,9 +135,9 @@ pub struct Policies {
     #[command(flatten)]
     pub(crate) catalogue: Catalogue,
     #[command(flatten)]
-    pub(crate) coverage: Coverage,
-    #[command(flatten)]
     pub(crate) listing: Listing,
+    #[command(flatten)]
+    pub(crate) coverage: Coverage,
 }
 
 /// `generate risks`.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod collect;
+mod coverage;
 mod start;
 pub(crate) mod values;
 
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::agent::Agent;
 pub use self::collect::Collect;
+pub use self::coverage::{Coverage, LookAtCoverage};
 pub use self::start::{Kubernetes, Start};
 use self::values::{duration, recording_size, ring_kib};
 use crate::learning_policy::{Tetragon, namespace};
@@ -85,6 +87,7 @@ Exit codes: the command's, or 128 + n if signal n killed it; 127 if it was not f
 Examples:
   sudo profile start --namespace host --for 10m
   sudo profile start --for 24h --recording /srv/learn.db
+  sudo profile start --until-covered --for 14d         Until enough was seen, but not for longer than that
   profile start --namespace production --for 24h       With a kubeconfig: on every node of the cluster
   sudo profile start --namespace production --kubeconfig ~/.kube/config --node node-7
                                                        On this node alone
@@ -261,6 +264,9 @@ Examples:
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Say how far an open window's images are. `profile start --until-covered` starts this itself.
+    #[command(hide = true)]
+    LookAtCoverage(LookAtCoverage),
     /// Answer questions about files. `profile run` and `profile start` start this themselves.
     #[command(hide = true)]
     LookUp {

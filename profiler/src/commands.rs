@@ -6,6 +6,7 @@ pub mod collect;
 pub mod doctor;
 pub mod import;
 mod live;
+pub mod look_at_coverage;
 pub mod look_up;
 pub mod merge;
 pub mod prune;
@@ -17,6 +18,7 @@ pub mod windows;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use baselines::dns::Names;
@@ -29,6 +31,7 @@ use rustix::thread::CapabilitySet;
 
 use self::live::Live;
 use crate::cgroups::Hierarchy;
+use crate::coverage::News;
 use crate::error::Failure;
 use crate::learn::{Progress, Session, command_key, settings};
 use crate::learning_policy::Tetragon;
@@ -231,14 +234,15 @@ fn watch_names(probes: &mut Probes, hierarchy: &Hierarchy, options: &cli::Record
     }
 }
 
-/// Runs a session to its end on a runtime of its own, with progress on standard error.
+/// Runs a session to its end on a runtime of its own, with progress on standard error, and what is new about coverage.
 fn learn(
     session: Session,
     interval: Duration,
     quiet: bool,
     end: impl Future<Output = EndReason>,
+    news: Option<Receiver<News>>,
 ) -> Result<(Progress, EndReason), Failure> {
-    let mut display = Display::new(quiet);
+    let mut display = Display::new(quiet, news);
     let result = runtime()?.block_on(session.learn(interval, end, |progress| display.show(progress)));
     // What became clear with the last writing has not been told yet.
     if let Ok((progress, _)) = &result {
@@ -265,18 +269,24 @@ struct Display {
     has_told_of_size: bool,
     /// What was said of the cluster so far.
     told: Vec<String>,
+    /// What looks at coverage bring.
+    news: Option<Receiver<News>>,
+    /// How many images are ready, and of how many, as far as it was looked at.
+    ready: Option<(usize, usize)>,
 }
 
 /// More different troubles than these are not told of: an API server chooses their texts.
 const TROUBLES_MAX: usize = 32;
 
 impl Display {
-    fn new(quiet: bool) -> Self {
+    fn new(quiet: bool, news: Option<Receiver<News>>) -> Self {
         Self {
             live: Live::new(quiet, 0),
             has_warned: false,
             has_told_of_size: false,
             told: Vec::new(),
+            news,
+            ready: None,
         }
     }
 
@@ -294,7 +304,25 @@ impl Display {
                 self.told.push(trouble.clone());
             }
         }
-        self.live.show(0, || line(progress));
+        self.tell_coverage();
+        let ready = match self.ready {
+            Some((ready, images)) => format!(", {ready} of {images} images ready"),
+            None => String::new(),
+        };
+        self.live.show(0, || line(progress) + &ready);
+    }
+
+    /// What the looks since the last call have brought.
+    fn tell_coverage(&mut self) {
+        for news in self.news.iter().flat_map(Receiver::try_iter) {
+            self.ready = news.ready.or(self.ready);
+            for text in news.lines {
+                self.live.note(&printable(&text));
+            }
+            if let Some(warning) = news.warning {
+                self.live.say(&printable(&warning));
+            }
+        }
     }
 
     /// Once when writing begins to fail, and once when it is over.

@@ -38,6 +38,10 @@ pub enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recording(#[from] baselines::recording::Error),
+    /// What it holds makes no sense.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Analysis(#[from] baselines::analysis::Error),
     /// The recording, for longer than it was worth waiting for.
     #[error("{source}, for {} s", tried.as_secs())]
     #[diagnostic(forward(source))]

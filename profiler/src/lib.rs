@@ -9,6 +9,7 @@
 //! | [`resolve`] | Which file is behind a script's name, or a program's loader? |
 //! | [`look_up`] | Who finds that out, where a file system may never answer? |
 //! | [`recorder`] | What does that make of a recording? |
+//! | [`coverage`] | Has a window that goes on seen enough? |
 //! | [`learn`] | How does a window go from its start to its end? |
 //! | [`command`] | How does `profile run` run its command? |
 //! | [`import`] | What have other programs seen? |
@@ -27,6 +28,7 @@ pub mod collect;
 pub mod command;
 pub mod commands;
 pub mod containers;
+pub mod coverage;
 pub mod error;
 pub mod grpc;
 pub mod image;

@@ -7,8 +7,8 @@ use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command, Import};
 use profiler::commands::{
-    agent, backup, collect, completions, doctor, import, look_up, merge, policy_for_learning, prune, run, start,
-    status, windows,
+    agent, backup, collect, completions, doctor, import, look_at_coverage, look_up, merge, policy_for_learning, prune,
+    run, start, status, windows,
 };
 use profiler::error::Failure;
 
@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Import(Import::Tetragon(options)) => import::tetragon(options, cli.quiet),
         Command::Agent(options) => agent::agent(options, cli.quiet),
         Command::PolicyForLearning { tetragon, namespace } => policy_for_learning(*tetragon, namespace.as_deref()),
+        Command::LookAtCoverage(options) => look_at_coverage::look_at_coverage(options),
         Command::LookUp { parent } => look_up::look_up(*parent),
         Command::Completions { shell } => completions(*shell),
     };

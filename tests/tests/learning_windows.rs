@@ -330,7 +330,7 @@ fn what_a_workstation_cannot_ask_for_is_one_clear_error() {
         (
             &["--for", "1h", "--until-covered", "0.99"],
             2,
-            "does not estimate coverage",
+            "coverage across nodes needs summaries which this version does not make",
         ),
         (
             &["--for", "1h", "--recording", "/tmp/a.db"],
@@ -384,7 +384,10 @@ fn what_cannot_be_followed_is_refused_with_its_reason() {
     server.create(&covered);
     let status = wait_for_status(&server, &covered, "a refusal", |status| status["phase"] == "Refused");
     assert!(
-        status["message"].as_str().unwrap().starts_with("spec.coverageTarget: "),
+        status["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("spec.coverageTarget: coverage across nodes needs summaries"),
         "{status:#}"
     );
     assert_eq!(agent.recordings(), Vec::<PathBuf>::new());

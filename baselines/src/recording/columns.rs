@@ -111,6 +111,7 @@ pub(super) fn names(column: Option<String>) -> Names {
 pub(super) fn from_end_reason(reason: &EndReason) -> (&'static str, Option<String>) {
     match reason {
         EndReason::Completed => ("completed", None),
+        EndReason::Covered => ("covered", None),
         EndReason::Interrupted => ("interrupted", None),
         EndReason::CommandExited { code } => ("command_exited", Some(code.to_string())),
         EndReason::Failed(message) => ("failed", Some(message.clone())),
@@ -123,6 +124,7 @@ pub(super) fn from_end_reason(reason: &EndReason) -> (&'static str, Option<Strin
 pub(super) fn to_end_reason(word: &str, detail: Option<String>) -> Option<EndReason> {
     Some(match (word, detail) {
         ("completed", None) => EndReason::Completed,
+        ("covered", None) => EndReason::Covered,
         ("interrupted", None) => EndReason::Interrupted,
         ("command_exited", Some(code)) => EndReason::CommandExited {
             code: code.parse().ok()?,

@@ -53,6 +53,8 @@ pub struct WindowId(pub(super) i64);
 pub enum EndReason {
     /// Its time was over.
     Completed,
+    /// Enough was seen of every image that it saw.
+    Covered,
     /// Somebody stopped it (Ctrl-C, a signal).
     Interrupted,
     /// The command that it was about exited.

@@ -98,8 +98,8 @@ pub struct LearningWindowSpec {
     /// How long, from when this was made: 90s, 10m, 24h, 7d. It may be made longer or shorter while the window goes on.
     #[schemars(length(max = 16), regex(pattern = r"^0*[1-9][0-9]*(s|m|h|d)$"))]
     pub duration: String,
-    /// Until this share of the behaviour is estimated to have been seen. Agents of this version refuse it: they do not
-    /// estimate it.
+    /// Until this share of the behaviour is estimated to have been seen. Agents of this version refuse it: coverage across
+    /// nodes needs summaries which they do not make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub coverage_target: Option<f64>,

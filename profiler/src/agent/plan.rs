@@ -11,6 +11,7 @@ use kube::core::{Expression, Selector};
 use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec};
 use crate::cli::values::duration;
 use crate::containers::HOST;
+use crate::coverage::NOT_ACROSS_NODES;
 use crate::kubernetes::labels;
 use crate::kubernetes::selection::ImagePattern;
 use crate::kubernetes::times::utc;
@@ -71,10 +72,9 @@ pub fn plan(window: &LearningWindow, now: UtcTime) -> Plan {
 /// What `profile start` is told. Each option is one word with its value, so that no value can be another option.
 fn options(spec: &LearningWindowSpec) -> Result<Vec<OsString>, String> {
     if spec.coverage_target.is_some() {
-        return Err(
-            "spec.coverageTarget: this version does not estimate coverage: leave it out, windows end by time"
-                .to_owned(),
-        );
+        return Err(format!(
+            "spec.coverageTarget: {NOT_ACROSS_NODES}: leave it out, windows end by time"
+        ));
     }
     let option = |name: &str, value: &str| OsString::from(format!("--{name}={value}"));
     let mut options = Vec::new();

@@ -83,7 +83,7 @@ fn lossy(windows: &[WindowSummary]) -> Option<String> {
         // What crashed or failed has said so.
         [before, _] => matches!(
             &before.ended,
-            Some((_, EndReason::Completed | EndReason::Interrupted)) | None
+            Some((_, EndReason::Completed | EndReason::Covered | EndReason::Interrupted)) | None
         ),
         _ => false,
     };

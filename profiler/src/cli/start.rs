@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser as _, ValueEnum};
 use kube::core::Selector;
 
-use super::values::{duration, node_name, until_covered, window_name};
-use super::{Cli, Command, Recording};
+use super::values::{duration, node_name, window_name};
+use super::{Cli, Command, Coverage, Recording};
 use crate::containers::HOST;
 use crate::kubernetes::cri::endpoint::Endpoint;
 use crate::kubernetes::labels;
@@ -55,9 +55,6 @@ pub struct Start {
     /// Do not wait until the learning window of the cluster ends.
     #[arg(long, short, help_heading = "Kubernetes")]
     pub detach: bool,
-    /// Until this share of the behaviour is estimated to have been seen. This version does not estimate it yet.
-    #[arg(long, value_name = "SHARE", value_parser = until_covered)]
-    pub until_covered: Option<f64>,
     /// End with this process, which has started us.
     #[arg(long, hide = true)]
     pub parent: Option<u32>,
@@ -65,9 +62,15 @@ pub struct Start {
     /// are in].
     #[arg(long, value_name = "NAME", env = "WARDLINE_HIERARCHY")]
     pub hierarchy: Option<crate::cgroups::Kind>,
+    /// How often to look whether enough was seen.
+    #[arg(long, hide = true, value_name = "TIME", default_value = "1m", value_parser = duration)]
+    pub coverage_looks: Duration,
     /// Where and how to record.
     #[command(flatten)]
     pub recording: Recording,
+    /// When enough was seen.
+    #[command(flatten)]
+    pub coverage: Coverage,
 }
 
 /// Which container runtime `profile start` asks, where there is no cluster.
@@ -112,6 +115,7 @@ impl Start {
         };
         let (given, unset) = (&self.recording, &default.recording);
         let options = [
+            ("--coverage-looks", self.coverage_looks != default.coverage_looks),
             ("--hierarchy", self.hierarchy != default.hierarchy),
             ("--no-runtime", self.runtime.none),
             ("--recording", given.recording != unset.recording),

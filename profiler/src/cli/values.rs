@@ -83,11 +83,6 @@ pub(super) fn service_account(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "write NAMESPACE/NAME, such as ci/wardline".to_owned())
 }
 
-/// Until there is an estimate, there is nothing to wait for.
-pub(super) fn until_covered(_: &str) -> Result<f64, String> {
-    Err("this version does not estimate coverage yet: windows end by time, write --for 24h".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

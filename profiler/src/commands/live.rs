@@ -63,6 +63,13 @@ impl Live {
         }
     }
 
+    /// The same, only for people who want to see how far it is.
+    pub(super) fn note(&self, text: &str) {
+        if self.bar.is_some() || self.plain.is_some() {
+            self.say(text);
+        }
+    }
+
     pub(super) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

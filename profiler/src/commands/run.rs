@@ -91,6 +91,7 @@ pub fn run(options: &cli::Run, quiet: bool) -> Result<ExitCode, Failure> {
         options.recording.flush_interval,
         quiet,
         ended(child, cgroup, quiet),
+        None,
     )?;
     conclude(quiet, &progress, &options.recording.recording);
     Ok(match reason {

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use baselines::recording::EndReason;
@@ -20,6 +21,7 @@ use crate::cgroups::{self, Census, Hierarchy, Kind, Unseen, oldest};
 use crate::cli;
 use crate::clock::Clock;
 use crate::command::is_ignored;
+use crate::coverage::{Looks, News};
 use crate::error::Failure;
 use crate::learn::Session;
 use crate::privileges;
@@ -106,12 +108,18 @@ pub fn start(options: &cli::Start, quiet: bool) -> Result<ExitCode, Failure> {
         Some(Teller::Runtime(found)) => session.with_pods_in(&found.endpoint),
         None => session,
     };
-    let (progress, reason) = learn(
-        session,
-        options.recording.flush_interval,
-        quiet,
-        ended(options.duration, || say(quiet, &learning)),
-    )?;
+    let (covered, news) = covered(options);
+    let ended = ended(options.duration, || say(quiet, &learning));
+    let end = async {
+        tokio::select! {
+            reason = ended => reason,
+            () = covered => EndReason::Covered,
+        }
+    };
+    let (progress, reason) = learn(session, options.recording.flush_interval, quiet, end, Some(news))?;
+    if reason == EndReason::Covered {
+        say(quiet, "enough was seen of every image: the window is over");
+    }
     conclude(quiet, &progress, &options.recording.recording);
     Ok(if matches!(reason, EndReason::Failed(_)) {
         ExitCode::FAILURE
@@ -226,6 +234,24 @@ fn end_with(parent: u32) -> Result<(), Failure> {
         return Err(failed("it is not the one that started us, or has ended".to_owned()));
     }
     Ok(())
+}
+
+/// Enough was seen, if that is to be the end, and what there is to say of it meanwhile.
+fn covered(options: &cli::Start) -> (impl Future<Output = ()> + use<>, Receiver<News>) {
+    let (tell, news) = channel();
+    let looks = options.coverage.target.map(|_| Looks {
+        recording: options.recording.recording.clone(),
+        criteria: options.coverage.criteria(),
+        every: options.coverage_looks,
+    });
+    let covered = async move {
+        match looks {
+            // Who does not listen any more is ending the window.
+            Some(looks) => looks.until_ready(|news| drop(tell.send(news))).await,
+            None => std::future::pending().await,
+        }
+    };
+    (covered, news)
 }
 
 /// The time is over, or a signal came. `ready` is called once a signal ends the window cleanly.

@@ -269,6 +269,7 @@ fn ending(window: &WindowSummary) -> String {
 fn words(reason: &EndReason) -> String {
     match reason {
         EndReason::Completed => "completed".to_owned(),
+        EndReason::Covered => "covered".to_owned(),
         EndReason::Interrupted => "interrupted".to_owned(),
         EndReason::CommandExited { code } => format!("command exited with {code}"),
         EndReason::Failed(why) => format!("failed: {why}"),

@@ -19,6 +19,7 @@ use crate::agent::objects::{
     EVERY_NAMESPACE, LearningWindow, LearningWindowSpec, LearningWindowStatus, Phase, RecordOptions,
 };
 use crate::cli::{self, Output};
+use crate::coverage::NOT_ACROSS_NODES;
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
 use crate::kubernetes::times::utc;
@@ -73,6 +74,15 @@ fn spec(options: &cli::Start) -> Result<LearningWindowSpec, Failure> {
         return Err(Failure::Usage {
             what: format!("{option} is for recording on this machine, and the agents of a cluster are to learn"),
             help: "leave it out (`profile agent` has such options), or add --local to record here".to_owned(),
+        });
+    }
+    if options.coverage.target.is_some() {
+        return Err(Failure::Usage {
+            what: format!("--until-covered: {NOT_ACROSS_NODES}"),
+            help:
+                "a window of a cluster ends by time: --for 24h; with --local or --node this machine records, and its \
+                   window can end so"
+                    .to_owned(),
         });
     }
     let Some(duration) = options.duration else {

@@ -36,6 +36,7 @@ fn windows_end_once_and_say_why() {
     let mut writer = Recording::open_or_create(&path, &node("n1")).unwrap();
     let reasons = [
         EndReason::Completed,
+        EndReason::Covered,
         EndReason::Interrupted,
         EndReason::CommandExited { code: -1 },
         EndReason::Failed("no more\nmemory".to_owned()),
