@@ -86,7 +86,7 @@ Examples:
     Risks(Risks),
     /// Decide about risks: allow or deny, with a reason
     #[command(after_help = "\
-A decision is kept in IMAGE.decisions.yaml beside the image's baseline, for a
+A decision is kept in IMAGE+decisions.yaml beside the image's baseline, for a
 review in a pull request. It holds when the baseline is made anew. What is
 denied is left out of the image's policies.
 

@@ -47,16 +47,18 @@ pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Resu
             content,
         })
         .collect();
+    // Before anything is written: decisions that cannot be read are an error.
+    let kept = files::decisions(&arguments.out, baselines.iter().map(|baseline| &baseline.image))?;
     files::write_all(&arguments.out, &outputs)?;
     let rows: Vec<BaselineRow> = baselines
         .iter()
+        .zip(kept)
         .zip(&outputs)
-        .map(|(baseline, output)| {
-            let kept = files::read_decisions(&arguments.out, &baseline.image)?;
+        .map(|((baseline, kept), output)| {
             let open = Risks::of(baseline, &catalogue, kept).open(baseline, now);
-            Ok(BaselineRow::new(baseline, open, &arguments.out, &output.name))
+            BaselineRow::new(baseline, open, &arguments.out, &output.name)
         })
-        .collect::<Result<_, Error>>()?;
+        .collect();
     tell(&rows, &arguments.listing, Vec::new())
 }
 
@@ -101,10 +103,13 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
             input.baseline.image
         )
     });
+    let is_unread = arguments.baselines.is_none() && inputs.iter().any(|input| input.undecided > Some(0));
+    let unread = is_unread.then(|| risks::NOT_READ.to_owned());
     let warnings = rows
         .iter()
         .flat_map(|row| row.warnings.iter().map(|warning| format!("{}: {warning}", row.image)))
         .chain(no_policy)
+        .chain(unread)
         .collect();
     tell(&rows, &arguments.listing, warnings)
 }

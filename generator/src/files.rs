@@ -38,19 +38,27 @@ pub fn read_baselines(folder: &Path) -> Result<Vec<Input>, Error> {
         .iter()
         .map(|path| read_baseline(path))
         .collect::<Result<Vec<_>, _>>()?;
-    for input in &mut inputs {
-        input.decisions = read_decisions(folder, &input.baseline.image)?;
+    let decisions = decisions(folder, inputs.iter().map(|input| &input.baseline.image))?;
+    for (input, decisions) in inputs.iter_mut().zip(decisions) {
+        input.decisions = decisions;
     }
     inputs.sort_by(|left, right| left.baseline.image.cmp(&right.baseline.image));
     Ok(inputs)
 }
 
-/// What the decisions about an image are called.
+/// What the decisions about an image are called: where its digest is known, whatever its tag is.
 pub fn decisions_name(image: &Image) -> String {
-    format!("{}{DECISIONS}", document::file_name(image))
+    format!("{}{DECISIONS}", document::file_name(&untagged(image)))
 }
 
-const DECISIONS: &str = ".decisions.yaml";
+/// An image by its digest, if it has one; else by its tag.
+fn untagged(image: &Image) -> Image {
+    let tag = image.tag.clone().filter(|_| image.digest.is_none());
+    Image { tag, ..image.clone() }
+}
+
+/// No baseline is called so: behind a `+` there are hexadecimal digits.
+const DECISIONS: &str = "+decisions.yaml";
 
 fn is_decisions(path: &Path) -> bool {
     path.to_str().is_some_and(|name| name.ends_with(DECISIONS))
@@ -60,7 +68,7 @@ fn is_decisions(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error`] where they cannot be read, or are about another image.
-pub fn read_decisions(folder: &Path, image: &Image) -> Result<Option<Decisions>, Error> {
+fn read_decisions(folder: &Path, image: &Image) -> Result<Option<Decisions>, Error> {
     let path = &folder.join(decisions_name(image));
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -73,13 +81,57 @@ pub fn read_decisions(folder: &Path, image: &Image) -> Result<Option<Decisions>,
         _ => {}
     }
     let decisions = Decisions::read(path)?;
-    if decisions.image != *image {
+    if untagged(&decisions.image) != untagged(image) {
         return Err(Error::OtherImage {
             file: path.to_owned(),
             image: decisions.image.to_string(),
         });
     }
     Ok(Some(decisions))
+}
+
+/// For each image what was decided about it and about other versions of it, as a folder keeps it; nothing if there is no such
+/// folder.
+///
+/// # Errors
+/// [`Error`] where decisions cannot be read, or are about another image than their file's name says.
+pub fn decisions<'a>(folder: &Path, images: impl Iterator<Item = &'a Image>) -> Result<Vec<Option<Decisions>>, Error> {
+    let earlier = if folder.exists() {
+        all_decisions(folder)?
+    } else {
+        Vec::new()
+    };
+    images
+        .map(|image| Ok(inherited(read_decisions(folder, image)?, image, &earlier)))
+        .collect()
+}
+
+/// All decisions of a folder, those that were made last first.
+fn all_decisions(folder: &Path) -> Result<Vec<Decisions>, Error> {
+    let cannot_list = || Error::file("list", folder, "name a folder that `generate baselines --out` wrote");
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(cannot_list())? {
+        let path = entry.map_err(cannot_list())?.path();
+        // What has the name of an image's decisions is read as such where that image is, and complained of there.
+        if is_decisions(&path) && path.is_file() {
+            all.push(Decisions::read(&path)?);
+        }
+    }
+    let last = |decisions: &Decisions| decisions.iter().map(|(_, decision)| decision.when).max();
+    all.sort_by_key(|decisions| std::cmp::Reverse((last(decisions), decisions.image.to_string())));
+    Ok(all)
+}
+
+/// What was decided about an image, and what was decided about other versions of it and not about this one.
+fn inherited(own: Option<Decisions>, image: &Image, earlier: &[Decisions]) -> Option<Decisions> {
+    let mut decisions = own.unwrap_or_else(|| Decisions::new(image.clone()));
+    let is_version = |other: &&Decisions| other.image.repository == image.repository;
+    for other in earlier.iter().filter(is_version) {
+        // It refuses those of other repositories only.
+        decisions.inherit(other).unwrap_or_default();
+    }
+    let is_empty = decisions.iter().next().is_none();
+    (!is_empty).then_some(decisions)
 }
 
 /// Not [`document::read`], because the hash is of the very bytes that were read.

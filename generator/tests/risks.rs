@@ -79,7 +79,7 @@ fn what_is_risky_is_listed_with_why_and_what_to_do_until_somebody_decides() {
     assert!(told.stderr.contains("waits for a decision"), "{told:?}");
     let told = decide(&workshop, "--allow", &undecided);
     assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stdout.contains(".decisions.yaml"), "{told:?}");
+    assert!(told.stdout.contains("+decisions.yaml"), "{told:?}");
 
     let found = risks(&workshop);
     assert_eq!(keys(&found, "undecided"), [""; 0]);
@@ -146,7 +146,7 @@ fn an_allowance_that_is_over_needs_a_decision_again() {
     let (name, text) = workshop
         .contents("b")
         .into_iter()
-        .find(|(name, _)| name.ends_with(".decisions.yaml"))
+        .find(|(name, _)| name.ends_with("+decisions.yaml"))
         .unwrap();
     let when = text.lines().find(|line| line.contains("when: ")).unwrap();
     let text = text
@@ -212,7 +212,7 @@ fn wrong_decisions_are_one_clear_error_and_write_nothing() {
     let (name, text) = workshop
         .contents("b")
         .into_iter()
-        .find(|(name, _)| name.ends_with(".decisions.yaml"))
+        .find(|(name, _)| name.ends_with("+decisions.yaml"))
         .unwrap();
     fs::write(workshop.path("b").join(&name), text.replace("shop/web", "shop/other")).unwrap();
     let told = workshop.run(&["risks", "--baselines", "b"]);
@@ -228,4 +228,82 @@ fn wrong_decisions_are_one_clear_error_and_write_nothing() {
         told.code == Some(1) && told.stderr.contains(&format!("b/{name}:")),
         "{told:?}"
     );
+}
+
+/// The document and the decisions in `b`, in this order.
+fn both(workshop: &Workshop) -> [(String, String); 2] {
+    let mut files = workshop.contents("b");
+    files.sort_by_key(|(name, _)| name.ends_with("+decisions.yaml"));
+    files.try_into().unwrap()
+}
+
+#[test]
+fn decisions_hold_for_another_tag_and_for_the_next_version() {
+    let workshop = learned();
+    let [(name, baseline)] = workshop.contents("b").try_into().unwrap();
+    let version = |tag: &str, digest: char| {
+        let digest = digest.to_string().repeat(64);
+        baseline.replace("tag: '1.4'", &format!("tag: '{tag}'\n  digest: sha256:{digest}"))
+    };
+    let file = workshop.path("b").join(&name);
+    fs::write(&file, version("1.4", 'a')).unwrap();
+    let undecided = keys(&risks(&workshop), "undecided");
+    assert_eq!(decide(&workshop, "--deny", &undecided).code, Some(0));
+    for (tag, digest) in [("1.4", 'a'), ("latest", 'a'), ("1.5", 'b')] {
+        fs::write(&file, version(tag, digest)).unwrap();
+        assert_eq!(keys(&risks(&workshop), "denied"), undecided, "{tag}");
+    }
+    // Deciding about the new version writes down what it has inherited.
+    assert_eq!(decide(&workshop, "--allow", &undecided[..1]).code, Some(0));
+    let inherited = workshop
+        .contents("b")
+        .into_iter()
+        .filter(|(_, text)| text.contains("inheritedFrom: shop/web"));
+    assert_eq!(inherited.count(), 1);
+    // Another repository has nothing to do with it.
+    fs::write(&file, version("1.5", 'c').replace("shop/web", "shop/cart")).unwrap();
+    assert_eq!(keys(&risks(&workshop), "undecided"), undecided);
+}
+
+#[test]
+fn what_is_denied_stays_out_when_findings_put_behaviours_together_otherwise() {
+    let workshop = learned();
+    let undecided = keys(&risks(&workshop), "undecided");
+    assert_eq!(decide(&workshop, "--deny", &undecided).code, Some(0));
+    let [_, (name, text)] = both(&workshop);
+    // As if each finding had another key by now.
+    let other: Vec<String> = (1_u128..)
+        .zip(text.lines())
+        .map(|(number, line)| match line.rsplit_once('/') {
+            Some((entry, hash)) if hash.len() == 32 && line.contains("finding:") => format!("{entry}/{number:032x}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let other = other.concat();
+    assert_ne!(other, text);
+    fs::write(workshop.path("b").join(name), other).unwrap();
+    assert_eq!(keys(&risks(&workshop), "undecided"), [""; 0]);
+    let told = workshop.run(&["policies", "--baselines", "b", "--out", "p"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(!workshop.contents("p")[0].1.contains("- \"/app/run.sh\"  #"));
+}
+
+#[test]
+fn decisions_that_were_not_read_are_told_and_those_that_cannot_be_keep_anything_from_being_written() {
+    let workshop = learned();
+    for command in [
+        &["policies", "--recording", "recording.db", "--out", "p"][..],
+        &["risks", "--recording", "recording.db"],
+    ] {
+        let told = workshop.run(command);
+        assert!(told.stderr.contains("decisions were not read"), "{told:?}");
+    }
+    let undecided = keys(&risks(&workshop), "undecided");
+    assert_eq!(decide(&workshop, "--allow", &undecided).code, Some(0));
+    let [(baseline, _), (name, _)] = both(&workshop);
+    fs::write(workshop.path("b").join(&name), "junk").unwrap();
+    fs::write(workshop.path("b").join(&baseline), "mine").unwrap();
+    let told = workshop.run(&["baselines", "--recording", "recording.db", "--out", "b"]);
+    assert_eq!(told.code, Some(1));
+    assert_eq!(fs::read_to_string(workshop.path("b").join(&baseline)).unwrap(), "mine");
 }

@@ -26,13 +26,17 @@ const FEW: [&str; 7] = [
 /// How often a container does what it does, half a second apart: at first while it starts up.
 const TIMES: usize = 12;
 
-/// Starts a container of a pod, and so of a workload, of its own: those of one workload that start together are one start.
+/// Starts a container of a pod of a workload of its own: those of one workload that start together are one start.
 fn run(server: &StubServer, files: &[String]) -> Container {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut pod = bare("production", &format!("web-{number}"));
     pod["spec"] = spec_of(IMAGE);
     pod["spec"]["nodeName"] = NODE.into();
+    pod["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "name": format!("web-{number}"), "controller": true,
+        "uid": format!("57a7ef00-0000-4000-9000-{number:012x}"),
+    }]);
     pod["metadata"]["uid"] = format!("c0e2ed00-0000-4000-9000-{:06x}{number:06x}", std::process::id()).into();
     let steps = files
         .iter()

@@ -12,6 +12,10 @@ use crate::time::UtcTime;
 const UNITS_PER_DAY: u64 = 144;
 /// How many times between now and [`Criteria::held`] ago the lower end of the interval is looked at, beside now.
 const LOOKS: u32 = 4;
+/// How many clusters are drawn for one interval, unless that were fewer than [`REPLICATES_MIN`] times all.
+const DRAWS_MAX: u32 = 4_000_000;
+/// Enough for a standard error, see [`Resampling::replicates`].
+const REPLICATES_MIN: u32 = 200;
 
 /// What was estimated of an image. It does not hold what that was made of.
 #[derive(Debug)]
@@ -45,11 +49,12 @@ impl Estimated {
             seed,
             ..Resampling::default()
         };
+        let ends_by_itself = ends_by_itself || exposure.is_short();
         let startup = |until| exposure.startup(behaviours, until);
         let steady = |until| exposure.steady(behaviours, UnitLength::Whole, until);
         let until = exposure.until();
         let steady = exposure.has_steady().then(|| {
-            let mut estimate = Estimate::new(steady, until, &resampling, criteria);
+            let mut estimate = Estimate::new(steady, exposure, &resampling, criteria);
             let of_length = |length| {
                 let clusters = Clusters::new(exposure.steady(behaviours, length, until)).ok()?;
                 Some(clusters.counts().clone())
@@ -72,7 +77,7 @@ impl Estimated {
             estimate
         });
         Self {
-            startup: Estimate::new(startup, until, &resampling, criteria),
+            startup: Estimate::new(startup, exposure, &resampling, criteria),
             steady,
             starts: exposure.starts(ends_by_itself),
             partial: exposure.partial(),
@@ -85,8 +90,11 @@ impl Estimated {
     /// The verdict, given what was lost.
     pub(super) fn into_document(self, losses: Losses) -> document::Coverage {
         let criteria = self.criteria;
-        let last = self.steady.as_ref().unwrap_or(&self.startup);
-        let activity = last.document.behaviours;
+        let steady = self.steady.as_ref().map(|steady| steady.document.behaviours);
+        let activity = match steady {
+            Some(steady) if !self.ends_by_itself => steady,
+            _ => self.startup.document.behaviours + steady.unwrap_or(0),
+        };
         let (count, dates) = self.starts;
         let readiness = Readiness::of(
             &Evidence {
@@ -122,14 +130,22 @@ impl Estimated {
 impl Estimate {
     fn new(
         clusters: impl Fn(UtcTime) -> Vec<Cluster<usize>>,
-        until: UtcTime,
+        exposure: &Exposure,
         resampling: &Resampling,
         criteria: &Criteria,
     ) -> Self {
+        let until = exposure.until();
         let at = |until| Clusters::new(clusters(until)).map_err(|_| NoEstimate::NoUnit);
         let now = at(until);
-        let coverage =
-            |clusters: &Result<Clusters, NoEstimate>| clusters.as_ref().map_err(|&no| no)?.coverage(resampling);
+        let coverage = |clusters: &Result<Clusters, NoEstimate>| {
+            let clusters = clusters.as_ref().map_err(|&no| no)?;
+            // The more clusters, the less each replicate differs from the next.
+            let most = DRAWS_MAX / u32::try_from(clusters.active()).unwrap_or(u32::MAX).max(1);
+            clusters.coverage(&Resampling {
+                replicates: resampling.replicates.min(most.max(REPLICATES_MIN)),
+                ..*resampling
+            })
+        };
         let coverage_now = coverage(&now);
         let is_there = |coverage: &Result<CoverageEstimate, NoEstimate>| {
             let interval = coverage.as_ref().ok().and_then(|coverage| coverage.interval);
@@ -138,7 +154,8 @@ impl Estimate {
         let earlier = (1..=LOOKS).map(|look| until.before(criteria.held * look / LOOKS));
         let held_since = is_there(&coverage_now).then(|| {
             let held = earlier.take_while(|&moment| is_there(&coverage(&at(moment))));
-            held.last().unwrap_or(until)
+            // Nobody knows what it did while nothing watched.
+            held.last().unwrap_or(until).max(exposure.watched_since())
         });
         Self {
             document: now.map_or_else(

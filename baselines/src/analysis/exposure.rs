@@ -3,9 +3,11 @@
 //! Units are aligned to UTC: five minutes are the shortest that the estimators ask for, and ten and twenty are made of them.
 //! Units in which nothing happened count, as without them everything would seem to be seen all the time.
 //!
-//! Containers of one workload that were started within ten minutes of each other (a rollout, a node that came back) show the
-//! same at the same time: they are one cluster of each day, and one start is a cluster whatever number of them it has.
+//! Containers of one workload that were started within ten minutes (a rollout, a node that came back) show the same at the same
+//! time: they are one cluster of each day, and one start is a cluster whatever number of them it has. Of pods and containers
+//! that nothing controls, those of one image are.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
@@ -19,12 +21,14 @@ use crate::workload::Workload;
 const SLOT_MINUTES: i64 = 5;
 const DAY_MINUTES: i64 = 24 * 60;
 const SLOTS_PER_DAY: usize = 288;
-/// Containers that start with no longer pause between them were started together.
+/// Containers that start within this time were started together. Where nothing watches for longer, watching was interrupted.
 const TOGETHER: Duration = Duration::from_mins(10);
 /// Where nothing says when a container has started up, see [`crate::behaviour::Phase`].
 const STARTUP: Duration = Duration::from_mins(1);
 /// Who is not alive any more for this long before its window ends has ended.
 const IS_OVER: Duration = Duration::from_secs(30);
+/// A window that begins together with a container may be noted a moment later than it.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// How long a unit of the steady phase is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,23 @@ impl Slots {
         for (word, other) in self.0.iter_mut().zip(other.0) {
             *word |= other;
         }
+    }
+
+    /// Those from one to before another.
+    fn between(begin: usize, end: usize) -> Self {
+        let mut all = Self([u64::MAX; SLOTS_PER_DAY.div_ceil(64)]).before(end);
+        let before = Self([u64::MAX; SLOTS_PER_DAY.div_ceil(64)]).before(begin);
+        for (word, before) in all.0.iter_mut().zip(before.0) {
+            *word &= !before;
+        }
+        all
+    }
+
+    /// The last of them.
+    fn last(self) -> Option<usize> {
+        let words = self.0.iter().enumerate().rev();
+        let mut last = words.filter_map(|(index, word)| Some(index * 64 + word.checked_ilog2()? as usize));
+        last.next()
     }
 
     /// Those before a slot.
@@ -100,13 +121,21 @@ impl Days {
 
     /// Adds every slot from one moment to another.
     fn insert_span(&mut self, from: UtcTime, until: UtcTime) {
-        let (from, until) = (from.minute().number(), until.minute().number());
-        let mut slot = from - from.rem_euclid(SLOT_MINUTES);
-        while slot <= until {
-            let (day, number) = place(slot);
-            self.0.entry(day).or_default().with(number);
-            slot += SLOT_MINUTES;
+        let (first_day, first) = place(from.minute().number());
+        let (last_day, last) = place(until.minute().number());
+        for day in first_day..=last_day {
+            let begin = if day == first_day { first } else { 0 };
+            let end = if day == last_day { last + 1 } else { SLOTS_PER_DAY };
+            self.0.entry(day).or_default().and(Slots::between(begin, end));
         }
+    }
+
+    /// When the last of them began.
+    fn last(&self) -> Option<UtcTime> {
+        let (day, slots) = self.0.last_key_value()?;
+        let slot = slots.last()?;
+        let minute = day * DAY_MINUTES + i64::try_from(slot).ok()? * SLOT_MINUTES;
+        Some(Minute::from_stored(minute)?.start())
     }
 
     /// Adds all of others.
@@ -179,6 +208,8 @@ pub(super) fn days(container: &Container, watched: &[(UtcTime, UtcTime)]) -> u64
 #[derive(Debug)]
 struct Watched {
     workload: Workload,
+    /// Which containers may have been started together with it: all with the same one.
+    together: Option<Workload>,
     started: UtcTime,
     /// Whether its start was seen.
     is_whole: bool,
@@ -192,7 +223,16 @@ struct Watched {
 #[derive(Debug, Default)]
 pub(super) struct Exposure {
     containers: Vec<Watched>,
+    /// From when until when windows watched any of them.
+    windows: Vec<(UtcTime, UtcTime)>,
     until: UtcTime,
+}
+
+/// What containers have in common that are started together. Replicas that nothing controls have names of their own: what they
+/// have in common is the image.
+fn together(workload: &Workload) -> Option<Workload> {
+    let is_controlled = !matches!(workload.kind.as_str(), "Pod" | "container" | "cgroup");
+    is_controlled.then(|| workload.clone())
 }
 
 impl Exposure {
@@ -207,8 +247,13 @@ impl Exposure {
         seen: Days,
         watched: &[(UtcTime, UtcTime)],
     ) -> usize {
+        // Retention takes windows away, and not the containers that later ones saw, too.
+        let began_watched = |&(from, until): &(UtcTime, UtcTime)| {
+            from <= container.started.after(AT_ONCE) && container.started <= until
+        };
+        let is_whole = !container.partial && watched.iter().any(began_watched);
         let mut steady_from = container.started;
-        if !container.partial {
+        if is_whole {
             steady_from = steady_from.after(STARTUP).max(startup_until.unwrap_or_default());
         }
         let mut steady = seen;
@@ -219,16 +264,18 @@ impl Exposure {
                 steady.insert_span(from, until);
             }
         }
-        self.until = self.until.max(container.alive_until);
+        self.windows.extend(watched);
+        let last_window = watched.iter().map(|&(_, until)| until).max();
+        let alive_until = container.alive_until.min(last_window.unwrap_or(container.alive_until));
+        self.until = self.until.max(alive_until).max(steady.last().unwrap_or_default());
         // A window that ends while the container runs notes that it is alive, up to a flush before its end.
-        let is_over = watched
-            .iter()
-            .all(|&(_, until)| until.since(container.alive_until) > IS_OVER);
+        let is_over = last_window.is_some_and(|until| until.since(container.alive_until) > IS_OVER);
         self.containers.push(Watched {
             workload: container.workload.clone(),
+            together: together(&container.workload),
             started: container.started,
-            is_whole: !container.partial,
-            is_over: is_over && !watched.is_empty(),
+            is_whole,
+            is_over,
             steady,
         });
         self.containers.len() - 1
@@ -260,9 +307,32 @@ impl Exposure {
         (groups.len() as u64, dates.len() as u64)
     }
 
-    /// How many containers were never seen from their start on.
+    /// Since when windows have watched without a break, at the end.
+    pub(super) fn watched_since(&self) -> UtcTime {
+        let mut windows = self.windows.clone();
+        windows.sort_unstable_by_key(|&(_, until)| Reverse(until));
+        let mut since = self.until;
+        for (from, until) in windows {
+            if since.since(until) > TOGETHER {
+                break;
+            }
+            since = since.min(from);
+        }
+        since
+    }
+
+    /// How many workloads have no container that was seen from its start on.
     pub(super) fn partial(&self) -> u64 {
-        self.containers.iter().filter(|watched| !watched.is_whole).count() as u64
+        let mut is_whole: BTreeMap<&Workload, bool> = BTreeMap::new();
+        for watched in &self.containers {
+            *is_whole.entry(&watched.workload).or_default() |= watched.is_whole;
+        }
+        is_whole.values().filter(|is_whole| !**is_whole).count() as u64
+    }
+
+    /// Whether each of its containers ended by itself before it had started up: init containers, helpers.
+    pub(super) fn is_short(&self) -> bool {
+        !self.has_steady() && self.containers.iter().all(|watched| watched.is_over)
     }
 
     /// Whether anything was watched after it had started up.
@@ -270,21 +340,20 @@ impl Exposure {
         self.containers.iter().any(|watched| !watched.steady.0.is_empty())
     }
 
-    /// For each container the one that stands for all that were started with it.
+    /// For each container the one that stands for all that were started with it: the first one of ten minutes.
     fn groups(&self) -> Vec<usize> {
         let mut order: Vec<(usize, &Watched)> = self.containers.iter().enumerate().collect();
-        order.sort_by_key(|(_, watched)| (&watched.workload, watched.started));
+        order.sort_by_key(|(_, watched)| (&watched.together, watched.started));
         let mut groups = vec![0; self.containers.len()];
-        let mut before: Option<(usize, &Watched)> = None;
+        let mut first: Option<(usize, &Watched)> = None;
         for (index, watched) in order {
-            let together = before.filter(|(_, before)| {
-                before.workload == watched.workload && watched.started.since(before.started) <= TOGETHER
+            let together = first.filter(|(_, first)| {
+                first.together == watched.together && watched.started.since(first.started) < TOGETHER
             });
-            let group = together.map_or(index, |(group, _)| group);
+            let (group, _) = *first.insert(together.unwrap_or((index, watched)));
             if let Some(entry) = groups.get_mut(index) {
                 *entry = group;
             }
-            before = Some((group, watched));
         }
         groups
     }

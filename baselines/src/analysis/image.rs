@@ -17,7 +17,7 @@ use crate::document::{
 };
 use crate::loss::Reason;
 use crate::path::FilePath;
-use crate::templates::{self, Corpus, Template};
+use crate::templates::{self, Corpus, Price, Template};
 use crate::time::UtcTime;
 use crate::workload::Image;
 
@@ -95,24 +95,38 @@ impl ImageEvidence {
         self.estimated = Some(estimated);
     }
 
+    /// What its paths were generalised to.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.templates.iter()
+    }
+
     /// Every path that its containers' behaviours name, once or more.
-    fn paths(&self) -> impl Iterator<Item = &FilePath> {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &FilePath> {
         let behaviours = self.learned.keys().chain(self.not_learned.keys());
         behaviours.flat_map(generalised::paths)
     }
 
-    /// What its templates cost, among the paths of all images.
-    pub(super) fn prices<'a>(&'a self, all: impl Iterator<Item = &'a Self>) -> Vec<PathTemplate> {
+    /// What its templates cost, given what they admit of the paths of all images: its own ones are no price.
+    pub(super) fn prices(&self, all: &BTreeMap<&Template, Price<'_>>) -> Vec<PathTemplate> {
         if self.templates.is_empty() {
             return Vec::new();
         }
-        let own = self.learned.keys().flat_map(generalised::paths);
-        let corpus = Corpus::new(own, all.flat_map(Self::paths));
-        let prices = corpus.prices(&self.templates);
-        let templates = self.templates.iter().cloned().zip(&prices);
-        templates
-            .map(|(template, price)| PathTemplate::new(template, price))
-            .collect()
+        let own: BTreeSet<&FilePath> = self.learned.keys().flat_map(generalised::paths).collect();
+        let corpus = Corpus::new([], own.iter().copied());
+        let templates = self.templates.iter().zip(corpus.prices(&self.templates));
+        let priced = templates.filter_map(|(template, of_own)| {
+            let price = all.get(template)?;
+            let own_by_policy = corpus.admitted(&price.compiled.operator);
+            let sensitive = price.policy.sensitive.iter().filter(|path| !own.contains(**path));
+            let mut priced = PathTemplate::new(template.clone(), price);
+            priced.covers = of_own.template.admitted;
+            priced.also_admits = priced.also_admits.saturating_sub(of_own.template.admitted);
+            priced.policy_also_admits = priced.policy_also_admits.saturating_sub(own_by_policy.admitted);
+            priced.sensitive = priced.sensitive.saturating_sub(own_by_policy.sensitive_count);
+            priced.sensitive_paths = sensitive.copied().cloned().collect();
+            Some(priced)
+        });
+        priced.collect()
     }
 
     /// Takes what its templates cost.

@@ -22,13 +22,14 @@ pub use error::Error;
 use crate::coverage::Criteria;
 use crate::document::Baseline;
 use crate::recording::{EndReason, Recording};
+use crate::templates::{Corpus, Price, Template};
 use crate::workload::Image;
 use image::ImageEvidence;
 use sources::{Seen, Source, Watched};
 use tally::Tallies;
 
-/// How many days of containers an analysis may have to look at: 27 years of a thousand containers.
-const CONTAINER_DAYS_MAX: u64 = 10_000_000;
+/// How many days of containers an analysis may have to look at: more than five years of a thousand containers.
+const CONTAINER_DAYS_MAX: u64 = 2_000_000;
 
 /// One baseline for each image that a container of the recordings ran, sorted by image.
 ///
@@ -77,7 +78,13 @@ pub fn baselines_by(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<B
         evidence.estimate(&image, criteria);
         images.insert(image, evidence);
     }
-    let prices: Vec<_> = images.values().map(|image| image.prices(images.values())).collect();
+    let prices: Vec<_> = {
+        let corpus = Corpus::new([], images.values().flat_map(ImageEvidence::paths));
+        let templates: BTreeSet<&Template> = images.values().flat_map(ImageEvidence::templates).collect();
+        let templates: Vec<Template> = templates.into_iter().cloned().collect();
+        let all: BTreeMap<&Template, Price<'_>> = templates.iter().zip(corpus.prices(&templates)).collect();
+        images.values().map(|image| image.prices(&all)).collect()
+    };
     for (image, prices) in images.values_mut().zip(prices) {
         image.take_prices(prices);
     }

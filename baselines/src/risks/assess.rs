@@ -261,7 +261,9 @@ fn finding(entry: &Entry, is_apart: bool, mut sightings: Vec<Sighting>, containe
     });
     let behaviours: Vec<&Behaviour> = sightings.iter().map(|sighting| &sighting.behaviour).collect();
     let key = FindingKey::new(&entry.id, entry.decide, &behaviours);
-    let is_of_one = containers >= CONTAINERS_MANY && sightings.iter().all(|it| it.evidence.containers <= 1);
+    // Of several behaviours, each of one container, nobody can tell whether that is the same one.
+    let is_of_one =
+        containers >= CONTAINERS_MANY && matches!(sightings.as_slice(), [it] if it.evidence.containers <= 1);
     let standing = match entry.severity {
         _ if is_apart => Standing::Apart,
         Severity::Info => Standing::Flagged(Flagged::Informational),

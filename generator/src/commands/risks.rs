@@ -24,6 +24,9 @@ pub(super) fn catalogue(arguments: &cli::Catalogue) -> Result<Catalogue, Error> 
     Ok(Catalogue::shipped().with(files.collect::<Result<_, _>>()?)?)
 }
 
+/// What is not so where no folder of baselines is given.
+pub(super) const NOT_READ: &str = "decisions were not read: they are kept beside baselines, see --baselines";
+
 /// Runs `generate risks`. `variable` is the value of [`cli::RECORDING_VARIABLE`].
 ///
 /// # Errors
@@ -33,6 +36,9 @@ pub fn risks(arguments: &cli::Risks, variable: Option<OsString>) -> Result<Told,
     let now = UtcTime::now();
     let (mut rows, mut warnings, mut open) = (Vec::new(), Vec::new(), 0);
     let recordings = arguments.recordings.paths(variable);
+    if arguments.baselines.is_none() {
+        warnings.push(NOT_READ.to_owned());
+    }
     for input in inputs(arguments.baselines.as_deref(), &recordings, &Criteria::default())? {
         let image = input.baseline.image.to_string();
         let risks = Risks::of(&input.baseline, &catalogue, input.decisions);
@@ -80,6 +86,19 @@ pub fn decide(arguments: &cli::Decide) -> Result<Told, Error> {
                 inherited_from: None,
                 about: Some(finding.sentence()),
             };
+            if arguments.deny {
+                // Findings put behaviours together otherwise when there are more of them. What is denied stays denied.
+                for sighting in &finding.sightings {
+                    let about = Some(sighting.behaviour.to_string());
+                    let of_behaviour = Decision {
+                        about,
+                        ..decision.clone()
+                    };
+                    risks
+                        .decisions
+                        .decide(Target::behaviour(&sighting.behaviour), of_behaviour);
+                }
+            }
             risks.decisions.decide(Target::finding(key.clone()), decision);
             (*is_known, decided) = (true, decided + 1);
         }

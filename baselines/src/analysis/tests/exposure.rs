@@ -109,19 +109,20 @@ fn containers_that_start_together_are_one_cluster_of_each_day() {
     let mut other = lives(9, 0, 2 * DAY - 1);
     other.workload.name = "db".to_owned();
     let exposure = watched(&[containers, vec![other]].concat(), 2 * DAY - 1);
-    // Each within ten minutes of the one before: three are one start. The fourth is another, and so is the other workload.
+    // The second is within ten minutes of the first, the third is not: starts that trickle are no single one. The fourth is
+    // another, and so is the other workload.
     let mut sizes = units(&exposure.startup(&[], FOREVER));
     sizes.sort_unstable();
-    assert_eq!(sizes, [1, 1, 3]);
-    assert_eq!(exposure.starts(false), (3, 1));
+    assert_eq!(sizes, [1, 1, 1, 2]);
+    assert_eq!(exposure.starts(false), (4, 1));
     // Two days each.
     let mut sizes = units(&exposure.steady(&[], UnitLength::Whole, FOREVER));
     sizes.sort_unstable();
-    assert_eq!(sizes, [132, 144, 144, 144, 144 + 143 + 143, 3 * 144]);
+    assert_eq!(sizes, [132, 143, 144, 144, 144, 144, 144 + 143, 2 * 144]);
     // And of the first twelve hours, none of the second day.
     let mut sizes = units(&exposure.steady(&[], UnitLength::Whole, seconds(DAY / 2 - 1)));
     sizes.sort_unstable();
-    assert_eq!(sizes, [60, 72, 72 + 71 + 71]);
+    assert_eq!(sizes, [60, 71, 72, 72 + 71]);
     // The order in which containers come changes nothing.
     let forwards: Vec<Container> = (1..)
         .zip(starts)
@@ -172,4 +173,75 @@ fn how_long_a_recording_claims_is_known_before_anything_is_made_of_it() {
     let watched = [(seconds(0), FOREVER), (seconds(DAY), seconds(DAY + 1))];
     assert_eq!(days(&long, &watched), 9_000_000_000 / DAY + 1 + 1);
     assert_eq!(days(&lives(1, DAY, DAY), &[(seconds(2 * DAY), seconds(3 * DAY))]), 0);
+}
+
+#[test]
+fn replicas_that_nothing_controls_start_together_whatever_their_names_are() {
+    let replicas: Vec<Container> = (1..=3)
+        .map(|number| {
+            let mut pod = lives(number, 0, DAY);
+            pod.workload.kind = "Pod".to_owned();
+            pod.workload.name = format!("web-{number}");
+            pod
+        })
+        .collect();
+    assert_eq!(watched(&replicas, DAY).starts(false), (1, 1));
+}
+
+#[test]
+fn runs_every_ten_minutes_are_many_runs() {
+    let runs: Vec<Container> = (0..144).map(|run| lives(run + 1, run * 600, run * 600 + 20)).collect();
+    assert_eq!(watched(&runs, 2 * DAY).starts(true), (144, 1));
+    // Twice as often, two of them are one cluster.
+    let runs: Vec<Container> = (0..144).map(|run| lives(run + 1, run * 300, run * 300 + 20)).collect();
+    assert_eq!(watched(&runs, 2 * DAY).starts(true), (72, 1));
+}
+
+#[test]
+fn a_start_counts_where_a_window_that_is_still_there_saw_it() {
+    // The window of its start was taken away by retention.
+    let container = lives(1, 0, 2 * DAY);
+    let mut exposure = Exposure::default();
+    exposure.add(&container, None, Days::default(), &[(seconds(DAY), seconds(2 * DAY))]);
+    assert_eq!((exposure.starts(false), exposure.partial()), ((0, 0), 1));
+    assert!(units(&exposure.startup(&[], FOREVER)).is_empty());
+}
+
+#[test]
+fn a_workload_is_partial_while_none_of_its_starts_was_seen() {
+    let old = Container {
+        partial: true,
+        ..lives(1, 0, DAY)
+    };
+    assert_eq!(watched(std::slice::from_ref(&old), DAY).partial(), 1);
+    assert_eq!(watched(&[old, lives(2, 3600, DAY)], DAY).partial(), 0);
+}
+
+#[test]
+fn a_run_may_go_on_in_the_next_window() {
+    let windows = [(seconds(0), seconds(3600)), (seconds(3600), seconds(7200))];
+    let mut exposure = Exposure::default();
+    exposure.add(&lives(1, 3000, 4000), None, Days::default(), &windows);
+    assert_eq!(exposure.starts(true), (1, 1));
+    assert_eq!((exposure.is_short(), exposure.watched_since()), (false, seconds(0)));
+    // One that ends before it has started up is all that there is of it.
+    let mut exposure = Exposure::default();
+    exposure.add(&lives(1, 3000, 3020), None, Days::default(), &windows);
+    assert!(exposure.is_short());
+}
+
+#[test]
+fn where_nothing_watched_nobody_knows_that_it_held() {
+    let mut exposure = Exposure::default();
+    let windows = [(seconds(0), seconds(DAY)), (seconds(7 * DAY), seconds(7 * DAY + 60))];
+    exposure.add(&lives(1, 0, 8 * DAY), None, Days::default(), &windows);
+    assert_eq!(exposure.watched_since(), seconds(7 * DAY));
+    assert_eq!(exposure.until(), seconds(7 * DAY + 60));
+}
+
+#[test]
+fn what_was_seen_after_a_container_was_last_known_to_live_counts() {
+    let mut exposure = Exposure::default();
+    exposure.add(&lives(1, 0, 3600), None, at(&[120]), &[(seconds(0), seconds(4000))]);
+    assert_eq!(exposure.until(), seconds(120 * MINUTE));
 }
