@@ -13,8 +13,8 @@ use crate::path::FilePath;
 
 /// When siblings fold: how many different names of one signature in one directory it takes.
 ///
-/// What is right depends on what a name says by itself. The defaults are measured by [`super::cross_validate`], and argued for
-/// in the handbook, in the chapter "Path templates".
+/// What is right depends on what a name says by itself: the handbook argues for the defaults in the chapter "Path templates".
+/// What comes of others can be measured with [`super::cross_validate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Names with numbers, versions and random words in them, which can be names that people gave: 5. The four `Root_CA_1` to

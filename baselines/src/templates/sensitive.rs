@@ -65,7 +65,8 @@ impl Guard {
     }
 }
 
-fn is_guarded(path: &[u8], depth: usize) -> bool {
+/// The closer look.
+pub(super) fn is_guarded(path: &[u8], depth: usize) -> bool {
     let names = with_places(path, depth);
     ENTRIES
         .of(&names)

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::paths;
 use crate::path::FilePath;
-use crate::templates::{Corpus, Mined, Options, Template, TemplateSet, mine, mine_with, sensitive};
+use crate::templates::sensitive::{Guard, is_guarded};
+use crate::templates::{Corpus, Mined, Options, SENSITIVE, Template, TemplateSet, mine, mine_with, sensitive};
 
 /// Paths that have much in common, made of what folds and what does not.
 fn path() -> impl Strategy<Value = FilePath> {
@@ -27,6 +28,32 @@ fn path() -> impl Strategy<Value = FilePath> {
     let usual = (start, vec(name, 1..5))
         .prop_map(|(start, names)| FilePath::canonical(format!("{start}/{}", names.join("/")).into_bytes()));
     prop_oneof![20 => usual, 1 => odd]
+}
+
+/// Paths that an entry of the list has, with some characters changed.
+fn near_sensitive() -> impl Strategy<Value = String> {
+    let entry = prop::sample::select(SENSITIVE.to_vec());
+    let name = prop_oneof!["[0-9]{1,4}", "[a-z]{2}[0-9]", "[0-9a-f]{8}", "a"];
+    let changes = vec((any::<prop::sample::Index>(), "[0-9a-z]{1,2}"), 0..4);
+    (entry, name, vec("[a-z0-9]{1,7}", 0..3), changes).prop_map(|(entry, name, start, changes)| {
+        let many = [start.join("/"), String::new()].join("/");
+        let path = entry
+            .pattern
+            .replace("**/", many.trim_start_matches('/'))
+            .replace('*', &name);
+        let mut path = if path.starts_with('/') {
+            path
+        } else {
+            format!("/srv/x/{}{path}", many.trim_start_matches('/'))
+        };
+        for (index, text) in changes {
+            let at = index.index(path.len());
+            if path.get(at..=at).is_some_and(|old| old != "/") {
+                path.replace_range(at..=at, &text);
+            }
+        }
+        path
+    })
 }
 
 fn options() -> impl Strategy<Value = Options> {
@@ -135,6 +162,14 @@ proptest! {
             let reaches = others.iter().any(|path| sensitive(path).is_some() && found.template.matches(path));
             prop_assert!(!reaches || found.members.iter().all(|member| sensitive(member).is_some()), "{}", found.template);
         }
+    }
+
+    /// What spares most paths the closer look never spares one that needs it.
+    #[test]
+    fn a_quick_look_finds_all_that_a_closer_one_does(path in near_sensitive(), depth in 2..5_usize) {
+        let directory = path.rsplit_once('/').unwrap().0.as_bytes();
+        let quick = Guard::of_directory(directory, depth).is_guarded(path.as_bytes(), depth);
+        prop_assert_eq!(quick, is_guarded(path.as_bytes(), depth), "{}", path);
     }
 
     #[test]
