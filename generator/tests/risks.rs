@@ -76,7 +76,7 @@ fn what_is_risky_is_listed_with_why_and_what_to_do_until_somebody_decides() {
     );
     // A policy says so too.
     let told = workshop.run(&["policies", "--baselines", "b", "--out", "p"]);
-    assert!(told.stderr.contains("waits for a decision"), "{told:?}");
+    assert!(told.stderr.contains("for a decision: `generate risks`"), "{told:?}");
     let told = decide(&workshop, "--allow", &undecided);
     assert_eq!(told.code, Some(0), "{told:?}");
     assert!(told.stdout.contains("+decisions.yaml"), "{told:?}");
@@ -86,7 +86,7 @@ fn what_is_risky_is_listed_with_why_and_what_to_do_until_somebody_decides() {
     assert_eq!(keys(&found, "allowed"), undecided);
     assert_eq!(workshop.run(&check).code, Some(0));
     let told = workshop.run(&["policies", "--baselines", "b", "--out", "p"]);
-    assert!(!told.stderr.contains("waits for a decision"), "{told:?}");
+    assert!(!told.stderr.contains("for a decision: `generate risks`"), "{told:?}");
 }
 
 #[test]

@@ -91,8 +91,12 @@ fn risks(input: &Input, report: &mut Report<'_>) -> Vec<String> {
     }
     if let Some(open @ 1..) = input.undecided {
         let warning = format!(
-            "{} in it waits for a decision: `generate risks` lists what, `generate decide` decides",
-            counted(open, "risk")
+            "{} for a decision: `generate risks` lists what, `generate decide` decides",
+            if open == 1 {
+                "1 risk in it waits".to_owned()
+            } else {
+                format!("{open} risks in it wait")
+            }
         );
         lines.push(format!("WARNING: {warning}."));
         report.warnings.push(warning);

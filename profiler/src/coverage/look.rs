@@ -55,7 +55,7 @@ pub struct ImageCoverage {
 impl ImageCoverage {
     /// Whether it will not be ready as long as its recording holds what it does.
     pub fn is_spoilt(&self) -> bool {
-        matches!(self.state, State::Lossy | State::Partial)
+        self.state == State::Lossy
     }
 }
 

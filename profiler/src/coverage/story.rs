@@ -165,7 +165,7 @@ mod tests {
         let mut story = Story::default();
         let waiting = [
             image("web", State::Lossy, "learn again"),
-            image("db", State::Partial, "roll it out"),
+            image("db", State::Lossy, "learn again"),
             image("job", State::Learning, "wait"),
         ];
         let warning = story.after(Ok(look(3, 0, &waiting))).warning.unwrap();
