@@ -179,14 +179,11 @@ impl<'a> Corpus<'a> {
         }
     }
 
-    /// The cheapest of all that a template can become. An ending of a name alone (`.log`) is not taken for cheap because it
-    /// admits little that is known: a file with any ending can be made wherever something can be written.
+    /// The cheapest of all that a template can become.
     fn compile(&self, template: &Template) -> (Compiled, Admitted<'a>) {
         let best = template.operators();
         let first = (best.clone(), self.admitted(&best.operator));
-        let is_tight = |operator: &Operator| !matches!(operator, Operator::Postfix(value) if !value.contains('/'));
-        let others = template.compilations().into_iter();
-        let others = others.filter(|other| *other != best && is_tight(&other.operator));
+        let others = template.compilations().into_iter().filter(|other| *other != best);
         others.fold(first, |best, other| {
             let admitted = self.admitted(&other.operator);
             if (admitted.sensitive_count, admitted.admitted) < (best.1.sensitive_count, best.1.admitted) {
