@@ -133,7 +133,10 @@ fn a_disk_that_is_full_at_the_end_is_waited_for() {
     let scratch = Scratch::new();
     let mut running = on_a_small_disk(&scratch, &in_steps(&scratch));
     let cgroup = |running: &Running| end_to_end::cgroup_of_run(child_of(running)?);
-    running.wait_for("the command", |running| cgroup(running).is_some());
+    // Its cgroup is there before the window is: a window that cannot begin is another matter.
+    running.wait_for("the command", |running| {
+        running.stdout().contains("started") && cgroup(running).is_some()
+    });
     let filler = fill(&running, &scratch);
     (1..=3).for_each(|step| go(&scratch, step));
     running.wait_for("the end of the command", |running| cgroup(running).is_none());
