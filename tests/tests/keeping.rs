@@ -117,16 +117,19 @@ fn a_recording_that_may_not_grow_counts_what_is_lost() {
     );
     assert!(fs::metadata(scratch.recording()).unwrap().len() <= 256 << 10);
     let status = scratch.status();
-    let lost = status["losses"].as_array().unwrap();
-    let full = lost.iter().find(|loss| loss["reason"] == "recording_full");
-    let full = full.unwrap_or_else(|| panic!("{status:#}"))["count"].as_u64().unwrap();
-    assert!(full > 500, "{status:#}");
+    let lost = |is_meant: &dyn Fn(&str) -> bool| -> u64 {
+        let losses = status["losses"].as_array().unwrap().iter();
+        let meant = losses.filter(|loss| is_meant(loss["reason"].as_str().unwrap()));
+        meant.map(|loss| loss["count"].as_u64().unwrap()).sum()
+    };
+    assert!(lost(&|reason| reason == "recording_full") > 500, "{status:#}");
     let opened: u64 = counts(&scratch.baseline("test/full").behaviours)
         .iter()
         .filter(|(behaviour, _)| behaviour.contains(text(&folder)))
         .map(|(_, count)| count)
         .sum();
-    assert!(opened > 0 && opened + full >= 3000, "{opened} {full}");
+    // On a busy machine the recorder may come too late for some: then the kernel's buffer was full, which is counted as well.
+    assert!(opened > 0 && opened + lost(&|_| true) >= 3000, "{opened} {status:#}");
 }
 
 #[test]
