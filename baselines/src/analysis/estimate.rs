@@ -1,6 +1,9 @@
 //! From what was watched and seen to how much of it there is: the numbers of one image.
 
+use std::hash::Hash;
+
 use super::exposure::{Exposure, Sightings, UnitLength};
+use crate::behaviour::Phase;
 use crate::coverage::{
     Cluster, Clusters, CoverageEstimate, Criteria, Evidence, Exposure as Starts, Losses, NoEstimate, PhaseCoverage,
     Readiness, Reliability, Resampling, UnitsNeeded, reliability,
@@ -29,6 +32,19 @@ pub(super) struct Estimated {
     criteria: Criteria,
 }
 
+/// What was watched of an image, in clusters.
+pub(super) struct Watched<B> {
+    pub(super) startup: Vec<Cluster<B>>,
+    /// In units of half the length, of the length and of twice the length.
+    pub(super) steady: [Vec<Cluster<B>>; 3],
+    pub(super) has_steady: bool,
+    pub(super) starts: (u64, u64),
+    pub(super) partial: u64,
+    pub(super) ends_by_itself: bool,
+    /// When that was so.
+    pub(super) now: UtcTime,
+}
+
 #[derive(Debug)]
 struct Estimate {
     document: document::PhaseCoverage,
@@ -45,44 +61,75 @@ impl Estimated {
         ends_by_itself: bool,
         criteria: &Criteria,
     ) -> Self {
-        let resampling = Resampling {
-            seed,
-            ..Resampling::default()
-        };
+        let resampling = resampling(seed);
         let ends_by_itself = ends_by_itself || exposure.is_short();
+        let now = exposure.until();
         let startup = |until| exposure.startup(behaviours, until);
         let steady = |until| exposure.steady(behaviours, UnitLength::Whole, until);
-        let until = exposure.until();
-        let steady = exposure.has_steady().then(|| {
-            let mut estimate = Estimate::new(steady, exposure, &resampling, criteria);
-            let of_length = |length| {
-                let clusters = Clusters::new(exposure.steady(behaviours, length, until)).ok()?;
-                Some(clusters.counts().clone())
+        let watched = Watched {
+            startup: startup(now),
+            steady: [UnitLength::Halved, UnitLength::Whole, UnitLength::Doubled]
+                .map(|length| exposure.steady(behaviours, length, now)),
+            has_steady: exposure.has_steady(),
+            starts: exposure.starts(ends_by_itself),
+            partial: exposure.partial(),
+            ends_by_itself,
+            now,
+        };
+        let held_since = |phase| {
+            let earlier = (1..=LOOKS).map(|look| now.before(criteria.held * look / LOOKS));
+            let was_there = |&moment: &UtcTime| {
+                let clusters = added_up(match phase {
+                    Phase::Startup => startup(moment),
+                    Phase::Steady => steady(moment),
+                });
+                is_at(criteria.target, &coverage(&clusters, &resampling))
             };
-            let lengths = [UnitLength::Halved, UnitLength::Whole, UnitLength::Doubled].map(of_length);
-            let document = &mut estimate.document;
-            let reliability = match &lengths {
-                [Some(halved), Some(counts), Some(doubled)] => reliability(halved, counts, doubled),
+            let held = earlier.take_while(was_there).last();
+            // Nobody knows what it did while nothing watched.
+            held.unwrap_or(now).max(exposure.watched_since())
+        };
+        Self::of(watched, seed, criteria, held_since)
+    }
+
+    /// Estimates from clusters. `held_since` tells, of a phase whose interval's lower end is at the target now, since when it
+    /// has been there.
+    pub(super) fn of<B: Eq + Hash>(
+        watched: Watched<B>,
+        seed: u64,
+        criteria: &Criteria,
+        held_since: impl Fn(Phase) -> UtcTime,
+    ) -> Self {
+        let resampling = resampling(seed);
+        let estimate = |clusters, phase| Estimate::new(clusters, &resampling, criteria.target, || held_since(phase));
+        let [halved, whole, doubled] = watched.steady.map(added_up);
+        let steady = watched.has_steady.then(|| {
+            let reliability = match (&halved, &whole, &doubled) {
+                (Ok(halved), Ok(whole), Ok(doubled)) => reliability(halved.counts(), whole.counts(), doubled.counts()),
                 _ => Reliability::Unknown,
             };
-            document.reliability = Some(match reliability {
+            let per_day = whole
+                .as_ref()
+                .ok()
+                .and_then(|clusters| clusters.counts().estimator().ok());
+            let per_day = per_day.and_then(|estimator| Number::new(estimator.new_within(UNITS_PER_DAY)));
+            let mut estimate = estimate(whole, Phase::Steady);
+            estimate.document.new_in_next_container_day = per_day;
+            estimate.document.reliability = Some(match reliability {
                 Reliability::Reliable => document::Reliability::Reliable,
                 Reliability::Unreliable { .. } => document::Reliability::Unreliable,
                 Reliability::Unknown => document::Reliability::Unknown,
             });
-            let estimator = lengths[1].as_ref().and_then(|counts| counts.estimator().ok());
-            document.new_in_next_container_day =
-                estimator.and_then(|estimator| Number::new(estimator.new_within(UNITS_PER_DAY)));
             estimate.coverage.reliability = reliability;
             estimate
         });
         Self {
-            startup: Estimate::new(startup, exposure, &resampling, criteria),
+            startup: estimate(added_up(watched.startup), Phase::Startup),
             steady,
-            starts: exposure.starts(ends_by_itself),
-            partial: exposure.partial(),
-            until,
-            ends_by_itself,
+            starts: watched.starts,
+            partial: watched.partial,
+            until: watched.now,
+            ends_by_itself: watched.ends_by_itself,
             criteria: *criteria,
         }
     }
@@ -129,46 +176,52 @@ impl Estimated {
 
 impl Estimate {
     fn new(
-        clusters: impl Fn(UtcTime) -> Vec<Cluster<usize>>,
-        exposure: &Exposure,
+        clusters: Result<Clusters, NoEstimate>,
         resampling: &Resampling,
-        criteria: &Criteria,
+        target: f64,
+        held_since: impl FnOnce() -> UtcTime,
     ) -> Self {
-        let until = exposure.until();
-        let at = |until| Clusters::new(clusters(until)).map_err(|_| NoEstimate::NoUnit);
-        let now = at(until);
-        let coverage = |clusters: &Result<Clusters, NoEstimate>| {
-            let clusters = clusters.as_ref().map_err(|&no| no)?;
-            // The more clusters, the less each replicate differs from the next.
-            let most = DRAWS_MAX / u32::try_from(clusters.active()).unwrap_or(u32::MAX).max(1);
-            clusters.coverage(&Resampling {
-                replicates: resampling.replicates.min(most.max(REPLICATES_MIN)),
-                ..*resampling
-            })
-        };
-        let coverage_now = coverage(&now);
-        let is_there = |coverage: &Result<CoverageEstimate, NoEstimate>| {
-            let interval = coverage.as_ref().ok().and_then(|coverage| coverage.interval);
-            interval.is_some_and(|interval| interval.lower >= criteria.target)
-        };
-        let earlier = (1..=LOOKS).map(|look| until.before(criteria.held * look / LOOKS));
-        let held_since = is_there(&coverage_now).then(|| {
-            let held = earlier.take_while(|&moment| is_there(&coverage(&at(moment))));
-            // Nobody knows what it did while nothing watched.
-            held.last().unwrap_or(until).max(exposure.watched_since())
-        });
+        let coverage = coverage(&clusters, resampling);
+        let held_since = is_at(target, &coverage).then(held_since);
         Self {
-            document: now.map_or_else(
+            document: clusters.map_or_else(
                 |_| document::PhaseCoverage::default(),
-                |clusters| shown(&clusters, &coverage_now, held_since, criteria.target),
+                |clusters| shown(&clusters, &coverage, held_since, target),
             ),
             coverage: PhaseCoverage {
-                coverage: coverage_now,
+                coverage,
                 held_since,
                 reliability: Reliability::Unknown,
             },
         }
     }
+}
+
+fn resampling(seed: u64) -> Resampling {
+    Resampling {
+        seed,
+        ..Resampling::default()
+    }
+}
+
+fn added_up<B: Eq + Hash>(clusters: Vec<Cluster<B>>) -> Result<Clusters, NoEstimate> {
+    Clusters::new(clusters).map_err(|_| NoEstimate::NoUnit)
+}
+
+fn coverage(clusters: &Result<Clusters, NoEstimate>, resampling: &Resampling) -> Result<CoverageEstimate, NoEstimate> {
+    let clusters = clusters.as_ref().map_err(|&no| no)?;
+    // The more clusters, the less each replicate differs from the next.
+    let most = DRAWS_MAX / u32::try_from(clusters.active()).unwrap_or(u32::MAX).max(1);
+    clusters.coverage(&Resampling {
+        replicates: resampling.replicates.min(most.max(REPLICATES_MIN)),
+        ..*resampling
+    })
+}
+
+/// Whether the lower end of an interval is at a target.
+fn is_at(target: f64, coverage: &Result<CoverageEstimate, NoEstimate>) -> bool {
+    let interval = coverage.as_ref().ok().and_then(|coverage| coverage.interval);
+    interval.is_some_and(|interval| interval.lower >= target)
 }
 
 fn shown(

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
+use super::summary::{Group, Seen};
 use crate::coverage::Cluster;
 use crate::recording::Container;
 use crate::time::{Minute, UtcTime};
@@ -22,7 +25,7 @@ const SLOT_MINUTES: i64 = 5;
 const DAY_MINUTES: i64 = 24 * 60;
 const SLOTS_PER_DAY: usize = 288;
 /// Containers that start within this time were started together. Where nothing watches for longer, watching was interrupted.
-const TOGETHER: Duration = Duration::from_mins(10);
+pub(super) const TOGETHER: Duration = Duration::from_mins(10);
 /// Where nothing says when a container has started up, see [`crate::behaviour::Phase`].
 const STARTUP: Duration = Duration::from_mins(1);
 /// Who is not alive any more for this long before its window ends has ended.
@@ -40,6 +43,9 @@ pub(super) enum UnitLength {
     /// 20 minutes.
     Doubled,
 }
+
+/// How many units of 5, of 10 and of 20 minutes.
+pub(super) type Units = [u64; 3];
 
 /// Some of a day's slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +92,10 @@ impl Slots {
             };
         }
         kept
+    }
+
+    fn all_units(self) -> Units {
+        [UnitLength::Halved, UnitLength::Whole, UnitLength::Doubled].map(|length| self.units(length))
     }
 
     /// How many units have one of them. A unit of two or four slots lies within one word.
@@ -193,6 +203,46 @@ impl Sightings {
                 is_same
             });
     }
+}
+
+impl Sightings {
+    /// By groups of containers, whose places are those of its containers: in how many of their starts, of those that count, and
+    /// on which days in how many units.
+    pub(super) fn summarised(&self, key: u64, places: &[usize], counts: impl Fn(usize) -> bool) -> Seen {
+        let mut starts: BTreeMap<usize, u64> = BTreeMap::new();
+        for &container in self.starts.iter().filter(|container| counts(**container)) {
+            if let Some(&place) = places.get(container) {
+                *starts.entry(place).or_default() += 1;
+            }
+        }
+        let mut steady: BTreeMap<(usize, i64), Units> = BTreeMap::new();
+        for &(container, day, slots) in &self.steady {
+            if let Some(&place) = places.get(container) {
+                add(steady.entry((place, day)).or_default(), slots);
+            }
+        }
+        let steady = steady.into_iter().map(|((place, day), units)| (place, day, units));
+        Seen {
+            key,
+            starts: starts.into_iter().collect(),
+            steady: steady.collect(),
+        }
+    }
+}
+
+fn add(sum: &mut Units, slots: Slots) {
+    for (sum, units) in sum.iter_mut().zip(slots.all_units()) {
+        *sum += units;
+    }
+}
+
+/// Containers by their groups.
+pub(super) struct Groups {
+    pub(super) list: Vec<Group>,
+    /// Of each container the place of its group in that list.
+    pub(super) places: Vec<usize>,
+    /// Of the workloads that nothing controls, how many have no container that was seen from its start on.
+    pub(super) partial_alone: u64,
 }
 
 /// How many days a container was watched, those counted that were watched in part; if windows overlap, more.
@@ -321,6 +371,64 @@ impl Exposure {
         since
     }
 
+    /// When watching went on after the last break, if there was one.
+    pub(super) fn resumed(&self) -> Option<UtcTime> {
+        let since = self.watched_since();
+        self.windows.iter().any(|&(from, _)| from < since).then_some(since)
+    }
+
+    /// Whether a container was seen from its start on.
+    pub(super) fn is_whole(&self, container: usize) -> bool {
+        self.containers.get(container).is_some_and(|watched| watched.is_whole)
+    }
+
+    /// What is told of those that were started together, without their names.
+    pub(super) fn summarised(&self) -> Groups {
+        let mut list: Vec<Group> = Vec::new();
+        let mut by_first: BTreeMap<usize, (usize, BTreeMap<i64, Units>)> = BTreeMap::new();
+        let mut places = Vec::new();
+        let mut alone: BTreeMap<&Workload, bool> = BTreeMap::new();
+        for (watched, first) in self.containers.iter().zip(self.groups()) {
+            let (place, days) = by_first.entry(first).or_insert_with(|| {
+                list.push(Group {
+                    workload: watched.together.as_ref().map(|workload| key_of([workload.to_string()])),
+                    started: self
+                        .containers
+                        .get(first)
+                        .map_or(watched.started, |first| first.started)
+                        .nanos()
+                        .unsigned_abs()
+                        / 1_000_000_000,
+                    whole: 0,
+                    over: 0,
+                    days: Vec::new(),
+                });
+                (list.len() - 1, BTreeMap::new())
+            });
+            places.push(*place);
+            for (&day, &slots) in &watched.steady.0 {
+                add(days.entry(day).or_default(), slots);
+            }
+            if let Some(group) = list.get_mut(*place) {
+                group.whole += u64::from(watched.is_whole);
+                group.over += u64::from(watched.is_whole && watched.is_over);
+            }
+            if watched.together.is_none() {
+                *alone.entry(&watched.workload).or_default() |= watched.is_whole;
+            }
+        }
+        for (place, days) in by_first.into_values() {
+            if let Some(group) = list.get_mut(place) {
+                group.days = days.into_iter().collect();
+            }
+        }
+        Groups {
+            list,
+            places,
+            partial_alone: alone.values().filter(|is_whole| !**is_whole).count() as u64,
+        }
+    }
+
     /// How many workloads have no container that was seen from its start on.
     pub(super) fn partial(&self) -> u64 {
         let mut is_whole: BTreeMap<&Workload, bool> = BTreeMap::new();
@@ -444,6 +552,17 @@ impl<K: Ord> Clusters<K> {
     }
 }
 
-fn day(time: UtcTime) -> i64 {
+/// The first 64 bits of what texts hash to (SHA-256), each with its end: the same on every node.
+pub(super) fn key_of(texts: impl IntoIterator<Item = String>) -> u64 {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    }
+    let hash = hash.finalize();
+    hash.iter().take(8).fold(0, |key, &byte| key << 8 | u64::from(byte))
+}
+
+pub(super) fn day(time: UtcTime) -> i64 {
     time.minute().number().div_euclid(DAY_MINUTES)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::exposure::key_of;
 use crate::behaviour::{Access, Action, Behaviour, Capabilities, Protocol, RaiseCause};
 use crate::dns::DnsName;
 use crate::path::FilePath;
@@ -28,8 +29,8 @@ enum Whom<'a> {
 }
 
 /// A behaviour without what is never the same twice. Arguments are left out: no policy compares them.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Form<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Deed<'a> {
     Exec(Place<'a>, Option<Place<'a>>),
     Open(Place<'a>, Access),
     Connect(Whom<'a>, u16, Protocol),
@@ -37,6 +38,55 @@ enum Form<'a> {
     Send(Whom<'a>, u16, Protocol),
     Listen(std::net::IpAddr, u16, Protocol),
     Raise(Place<'a>, RaiseCause, u32, Capabilities),
+}
+
+/// What a behaviour generalises to: who does it, and what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Form<'a> {
+    subject: Place<'a>,
+    deed: Deed<'a>,
+}
+
+impl Form<'_> {
+    /// The same for the same form on every node, as templates have names: see [`key_of`].
+    pub(super) fn key(&self, mined: &Mined<'_>) -> u64 {
+        let place = |place: Place<'_>| match place {
+            Place::Path(path) => format!("path {path}"),
+            Place::Template(number) => match mined.templates.get(number) {
+                Some(found) => format!("template {}", found.template),
+                None => String::new(),
+            },
+        };
+        let whom = |whom: Whom<'_>| match whom {
+            Whom::Address(address) => format!("address {address}"),
+            Whom::Pods(peer) => format!("pods {peer}"),
+            Whom::Name(name) => format!("name {name}"),
+        };
+        let network = |kind: &str, whom: String, port: u16, protocol: Protocol| {
+            [kind.to_owned(), whom, port.to_string(), protocol.to_string()].to_vec()
+        };
+        let deed = match self.deed {
+            Deed::Exec(binary, script) => {
+                let script = script.map_or_else(String::new, place);
+                vec!["exec".to_owned(), place(binary), script]
+            }
+            Deed::Open(path, access) => vec!["open".to_owned(), place(path), access.to_string()],
+            Deed::Connect(to, port, protocol) => network("connect", whom(to), port, protocol),
+            Deed::ConnectUnix(path) => vec!["connect-unix".to_owned(), place(path)],
+            Deed::Send(to, port, protocol) => network("send", whom(to), port, protocol),
+            Deed::Listen(at, port, protocol) => network("listen", at.to_string(), port, protocol),
+            Deed::Raise(binary, cause, user, capabilities) => {
+                let cause = match cause {
+                    RaiseCause::Execution => "execution",
+                    RaiseCause::UserNamespace => "user namespace",
+                };
+                let cause = cause.to_owned();
+                let what = [place(binary), cause, user.to_string(), capabilities.to_string()];
+                ["raise".to_owned()].into_iter().chain(what).collect()
+            }
+        };
+        key_of([place(self.subject)].into_iter().chain(deed))
+    }
 }
 
 /// Every path that a behaviour names, the program that did it among them.
@@ -50,12 +100,12 @@ pub(super) fn paths(behaviour: &Behaviour) -> impl Iterator<Item = &FilePath> {
     std::iter::once(&behaviour.subject).chain(of_action.into_iter().flatten())
 }
 
-/// A number for each behaviour: the same for those that generalise to the same one. `whom` tells whom a behaviour reached,
-/// as [`whom`] does.
+/// A number for each behaviour: the same for those that generalise to the same form; and these forms, by their numbers. `whom`
+/// tells whom a behaviour reached, as [`whom`] does.
 pub(super) fn numbers<'a>(
     behaviours: impl IntoIterator<Item = (&'a Behaviour, Option<Reached<'a>>)>,
     mined: &Mined<'a>,
-) -> Vec<usize> {
+) -> (Vec<usize>, Vec<Form<'a>>) {
     let members = mined.templates.iter().enumerate();
     let templates: HashMap<&FilePath, usize> = members
         .flat_map(|(number, found)| found.members.iter().map(move |path| (*path, number)))
@@ -66,42 +116,49 @@ pub(super) fn numbers<'a>(
             .map_or(Place::Path(path), |&number| Place::Template(number))
     };
     let mut numbers = HashMap::new();
+    let mut forms = Vec::new();
     let number = |(behaviour, reached): (&'a Behaviour, Option<Reached<'a>>)| {
         let whom = |address| match reached {
             None => Whom::Address(address),
             Some(Reached::Pods(peer)) => Whom::Pods(peer),
             Some(Reached::Name(name)) => Whom::Name(name),
         };
-        let form = match &behaviour.action {
-            Action::Exec { binary, script, .. } => Form::Exec(place(binary), script.as_ref().map(place)),
-            Action::Open { path, access, .. } => Form::Open(place(path), *access),
+        let deed = match &behaviour.action {
+            Action::Exec { binary, script, .. } => Deed::Exec(place(binary), script.as_ref().map(place)),
+            Action::Open { path, access, .. } => Deed::Open(place(path), *access),
             Action::Connect {
                 address,
                 port,
                 protocol,
-            } => Form::Connect(whom(*address), *port, *protocol),
-            Action::ConnectUnix { path } => Form::ConnectUnix(place(path)),
+            } => Deed::Connect(whom(*address), *port, *protocol),
+            Action::ConnectUnix { path } => Deed::ConnectUnix(place(path)),
             Action::Send {
                 address,
                 port,
                 protocol,
-            } => Form::Send(whom(*address), *port, *protocol),
+            } => Deed::Send(whom(*address), *port, *protocol),
             Action::Listen {
                 address,
                 port,
                 protocol,
-            } => Form::Listen(*address, *port, *protocol),
+            } => Deed::Listen(*address, *port, *protocol),
             Action::Raise {
                 binary,
                 cause,
                 user,
                 capabilities,
-            } => Form::Raise(place(binary), *cause, *user, *capabilities),
+            } => Deed::Raise(place(binary), *cause, *user, *capabilities),
         };
-        let next = numbers.len();
-        *numbers.entry((place(&behaviour.subject), form)).or_insert(next)
+        let form = Form {
+            subject: place(&behaviour.subject),
+            deed,
+        };
+        *numbers.entry(form).or_insert_with(|| {
+            forms.push(form);
+            forms.len() - 1
+        })
     };
-    behaviours.into_iter().map(number).collect()
+    (behaviours.into_iter().map(number).collect(), forms)
 }
 
 /// Whom an address stood for, where that is not the address.

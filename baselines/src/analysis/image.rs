@@ -9,6 +9,7 @@ use super::estimate::Estimated;
 use super::exposure::{Exposure, Sightings};
 use super::generalised;
 use super::sources::{Seen, Source};
+use super::summary::ImageSummary;
 use super::tally::{Tallies, Tally, Total};
 use crate::behaviour::Behaviour;
 use crate::coverage::{Criteria, Losses};
@@ -68,6 +69,22 @@ impl ImageEvidence {
 
     /// Estimates how much has been seen, once all containers are there, and forgets what only that needs.
     pub(super) fn estimate(&mut self, image: &Image, criteria: &Criteria) {
+        let (sightings, _) = self.generalise();
+        let exposure = std::mem::take(&mut self.exposure);
+        let estimated = Estimated::new(&exposure, &sightings, seed(&image.to_string()), !self.runs_on, criteria);
+        self.estimated = Some(estimated);
+    }
+
+    /// What has been seen, for an estimate elsewhere; see [`ImageSummary`].
+    pub(super) fn into_summary(mut self, image: &Image) -> Option<ImageSummary> {
+        let losses = self.all_losses();
+        let (sightings, keys) = self.generalise();
+        let behaviours = keys.into_iter().zip(sightings);
+        ImageSummary::new(image.to_string(), &self.exposure, behaviours, self.runs_on, losses)
+    }
+
+    /// Where each generalised behaviour was seen, and what its form hashes to; forgets that of the behaviours themselves.
+    fn generalise(&mut self) -> (Vec<Sightings>, Vec<u64>) {
         let mut behaviours: Vec<(&Behaviour, &Total)> = self.learned.iter().collect();
         behaviours.sort_unstable_by_key(|(behaviour, _)| *behaviour);
         let paths = behaviours
@@ -75,9 +92,9 @@ impl ImageEvidence {
             .flat_map(|(behaviour, _)| generalised::paths(behaviour));
         let mined = templates::mine(paths, &templates::Options::default());
         let reached = behaviours.iter().map(|(behaviour, total)| (*behaviour, total.whom()));
-        let numbers = generalised::numbers(reached, &mined);
-        let forms = numbers.iter().max().map_or(0, |most| most + 1);
-        let mut sightings = vec![Sightings::default(); forms];
+        let (numbers, forms) = generalised::numbers(reached, &mined);
+        let keys = forms.iter().map(|form| form.key(&mined)).collect();
+        let mut sightings = vec![Sightings::default(); forms.len()];
         for ((_, total), number) in behaviours.iter().zip(numbers) {
             if let Some(sightings) = sightings.get_mut(number) {
                 sightings.append(&total.sightings);
@@ -90,9 +107,16 @@ impl ImageEvidence {
         for total in self.learned.values_mut().chain(self.not_learned.values_mut()) {
             total.sightings = Sightings::default();
         }
-        let exposure = std::mem::take(&mut self.exposure);
-        let estimated = Estimated::new(&exposure, &sightings, seed(image), !self.runs_on, criteria);
-        self.estimated = Some(estimated);
+        (sightings, keys)
+    }
+
+    /// What was lost, or may have been.
+    fn all_losses(&self) -> Losses {
+        match (self.losses.is_empty(), self.uncounted_losses.is_empty()) {
+            (true, true) => Losses::RuledOut,
+            (true, false) => Losses::NotRuledOut,
+            (false, _) => Losses::Present,
+        }
     }
 
     /// What its paths were generalised to.
@@ -174,11 +198,7 @@ impl ImageEvidence {
     /// [`Error::CountTooLarge`] beyond 64 bits.
     pub(super) fn into_baseline(mut self, image: Image, sources: &[Source<'_>]) -> Result<Baseline, Error> {
         self.containers.sort();
-        let losses = match (self.losses.is_empty(), self.uncounted_losses.is_empty()) {
-            (true, true) => Losses::RuledOut,
-            (true, false) => Losses::NotRuledOut,
-            (false, _) => Losses::Present,
-        };
+        let losses = self.all_losses();
         Ok(Baseline {
             api_version: ApiVersion,
             kind: Kind,
@@ -218,8 +238,8 @@ impl ImageEvidence {
 }
 
 /// What resampling begins with: the same for the same image.
-fn seed(image: &Image) -> u64 {
-    let digest = Sha256::digest(image.to_string());
+pub(super) fn seed(image: &str) -> u64 {
+    let digest = Sha256::digest(image);
     digest.iter().take(8).fold(0, |seed, &byte| seed << 8 | u64::from(byte))
 }
 

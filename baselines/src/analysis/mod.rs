@@ -10,6 +10,7 @@ mod exposure;
 mod generalised;
 mod image;
 mod sources;
+mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 pub use error::Error;
+pub use summary::{BEHAVIOURS_MAX, Covered, GROUPS_MAX, Group, ImageSummary, Seen as SeenBehaviour, Sum};
 
 use crate::coverage::Criteria;
 use crate::document::Baseline;
@@ -47,6 +49,46 @@ pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
 /// # Errors
 /// As [`baselines`].
 pub fn baselines_by(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<Baseline>, Error> {
+    let estimate = |image: &Image, evidence: &mut ImageEvidence| evidence.estimate(image, criteria);
+    analyse(recordings, estimate, |mut images, sources| {
+        price(&mut images);
+        let baselines = images
+            .into_iter()
+            .map(|(image, evidence)| evidence.into_baseline(image, sources));
+        let mut baselines: Vec<Baseline> = baselines.collect::<Result<_, _>>()?;
+        baselines.sort_by(|one, other| one.image.cmp(&other.image));
+        Ok(baselines)
+    })
+}
+
+/// What recordings hold of each image, for an estimate elsewhere together with others: see [`ImageSummary`]. And the images of
+/// which that is more than [`BEHAVIOURS_MAX`] or [`GROUPS_MAX`] tell.
+///
+/// # Errors
+/// As [`baselines`].
+pub fn summaries(recordings: &[PathBuf]) -> Result<(Vec<ImageSummary>, Vec<Image>), Error> {
+    analyse(
+        recordings,
+        |_, _| {},
+        |images, _| {
+            let (mut summaries, mut left_out) = (Vec::new(), Vec::new());
+            for (image, evidence) in images {
+                match evidence.into_summary(&image) {
+                    Some(summary) => summaries.push(summary),
+                    None => left_out.push(image),
+                }
+            }
+            Ok((summaries, left_out))
+        },
+    )
+}
+
+/// Gathers the evidence of each image, does something with it as long as nothing else takes memory, and makes something of all.
+fn analyse<T>(
+    recordings: &[PathBuf],
+    each: impl Fn(&Image, &mut ImageEvidence),
+    finish: impl FnOnce(BTreeMap<Image, ImageEvidence>, &[Source<'_>]) -> Result<T, Error>,
+) -> Result<T, Error> {
     let opened: Vec<Recording> = recordings
         .iter()
         .map(|path| Recording::open(path))
@@ -75,9 +117,19 @@ pub fn baselines_by(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<B
         for seen in containers {
             evidence.add(seen, observed(&sources, seen)?, &watched.of(seen));
         }
-        evidence.estimate(&image, criteria);
+        each(&image, &mut evidence);
         images.insert(image, evidence);
     }
+    if images.values().all(ImageEvidence::has_no_behaviour) {
+        return Err(error::nothing(&sources, containers.len()));
+    }
+    add_losses(&sources, &containers, &watched, &mut images)?;
+    add_removed(&sources, &mut images);
+    finish(images, &sources)
+}
+
+/// Finds out what the images' templates admit of the paths of all images.
+fn price(images: &mut BTreeMap<Image, ImageEvidence>) {
     let prices: Vec<_> = {
         let corpus = Corpus::new([], images.values().flat_map(ImageEvidence::paths));
         let templates: BTreeSet<&Template> = images.values().flat_map(ImageEvidence::templates).collect();
@@ -88,17 +140,6 @@ pub fn baselines_by(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<B
     for (image, prices) in images.values_mut().zip(prices) {
         image.take_prices(prices);
     }
-    if images.values().all(ImageEvidence::has_no_behaviour) {
-        return Err(error::nothing(&sources, containers.len()));
-    }
-    add_losses(&sources, &containers, &watched, &mut images)?;
-    add_removed(&sources, &mut images);
-    let mut baselines: Vec<Baseline> = images
-        .into_iter()
-        .map(|(image, evidence)| evidence.into_baseline(image, &sources))
-        .collect::<Result<_, _>>()?;
-    baselines.sort_by(|one, other| one.image.cmp(&other.image));
-    Ok(baselines)
 }
 
 /// A baseline is about one digest, whatever tags it has; where no digest is known, about one tag.

@@ -62,7 +62,8 @@ pub enum Exposure {
 }
 
 /// What was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Losses {
     /// Nothing.
     RuledOut,

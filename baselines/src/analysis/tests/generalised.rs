@@ -46,7 +46,7 @@ fn paths_are_one_if_their_template_is_whoever_uses_them_and_however() {
     behaviours.push(opens("/bin/ps", &pids[0], Access::WRITE));
     let mined = mine(behaviours.iter().flat_map(paths), &templates::Options::default());
     let found = numbers(behaviours.iter().map(|behaviour| (behaviour, None)), &mined);
-    assert_eq!(found, [0, 0, 0, 1, 2, 3]);
+    assert_eq!(found.0, [0, 0, 0, 1, 2, 3]);
 }
 
 /// Peers with the names that they were asked for by, and what they are together.
@@ -88,5 +88,5 @@ fn connections_are_one_if_whom_they_reach_is() {
         behaviours.iter().map(|(behaviour, reached)| (behaviour, *reached)),
         &mined,
     );
-    assert_eq!(found, [0, 0, 1, 2, 3, 4]);
+    assert_eq!(found.0, [0, 0, 1, 2, 3, 4]);
 }
