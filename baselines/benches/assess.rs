@@ -52,6 +52,8 @@ fn baseline() -> Baseline {
         units: 1,
         containers: 1,
         nodes: 1,
+        days: None,
+        rate: None,
         first_seen: UtcTime::default(),
         last_seen: UtcTime::default(),
         phases: vec![Phase::Steady],
@@ -98,5 +100,6 @@ fn baseline() -> Baseline {
         behaviours,
         templates: Vec::new(),
         not_learned: Behaviours::default(),
+        statistics: None,
     }
 }

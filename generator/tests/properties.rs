@@ -92,6 +92,8 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             units: 1,
             containers,
             nodes: 1,
+            days: None,
+            rate: None,
             first_seen: baselines::time::UtcTime::default(),
             last_seen: baselines::time::UtcTime::default(),
             phases,

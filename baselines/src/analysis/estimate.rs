@@ -8,7 +8,7 @@ use crate::coverage::{
     Cluster, Clusters, CoverageEstimate, Criteria, Evidence, Exposure as Starts, Losses, NoEstimate, PhaseCoverage,
     Readiness, Reliability, Resampling, UnitsNeeded, reliability,
 };
-use crate::document::{self, Number};
+use crate::document::{self, CurvePoint, Number};
 use crate::time::UtcTime;
 
 /// How many units of the steady phase a day of one container has.
@@ -19,6 +19,8 @@ const LOOKS: u32 = 4;
 const DRAWS_MAX: u32 = 4_000_000;
 /// Enough for a standard error, see [`Resampling::replicates`].
 const REPLICATES_MIN: u32 = 200;
+/// How many points a curve has up to the units that were watched, and how many beyond them.
+const CURVE_POINTS: usize = 10;
 
 /// What was estimated of an image. It does not hold what that was made of.
 #[derive(Debug)]
@@ -49,6 +51,7 @@ pub(super) struct Watched<B> {
 struct Estimate {
     document: document::PhaseCoverage,
     coverage: PhaseCoverage,
+    curve: Vec<CurvePoint>,
 }
 
 impl Estimated {
@@ -134,6 +137,17 @@ impl Estimated {
         }
     }
 
+    /// How many behaviours fewer or more units show, in startup and in steady.
+    pub(super) fn curves(&self) -> document::Accumulation {
+        document::Accumulation {
+            startup: self.startup.curve.clone(),
+            steady: self
+                .steady
+                .as_ref()
+                .map_or_else(Vec::new, |steady| steady.curve.clone()),
+        }
+    }
+
     /// The verdict, given what was lost.
     pub(super) fn into_document(self, losses: Losses) -> document::Coverage {
         let criteria = self.criteria;
@@ -184,6 +198,7 @@ impl Estimate {
         let coverage = coverage(&clusters, resampling);
         let held_since = is_at(target, &coverage).then(held_since);
         Self {
+            curve: clusters.as_ref().map_or_else(|_| Vec::new(), curve),
             document: clusters.map_or_else(
                 |_| document::PhaseCoverage::default(),
                 |clusters| shown(&clusters, &coverage, held_since, target),
@@ -222,6 +237,25 @@ fn coverage(clusters: &Result<Clusters, NoEstimate>, resampling: &Resampling) ->
 fn is_at(target: f64, coverage: &Result<CoverageEstimate, NoEstimate>) -> bool {
     let interval = coverage.as_ref().ok().and_then(|coverage| coverage.interval);
     interval.is_some_and(|interval| interval.lower >= target)
+}
+
+/// Nothing where there is nothing to compare with.
+fn curve(clusters: &Clusters) -> Vec<CurvePoint> {
+    let curve = clusters.counts().estimator().map(|it| it.accumulation(CURVE_POINTS));
+    let points = curve.map_or_else(|_| Vec::new(), |it| [it.observed, it.extrapolated].concat());
+    let shown = |point: &crate::coverage::CurvePoint| {
+        Some(CurvePoint {
+            units: point.units,
+            behaviours: Number::new(point.behaviours)?,
+            band: point.band.and_then(|band| {
+                Some(document::Interval {
+                    lower: Number::new(band.lower)?,
+                    upper: Number::new(band.upper)?,
+                })
+            }),
+        })
+    };
+    points.iter().filter_map(shown).collect()
 }
 
 fn shown(

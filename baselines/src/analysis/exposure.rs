@@ -24,6 +24,7 @@ use crate::workload::Workload;
 const SLOT_MINUTES: i64 = 5;
 const DAY_MINUTES: i64 = 24 * 60;
 const SLOTS_PER_DAY: usize = 288;
+const SLOTS_PER_HOUR: usize = 12;
 /// Containers that start within this time were started together. Where nothing watches for longer, watching was interrupted.
 pub(super) const TOGETHER: Duration = Duration::from_mins(10);
 /// Where nothing says when a container has started up, see [`crate::behaviour::Phase`].
@@ -98,6 +99,13 @@ impl Slots {
         [UnitLength::Halved, UnitLength::Whole, UnitLength::Doubled].map(|length| self.units(length))
     }
 
+    /// Which hours of the day have one of them, a bit each.
+    pub(super) fn hours(self) -> u32 {
+        let hour = |hour: usize| Self::between(hour * SLOTS_PER_HOUR, (hour + 1) * SLOTS_PER_HOUR);
+        let has = |hour: Self| self.0.iter().zip(hour.0).any(|(word, hour)| word & hour != 0);
+        (0..24).filter(|&it| has(hour(it))).fold(0, |hours, it| hours | 1 << it)
+    }
+
     /// How many units have one of them. A unit of two or four slots lies within one word.
     pub(super) fn units(self, length: UnitLength) -> u64 {
         let units = self.0.iter().map(|&word| match length {
@@ -130,7 +138,7 @@ impl Days {
     }
 
     /// Adds every slot from one moment to another.
-    fn insert_span(&mut self, from: UtcTime, until: UtcTime) {
+    pub(super) fn insert_span(&mut self, from: UtcTime, until: UtcTime) {
         let (first_day, first) = place(from.minute().number());
         let (last_day, last) = place(until.minute().number());
         for day in first_day..=last_day {
@@ -157,6 +165,11 @@ impl Days {
 
     pub(super) fn units(&self, length: UnitLength) -> u64 {
         self.0.values().map(|slots| slots.units(length)).sum()
+    }
+
+    /// The days, counted from the epoch, and which of their slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, Slots)> {
+        self.0.iter().map(|(&day, &slots)| (day, slots))
     }
 
     pub(super) fn into_days(self) -> impl Iterator<Item = (i64, Slots)> {
@@ -355,6 +368,12 @@ impl Exposure {
         dates.sort_unstable();
         dates.dedup();
         (groups.len() as u64, dates.len() as u64)
+    }
+
+    /// The day of each start that was seen, counted from the epoch.
+    pub(super) fn days_of_starts(&self) -> impl Iterator<Item = i64> {
+        let seen = self.containers.iter().filter(|watched| watched.is_whole);
+        seen.map(|watched| day(watched.started))
     }
 
     /// Since when windows have watched without a break, at the end.

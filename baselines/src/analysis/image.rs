@@ -9,12 +9,13 @@ use super::estimate::Estimated;
 use super::exposure::{Exposure, Sightings};
 use super::generalised;
 use super::sources::{Seen, Source};
+use super::statistics::{self, Watching};
 use super::summary::ImageSummary;
 use super::tally::{Tallies, Tally, Total};
 use crate::behaviour::Behaviour;
 use crate::coverage::{Criteria, Losses};
 use crate::document::{
-    ApiVersion, Baseline, Behaviours, Container, Kind, Loss, PathTemplate, Removed, Source as Origin,
+    ApiVersion, Baseline, Behaviours, Container, Kind, Loss, PathTemplate, Removed, Source as Origin, Statistics,
 };
 use crate::loss::Reason;
 use crate::path::FilePath;
@@ -34,9 +35,11 @@ pub(super) struct ImageEvidence {
     learned: HashMap<Behaviour, Total>,
     not_learned: HashMap<Behaviour, Total>,
     exposure: Exposure,
+    watching: Watching,
     /// Some of its workloads do not end by themselves.
     runs_on: bool,
     estimated: Option<Estimated>,
+    statistics: Option<Statistics>,
     /// What paths were generalised to.
     templates: Vec<Template>,
     priced: Vec<PathTemplate>,
@@ -47,6 +50,7 @@ impl ImageEvidence {
     pub(super) fn add(&mut self, seen: &Seen, tallies: Tallies, watched: &[(UtcTime, UtcTime)]) {
         let (startup_until, steady) = tallies.watched();
         let container = self.exposure.add(&seen.container, startup_until, steady, watched);
+        self.watching.add(&seen.container, &tallies.active(), watched);
         self.runs_on |= !matches!(seen.container.workload.kind.as_str(), "Job" | "CronJob");
         self.tags.extend(seen.container.image.tag.clone());
         self.sources.extend(seen.parts.iter().map(|part| part.source));
@@ -57,6 +61,7 @@ impl ImageEvidence {
             first_seen: seen.container.started.whole_second(),
             last_seen: seen.container.alive_until.whole_second(),
             partial: seen.container.partial,
+            startup_until: startup_until.map(UtcTime::whole_second),
         });
         let merge = |totals: &mut HashMap<Behaviour, Total>, tallies: HashMap<Behaviour, Tally>| {
             for (behaviour, tally) in tallies {
@@ -70,8 +75,10 @@ impl ImageEvidence {
     /// Estimates how much has been seen, once all containers are there, and forgets what only that needs.
     pub(super) fn estimate(&mut self, image: &Image, criteria: &Criteria) {
         let (sightings, _) = self.generalise();
-        let exposure = std::mem::take(&mut self.exposure);
+        let (exposure, watching) = (std::mem::take(&mut self.exposure), std::mem::take(&mut self.watching));
         let estimated = Estimated::new(&exposure, &sightings, seed(&image.to_string()), !self.runs_on, criteria);
+        let counted = self.learned.iter().map(|(behaviour, total)| (behaviour, total.count()));
+        self.statistics = Some(statistics::of_image(counted, &exposure, &watching, estimated.curves()));
         self.estimated = Some(estimated);
     }
 
@@ -105,7 +112,7 @@ impl ImageEvidence {
         }
         self.templates = mined.templates.into_iter().map(|found| found.template).collect();
         for total in self.learned.values_mut().chain(self.not_learned.values_mut()) {
-            total.sightings = Sightings::default();
+            total.settle(&self.watching);
         }
         (sightings, keys)
     }
@@ -233,6 +240,7 @@ impl ImageEvidence {
             templates: self.priced,
             behaviours: behaviours(self.learned)?,
             not_learned: behaviours(self.not_learned)?,
+            statistics: self.statistics,
         })
     }
 }

@@ -10,6 +10,7 @@ mod exposure;
 mod generalised;
 mod image;
 mod sources;
+mod statistics;
 mod summary;
 mod tally;
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Error;
 use super::exposure::{Days, Sightings, UnitLength};
 use super::generalised;
+use super::statistics::Watching;
 use crate::behaviour::{Behaviour, Phase, Provenance};
 use crate::dns::DnsName;
-use crate::document::{Evidence, Reached};
+use crate::document::{Evidence, Rate, Reached};
 use crate::peer::Peer;
 use crate::recording::{Counted, CountedPeer};
 use crate::time::UtcTime;
@@ -42,6 +43,16 @@ impl Tallies {
             steady.extend(&tally.steady);
         }
         (startup_until, steady)
+    }
+
+    /// When it was seen to do what is learned.
+    pub(super) fn active(&self) -> Days {
+        let mut active = Days::default();
+        for tally in self.learned.values() {
+            active.extend(&tally.startup);
+            active.extend(&tally.steady);
+        }
+        active
     }
 
     /// Adds whom a behaviour reached. Of one whose observations retention took away, nothing is known any more.
@@ -80,6 +91,7 @@ pub(super) struct Tally {
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
     startup_until: Option<UtcTime>,
+    startup: Days,
     steady: Days,
     peers: BTreeMap<Whom, PeerTally>,
 }
@@ -91,7 +103,10 @@ impl Tally {
         self.phases.insert(counted.phase);
         self.provenance.insert(counted.provenance);
         match counted.phase {
-            Phase::Startup => self.startup_until = self.startup_until.max(Some(counted.last_seen)),
+            Phase::Startup => {
+                self.startup_until = self.startup_until.max(Some(counted.last_seen));
+                self.startup.insert(counted.minute);
+            }
             Phase::Steady => self.steady.insert(counted.minute),
         }
     }
@@ -109,6 +124,11 @@ pub(super) struct Total {
     phases: BTreeSet<Phase>,
     provenance: BTreeSet<Provenance>,
     peers: BTreeMap<Whom, PeerTally>,
+    /// The days it was seen on, counted from the epoch, sorted.
+    days: Vec<i64>,
+    /// The containers that showed it, by their numbers in the image's exposure, and how often each did.
+    of_containers: Vec<(usize, u64)>,
+    rate: Option<Rate>,
     pub(super) sightings: Sightings,
 }
 
@@ -119,6 +139,14 @@ impl Total {
         // A container's start is one unit.
         let in_startup = tally.phases.contains(&Phase::Startup);
         self.units += u64::from(in_startup) + tally.steady.units(UnitLength::Whole);
+        for (day, _) in tally.startup.iter().chain(tally.steady.iter()) {
+            if let Err(place) = self.days.binary_search(&day) {
+                self.days.insert(place, day);
+            }
+        }
+        // Beyond 64 bits there will be no document.
+        let count = u64::try_from(tally.count).unwrap_or(u64::MAX);
+        self.of_containers.push((container, count));
         self.sightings.add(container, in_startup, tally.steady);
         self.containers += 1;
         self.nodes += u64::from(self.last_node != Some(node));
@@ -136,6 +164,17 @@ impl Total {
                 widen(&mut total.seen, seen);
             }
         }
+    }
+
+    /// How often it was seen.
+    pub(super) const fn count(&self) -> u128 {
+        self.count
+    }
+
+    /// Takes its rate, once all containers are there, and forgets what only that and the estimates need.
+    pub(super) fn settle(&mut self, watching: &Watching) {
+        self.rate = Some(watching.rate(&std::mem::take(&mut self.of_containers)));
+        self.sightings = Sightings::default();
     }
 
     /// Whom it reached, where that says more than an address.
@@ -173,10 +212,12 @@ impl Total {
             units: self.units,
             containers: self.containers,
             nodes: self.nodes,
+            days: Some(self.days.len() as u64),
             first_seen: first_seen.whole_second(),
             last_seen: last_seen.whole_second(),
             phases: self.phases.into_iter().collect(),
             provenance: self.provenance.into_iter().collect(),
+            rate: self.rate,
         })
     }
 }

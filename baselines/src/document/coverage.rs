@@ -128,6 +128,21 @@ impl Number {
         Self::new((value * 1e4).floor() / 1e4)
     }
 
+    /// A quotient, to six decimals, half a step rounded up: so that what happens once in a hundred years of a container is no
+    /// nothing. `None` for a divisor of 0, and beyond 128 bits.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "what is below 2^53 steps is exact, and the rest has more digits than that"
+    )]
+    pub fn quotient(dividend: u128, divisor: u128) -> Option<Self> {
+        const STEPS: u128 = 1_000_000;
+        let steps = dividend
+            .checked_mul(STEPS)?
+            .checked_add(divisor / 2)?
+            .checked_div(divisor)?;
+        Some(Self(steps as f64 / STEPS as f64))
+    }
+
     /// The number.
     pub const fn get(self) -> f64 {
         self.0

@@ -12,6 +12,7 @@ mod coverage;
 mod file_name;
 mod header;
 mod lines;
+mod statistics;
 mod templates;
 mod yaml;
 
@@ -30,6 +31,9 @@ pub use behaviours::{Behaviours, Connect, ConnectUnix, Exec, Listen, Open, Raise
 pub use coverage::{Coverage, Criteria, Interval, Number, PhaseCoverage, Reliability, UnitsNeeded};
 pub use file_name::file_name;
 pub use header::{ApiVersion, HeaderError, Kind};
+pub use statistics::{
+    Accumulation, Activity, Calendar, Counts, CurvePoint, Quantiles, RankCount, Rate, StartsOfDay, Statistics,
+};
 pub use templates::{Comparison, PathTemplate};
 pub use yaml::{DocumentError, SIZE_MAX, from_yaml, read, to_yaml};
 pub(crate) use yaml::{Fault, Unread, parse, place, print, read_text};
@@ -71,6 +75,9 @@ pub struct Baseline {
     pub templates: Vec<PathTemplate>,
     /// What was seen and not learned: debug sessions (`entered`) and the container runtime (`runtime`).
     pub not_learned: Behaviours,
+    /// How often, how much and when. Documents of programs that did not count that have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<Statistics>,
 }
 
 /// A recording that went into the document.
@@ -123,6 +130,9 @@ pub struct Container {
     /// It ran before the window began: its start was not seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// When it was last seen to start up. Left out where it was not, and by programs that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_until: Option<UtcTime>,
 }
 
 /// Something that happened and was not recorded.
@@ -150,6 +160,9 @@ pub struct Evidence {
     pub containers: u64,
     /// On how many nodes.
     pub nodes: u64,
+    /// On how many dates (UTC). Documents of programs that did not count them have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u64>,
     /// The first time.
     pub first_seen: UtcTime,
     /// The last time.
@@ -158,6 +171,9 @@ pub struct Evidence {
     pub phases: Vec<Phase>,
     /// How its processes came into the containers, sorted.
     pub provenance: Vec<Provenance>,
+    /// How often in an hour of a container. Documents of programs that did not count that have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
 }
 
 /// Whom a behaviour reached, and how often.

@@ -1,5 +1,6 @@
 mod coverage;
 mod kinds;
+mod statistics;
 mod templates;
 
 use proptest::collection::vec;
@@ -75,18 +76,28 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         prop::sample::select(vec![Provenance::Workload, Provenance::Kubelet]),
         0..3,
     );
-    (any::<[u64; 4]>(), 0_u64..9_000_000_000, phases, provenance).prop_map(
-        |([count, units, containers, nodes], second, phases, provenance)| Evidence {
-            count,
-            units,
-            containers,
-            nodes,
-            first_seen: seconds(second),
-            last_seen: seconds(second + 1),
-            phases,
-            provenance,
-        },
+    let counts = (any::<[u64; 4]>(), option::of(any::<u64>()));
+    (
+        counts,
+        0_u64..9_000_000_000,
+        phases,
+        provenance,
+        option::of(statistics::rates()),
     )
+        .prop_map(
+            |(([count, units, containers, nodes], days), second, phases, provenance, rate)| Evidence {
+                count,
+                units,
+                containers,
+                nodes,
+                days,
+                first_seen: seconds(second),
+                last_seen: seconds(second + 1),
+                phases,
+                provenance,
+                rate,
+            },
+        )
 }
 
 fn reached() -> impl Strategy<Value = Reached> {
@@ -118,23 +129,27 @@ fn baselines() -> impl Strategy<Value = Baseline> {
         tag,
         digest,
     });
-    let container = (vec(texts(), 4), texts(), texts(), any::<bool>()).prop_map(|(names, id, node, partial)| {
-        let [namespace, kind, name, container] = names.try_into().unwrap();
-        let workload = Workload {
-            namespace,
-            kind,
-            name,
-            container,
-        };
-        Container {
-            workload,
-            first_seen: seconds(1),
-            last_seen: seconds(2),
-            id,
-            node,
-            partial,
-        }
-    });
+    let startup = option::of(0_u64..9_000_000_000);
+    let container = (vec(texts(), 4), texts(), texts(), any::<bool>(), startup).prop_map(
+        |(names, id, node, partial, startup_until)| {
+            let [namespace, kind, name, container] = names.try_into().unwrap();
+            let workload = Workload {
+                namespace,
+                kind,
+                name,
+                container,
+            };
+            Container {
+                workload,
+                first_seen: seconds(1),
+                last_seen: seconds(2),
+                id,
+                node,
+                partial,
+                startup_until: startup_until.map(seconds),
+            }
+        },
+    );
     let loss = (
         prop::sample::select(Reason::ALL.to_vec()),
         any::<u64>(),
@@ -172,8 +187,8 @@ fn baselines() -> impl Strategy<Value = Baseline> {
         vec(texts(), 0..3),
         option::of(coverage::coverages()),
         vec(templates::templates(), 0..3),
-        lists(),
-        lists(),
+        (lists(), lists()),
+        option::of(statistics::statistics()),
     )
         .prop_map(
             |(
@@ -184,8 +199,8 @@ fn baselines() -> impl Strategy<Value = Baseline> {
                 uncounted_losses,
                 coverage,
                 templates,
-                behaviours,
-                not_learned,
+                (behaviours, not_learned),
+                statistics,
             )| Baseline {
                 api_version: ApiVersion,
                 kind: Kind,
@@ -198,6 +213,7 @@ fn baselines() -> impl Strategy<Value = Baseline> {
                 templates,
                 behaviours,
                 not_learned,
+                statistics,
             },
         )
 }
@@ -219,6 +235,8 @@ fn example() -> Baseline {
         units: 3,
         containers: 2,
         nodes: 1,
+        days: None,
+        rate: None,
         first_seen: "2026-11-21T09:30:00Z".parse().unwrap(),
         last_seen: "2026-11-21T09:59:59Z".parse().unwrap(),
         phases: vec![Phase::Startup, Phase::Steady],
@@ -250,6 +268,7 @@ fn example() -> Baseline {
             id: r"/system.slice/web.service".to_owned(),
             node: "worker-1".to_owned(),
             partial: true,
+            startup_until: None,
         }],
         losses: vec![Loss {
             reason: Reason::MapFull,
@@ -285,6 +304,7 @@ fn example() -> Baseline {
             ..Behaviours::default()
         },
         not_learned: Behaviours::default(),
+        statistics: None,
     }
 }
 

@@ -211,6 +211,8 @@ impl Catalogue {
             units: 1,
             containers: 1,
             nodes: 1,
+            days: None,
+            rate: None,
             first_seen: UtcTime::default(),
             last_seen: UtcTime::default(),
             phases: vec![example.phase.unwrap_or(Phase::Steady)],

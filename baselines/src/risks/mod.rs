@@ -18,6 +18,8 @@
 //!     units: 1,
 //!     containers: 1,
 //!     nodes: 1,
+//!     days: None,
+//!     rate: None,
 //!     first_seen: UtcTime::now(),
 //!     last_seen: UtcTime::now(),
 //!     phases: vec![Phase::Steady],

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use baselines::coverage::Criteria;
-use baselines::risks::{Catalogue, CatalogueFile, Decision, Finding, Target, Verdict};
+use baselines::risks::{Catalogue, CatalogueFile, Decided, Decision, Target, Verdict};
 use baselines::time::UtcTime;
 use serde::Serialize;
 
@@ -40,11 +40,11 @@ pub fn risks(arguments: &cli::Risks, variable: Option<OsString>) -> Result<Told,
         warnings.push(NOT_READ.to_owned());
     }
     for input in inputs(arguments.baselines.as_deref(), &recordings, &Criteria::default())? {
-        let image = input.baseline.image.to_string();
+        let (image, containers) = (input.baseline.image.to_string(), input.baseline.containers.len());
         let risks = Risks::of(&input.baseline, &catalogue, input.decisions);
         for decided in risks.decided(&input.baseline, now) {
             open += usize::from(decided.needs_decision());
-            rows.push(RiskRow::new(&image, decided.finding, state(&decided), &catalogue));
+            rows.push(RiskRow::new(&image, containers, &decided, &catalogue));
         }
         let unmatched = risks.unmatched(&input.baseline, now);
         if unmatched > 0 {
@@ -155,6 +155,9 @@ struct RiskRow {
     advice: String,
     /// What was seen: every behaviour, and how often.
     seen: Vec<SeenRow>,
+    /// How many containers did it: the most that did one of these, of all that ran the image. Programs read `seen`.
+    #[serde(skip)]
+    containers: String,
     /// One sentence of that.
     what: String,
     key: String,
@@ -166,28 +169,39 @@ struct SeenRow {
     behaviour: String,
     count: u64,
     containers: u64,
+    /// How many ran the image.
+    of_containers: usize,
 }
 
 impl RiskRow {
-    fn new(image: &str, finding: &Finding, state: &'static str, catalogue: &Catalogue) -> Self {
+    /// `containers` is how many ran the image.
+    fn new(image: &str, containers: usize, decided: &Decided<'_>, catalogue: &Catalogue) -> Self {
+        let finding = decided.finding;
         let entry = catalogue.entry(finding.key.entry());
         let text = |of: &dyn Fn(&baselines::risks::Entry) -> String| entry.map(of).unwrap_or_default();
         let techniques = entry.into_iter().flat_map(|entry| entry.attack.iter());
+        let most = finding
+            .sightings
+            .iter()
+            .map(|sighting| sighting.evidence.containers)
+            .max();
         let seen = finding.sightings.iter().map(|sighting| SeenRow {
             behaviour: sighting.behaviour.to_string(),
             count: sighting.evidence.count,
             containers: sighting.evidence.containers,
+            of_containers: containers,
         });
         Self {
             image: image.to_owned(),
             severity: finding.severity.word(),
-            state,
+            state: state(decided),
             risk: finding.key.entry().as_str().to_owned(),
             title: text(&|entry| entry.title.to_string()),
             attack: techniques.map(ToString::to_string).collect(),
             why: text(&|entry| entry.why.to_string()),
             advice: text(&|entry| entry.advice.to_string()),
             seen: seen.collect(),
+            containers: format!("{} of {containers}", most.unwrap_or_default()),
             what: finding.sentence(),
             key: finding.key.to_string(),
         }
@@ -195,13 +209,14 @@ impl RiskRow {
 }
 
 impl Row for RiskRow {
-    const COLUMNS: &'static [&'static str] = &["IMAGE", "SEVERITY", "STATE", "WHAT", "KEY"];
+    const COLUMNS: &'static [&'static str] = &["IMAGE", "SEVERITY", "STATE", "CONTAINERS", "WHAT", "KEY"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.image.clone(),
             self.severity.to_owned(),
             self.state.to_owned(),
+            self.containers.clone(),
             self.what.clone(),
             self.key.clone(),
         ]

@@ -4,6 +4,7 @@ mod coverage;
 mod exposure;
 mod generalised;
 mod properties;
+mod statistics;
 mod summary;
 
 use std::path::{Path, PathBuf};

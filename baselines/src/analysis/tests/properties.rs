@@ -16,7 +16,10 @@ fn observations() -> impl Strategy<Value = Vec<Observation>> {
         Provenance::Entered,
         Provenance::Runtime,
     ]);
-    let one = (1_u64..4, behaviour, phase, provenance, 0_u64..40, 1_u64..5, 0_u64..60).prop_map(
+    // Some of them on the next day, and in the next week.
+    let minute =
+        (prop::sample::select(vec![0, 24 * 60, 7 * 24 * 60]), 0_u64..40).prop_map(|(day, minute)| day + minute);
+    let one = (1_u64..4, behaviour, phase, provenance, minute, 1_u64..5, 0_u64..60).prop_map(
         |(cgroup_id, behaviour, phase, provenance, minute, count, second): (_, Behaviour, _, _, _, _, _)| {
             let first_seen = seconds(60 * minute + second);
             let last_seen = seconds(60 * minute + 59);

@@ -7,7 +7,7 @@ use crate::testing::seconds;
 
 use super::texts;
 
-fn numbers() -> impl Strategy<Value = Number> {
+pub(super) fn numbers() -> impl Strategy<Value = Number> {
     prop_oneof![0.0..1.0_f64, 0.0..1e12_f64, Just(0.0), Just(1.0), Just(1e300)]
         .prop_map(|value| Number::new(value).unwrap())
 }

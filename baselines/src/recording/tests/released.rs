@@ -20,8 +20,27 @@ pub(super) fn load(path: &Path, dump: &str) {
     Connection::open(path).unwrap().execute_batch(dump).unwrap();
 }
 
+/// The baselines of a recording, without what only later programs counted.
 fn baselines(path: &Path) -> String {
-    let baselines = analysis::baselines(&[path.to_owned()]).unwrap();
+    let mut baselines = analysis::baselines(&[path.to_owned()]).unwrap();
+    for baseline in &mut baselines {
+        baseline.statistics = None;
+        for container in &mut baseline.containers {
+            container.startup_until = None;
+        }
+        for behaviours in [&mut baseline.behaviours, &mut baseline.not_learned] {
+            let mut earlier = document::Behaviours::default();
+            for (behaviour, reached, evidence) in behaviours.all_reached() {
+                let evidence = document::Evidence {
+                    days: None,
+                    rate: None,
+                    ..evidence.clone()
+                };
+                earlier.push_reached(behaviour, reached.to_vec(), evidence);
+            }
+            *behaviours = earlier;
+        }
+    }
     baselines.iter().map(document::to_yaml).collect()
 }
 

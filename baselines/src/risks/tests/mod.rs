@@ -18,6 +18,8 @@ fn evidence(containers: u64, phases: &[Phase], provenance: &[Provenance]) -> Evi
         units: containers,
         containers,
         nodes: 1,
+        days: None,
+        rate: None,
         first_seen: seconds(0),
         last_seen: seconds(60),
         phases: phases.to_vec(),
