@@ -30,6 +30,7 @@ Examples:
   generate policies --baselines baselines-out   from (edited) documents
   generate policies --recording a.db b.db       what several nodes recorded
   generate risks --baselines baselines-out      what needs a decision
+  generate report --baselines baselines-out --html report.html
   source <(generate completions bash)           completions for this shell
 
 Exit codes: 0 done, 1 failed (nothing half-written), 2 wrong usage."
@@ -71,6 +72,17 @@ Examples:
   generate policies --out policies/
   generate policies --baselines baselines/ --tetragon 1.6 -o yaml")]
     Policies(Policies),
+    /// Write a page to look at: risks, coverage, activity, processes, peers
+    #[command(after_help = "\
+One HTML file that loads nothing, from anywhere, and has no script: it can be
+attached to a pull request and opened without a network. What waits for a
+decision comes first. Long lists are cut, and say by how much. An earlier report
+of that name is replaced; any other file is not.
+
+Examples:
+  generate report --baselines baselines/ --html report.html
+  generate report --recording node1.db node2.db --html report.html")]
+    Report(Report),
     /// List what is risky, and what people have decided about it
     #[command(after_help = "\
 A catalogue of risks ships with this program; --catalogue adds to it, changes
@@ -136,6 +148,26 @@ pub struct Policies {
     pub(crate) catalogue: Catalogue,
     #[command(flatten)]
     pub(crate) listing: Listing,
+    #[command(flatten)]
+    pub(crate) coverage: Coverage,
+}
+
+/// `generate report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    #[command(flatten)]
+    pub(crate) recordings: Recordings,
+    /// Read the baseline documents of a folder, and the decisions beside them, instead of recordings
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["recording", "target", "held", "starts", "dates"])]
+    pub(crate) baselines: Option<PathBuf>,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: PathBuf,
+    #[command(flatten)]
+    pub(crate) catalogue: Catalogue,
+    /// Do not tell which file was written
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) coverage: Coverage,
 }

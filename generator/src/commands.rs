@@ -17,8 +17,10 @@ use crate::listing::{self, Row};
 use crate::policy::{self, Compiled, Input};
 use crate::risks::Risks;
 
+mod report;
 mod risks;
 
+pub use report::report;
 pub use risks::{decide, risks};
 
 /// What a command has to say when its work is done.

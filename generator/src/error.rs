@@ -90,13 +90,19 @@ pub enum Error {
     },
     /// A target that is not ours to replace.
     #[error("will not replace {}: it is {what}", path.display())]
-    #[diagnostic(help("remove it, or choose another folder with --out"))]
+    #[diagnostic(help("remove it, or choose another place to write to"))]
     Target {
         /// The target.
         path: PathBuf,
         /// What it is.
         what: &'static str,
     },
+    /// A drawing that could not be made.
+    #[error("cannot draw a part of the report, so nothing was written")]
+    #[diagnostic(help(
+        "this is a defect of `generate`: please report it with the baseline, after removing what is secret"
+    ))]
+    Plot(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The operating system refused.
     #[error("cannot {doing} {}", path.display())]
     #[diagnostic(help("{help}"))]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baselines::behaviour::Phase;
+use baselines::behaviour::{Phase, Provenance};
 use baselines::document::Evidence;
 use baselines::path::{FilePath, Origin};
 
@@ -107,9 +107,18 @@ pub(crate) fn shorten(name: &str) -> String {
     }
 }
 
-const fn phase_word(phase: Phase) -> &'static str {
+pub(crate) const fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Startup => "startup",
         Phase::Steady => "steady",
+    }
+}
+
+pub(crate) const fn provenance_word(provenance: Provenance) -> &'static str {
+    match provenance {
+        Provenance::Workload => "workload",
+        Provenance::Kubelet => "kubelet",
+        Provenance::Entered => "entered",
+        Provenance::Runtime => "runtime",
     }
 }

@@ -208,6 +208,47 @@ pub fn write_all(folder: &Path, outputs: &[Output<'_>]) -> Result<(), Error> {
         .map_err(Error::file("flush the folder", folder, HELP))
 }
 
+/// Writes one file, whole, into a folder that is made if it is missing. A file that is there is replaced only if it begins as
+/// `ours` does: somebody may have named another one.
+///
+/// # Errors
+/// [`Error`] where the target is something else, or the operating system refuses.
+pub fn write_one(target: &Path, content: &str, ours: &str) -> Result<(), Error> {
+    const HELP: &str = "choose a place that this user may write to, with enough space";
+    let refused = |what| Error::Target {
+        path: target.to_owned(),
+        what,
+    };
+    let folder = match target.parent() {
+        None => return Err(refused("a directory")),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    fs::create_dir_all(folder).map_err(Error::file("make the folder", folder, HELP))?;
+    refuse_unless_ours(target)?;
+    match File::open(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::file("look at", target, HELP)(error)),
+        Ok(file) => {
+            let mut begin = Vec::new();
+            file.take(ours.len() as u64)
+                .read_to_end(&mut begin)
+                .map_err(Error::file("look at", target, HELP))?;
+            if begin != ours.as_bytes() {
+                return Err(refused("another file, not one that this command wrote"));
+            }
+        }
+    }
+    let staged = stage(folder, content).map_err(Error::file("write", target, HELP))?;
+    staged
+        .persist(target)
+        .map_err(|refused| Error::file("write", target, HELP)(refused.error))?;
+    // The name is part of the folder's own content.
+    File::open(folder)
+        .and_then(|it| it.sync_all())
+        .map_err(Error::file("flush the folder", folder, HELP))
+}
+
 /// The content in a temporary file beside its target, on disk, with the permissions that a new file would have.
 fn stage(folder: &Path, content: &str) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
@@ -286,6 +327,28 @@ mod tests {
             assert_eq!(names(&out), ["directory", "link", "socket"]);
         }
         assert_eq!(fs::read_to_string(&secret).unwrap(), "theirs");
+    }
+
+    #[test]
+    fn one_file_is_replaced_only_if_it_is_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("deep/report.html");
+        for content in ["ours: 1", "ours: 2"] {
+            write_one(&target, content, "ours").unwrap();
+            assert_eq!(fs::read_to_string(&target).unwrap(), content);
+        }
+        for theirs in ["", "our", "theirs: 3"] {
+            fs::write(&target, theirs).unwrap();
+            let error = write_one(&target, "ours: 4", "ours").unwrap_err();
+            assert!(matches!(error, Error::Target { .. }), "{error}");
+            assert_eq!(fs::read_to_string(&target).unwrap(), theirs);
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        for refused in [&link, folder.path(), Path::new("/")] {
+            assert!(write_one(refused, "ours: 5", "ours").is_err());
+        }
+        assert_eq!(names(&folder.path().join("deep")), ["report.html"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`policy`] | Which policy allows exactly what was observed? |
 //! | [`risks`] | What in it waits for a person's decision? |
+//! | [`report`] | What does all of that look like on one page? |
 //! | [`selfcheck`] | Would it load, and does it report anything of its own baseline? |
 //! | [`yaml`] | How does a hostile name stay inside its scalar or comment? |
 //! | [`files`] | How do documents come in and go out whole? |
@@ -41,6 +42,7 @@ mod evidence;
 pub mod files;
 pub mod listing;
 pub mod policy;
+pub mod report;
 pub mod risks;
 pub mod selfcheck;
 pub mod yaml;

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let told = match Cli::parse().command {
         Command::Baselines(arguments) => commands::baselines(&arguments, variable),
         Command::Policies(arguments) => commands::policies(&arguments, variable),
+        Command::Report(arguments) => commands::report(&arguments, variable),
         Command::Risks(arguments) => commands::risks(&arguments, variable),
         Command::Decide(arguments) => commands::decide(&arguments),
         Command::Completions { shell } => return print(&completions(shell)),

@@ -14,7 +14,7 @@ use common::Workshop;
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let workshop = Workshop::new();
-    let cases: [&[&str]; 15] = [
+    let cases: [&[&str]; 17] = [
         &[],
         &["policy"],
         &["policies", "--nonsense"],
@@ -23,6 +23,8 @@ fn wrong_usage_is_exit_code_2() {
         &["policies", "--baselines", "a", "--recording", "b"],
         &["baselines", "--baselines", "a"],
         &["baselines", "--recording"],
+        &["report"],
+        &["report", "--baselines", "a", "--coverage-target", "0.9", "--html", "b"],
         &["completions", "cobol"],
         &["baselines", "--coverage-target", "1"],
         &["baselines", "--coverage-target", "95%"],
@@ -43,7 +45,12 @@ fn wrong_usage_is_exit_code_2() {
 #[test]
 fn help_teaches_with_examples() {
     let workshop = Workshop::new();
-    for arguments in [&["--help"][..], &["baselines", "--help"], &["policies", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["baselines", "--help"],
+        &["policies", "--help"],
+        &["report", "--help"],
+    ] {
         let told = workshop.run(arguments);
         assert_eq!(told.code, Some(0));
         assert!(told.stdout.contains("Examples:\n  generate "), "{}", told.stdout);

@@ -5,19 +5,26 @@
     reason = "tests may stop at the first surprise, and so may what they share"
 )]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use baselines::behaviour::{Access, Arguments, Phase, Protocol, Provenance};
 use baselines::document::{self, Baseline, Connect, ConnectUnix, Evidence, Exec, Open};
 use baselines::path::{FilePath, Origin};
+use baselines::risks::Catalogue;
+use baselines::time::UtcTime;
+use common::page::Page;
 use generator::policy::{self, Compiled, Input, Tetragon};
+use generator::report::{self, DecisionsRead, Image};
+use generator::risks::Risks;
 use generator::yaml;
 use proptest::prelude::*;
 use serde_yaml::Value;
 
-/// Pieces of names that mean something to YAML, to terminals, to Tetragon's agent or to the kernel's paths.
-const PIECES: [&[u8]; 40] = [
+/// Pieces of names that mean something to YAML, to HTML, to terminals, to Tetragon's agent or to the kernel's paths.
+const PIECES: [&[u8]; 45] = [
     b"/",
     b"a",
     b" ",
@@ -58,6 +65,11 @@ const PIECES: [&[u8]; 40] = [
     b"\xc3\xa9",
     b"\xf0\x9f\xa6\x80",
     b" (deleted)",
+    b"<script>alert(1)</script>",
+    b"\" onload=\"x",
+    b"]]>",
+    b"-->",
+    b"&lt;",
 ];
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
@@ -94,8 +106,8 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             nodes: 1,
             days: None,
             rate: None,
-            first_seen: baselines::time::UtcTime::default(),
-            last_seen: baselines::time::UtcTime::default(),
+            first_seen: UtcTime::default(),
+            last_seen: UtcTime::default(),
             phases,
             provenance: vec![Provenance::Workload],
         })
@@ -330,5 +342,19 @@ proptest! {
         let text = document::to_yaml(&baseline);
         let again = document::from_yaml(&text).unwrap();
         prop_assert_eq!(compile(&baseline), compile(&again));
+    }
+}
+
+proptest! {
+    // A page is larger than a policy.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_name_becomes_markup(baseline in baseline()) {
+        let catalogue = Catalogue::shipped();
+        let risks = Risks::of(&baseline, &catalogue, None);
+        let image = Image { baseline: &baseline, risks: &risks };
+        let html = report::html(&[image], &catalogue, DecisionsRead::Yes, UtcTime::default()).unwrap();
+        Page::read(&html);
     }
 }

@@ -1,6 +1,8 @@
 //! A place to run the program in, and what it told.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this")]
 
+pub(crate) mod page;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
