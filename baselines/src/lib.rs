@@ -20,6 +20,7 @@
 //! | [`networks`] | Which connections are one, but for addresses and ports that rotate? |
 //! | [`document`] | How is that written down for people and for the generator? |
 //! | [`risks`] | What of it must not become a habit, and what did people decide about it? |
+//! | [`diff`] | What has changed since, and what of it has to be looked at? |
 //!
 //! A recorder counts what containers do and flushes it into a recording; the analysis makes one baseline an image of it:
 //!
@@ -96,6 +97,7 @@
 pub mod analysis;
 pub mod behaviour;
 pub mod coverage;
+pub mod diff;
 pub mod dns;
 pub mod document;
 pub mod loss;

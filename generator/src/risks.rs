@@ -1,7 +1,7 @@
 //! What of a baseline needs a person's decision, and what people have decided.
 
 use baselines::document::Baseline;
-use baselines::risks::{Catalogue, Decided, Decisions, Finding, Flagged, Seen, Standing, State};
+use baselines::risks::{Catalogue, Decided, Decisions, Finding, Seen};
 use baselines::time::UtcTime;
 
 /// A baseline's findings, with the decisions that there are about them.
@@ -45,18 +45,5 @@ impl Risks {
         let split = self.decisions.split(&self.findings, &baseline.behaviours);
         baseline.behaviours = split.kept;
         split.removed.all().count()
-    }
-}
-
-/// The word for what a finding asks of people, given what was decided.
-pub fn state(decided: &Decided<'_>) -> &'static str {
-    match (decided.finding.standing, decided.state) {
-        (Standing::Apart, _) => "not learned",
-        (_, State::Allowed(_)) => "allowed",
-        (_, State::Denied(_)) => "denied",
-        (Standing::Quarantined, State::Expired(_)) => "expired",
-        (Standing::Quarantined, State::Undecided) => "undecided",
-        (Standing::Flagged(Flagged::SingleContainer), _) => "one container",
-        (Standing::Flagged(Flagged::Informational), _) => "info",
     }
 }

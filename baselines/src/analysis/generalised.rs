@@ -1,5 +1,5 @@
-//! What an image's behaviours generalise to, for counting: two that differ in a temporary name, or in the address of a peer that
-//! is the same one, are one behaviour.
+//! What an image's behaviours generalise to, for counting and comparing: two that differ in a temporary name, or in the address
+//! of a peer that is the same one, are one behaviour.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use crate::peer::Peer;
 use crate::templates::Mined;
 
 /// A path, or the template that it was mined for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Place<'a> {
     Path(&'a FilePath),
     /// By its number.
     Template(usize),
 }
 
 /// Whom a connection is for: who keeps its address is its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Whom<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Whom<'a> {
     Address(std::net::IpAddr),
     /// Pods of one workload.
     Pods(&'a Peer),
@@ -28,9 +28,12 @@ enum Whom<'a> {
     Name(&'a DnsName),
 }
 
-/// A behaviour without what is never the same twice. Arguments are left out: no policy compares them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Deed<'a> {
+/// A behaviour without what is never the same twice: the program that did it, and what it did.
+pub(crate) type Generalised<'a> = (Place<'a>, Form<'a>);
+
+/// What a program did. Arguments are left out: no policy compares them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Form<'a> {
     Exec(Place<'a>, Option<Place<'a>>),
     Open(Place<'a>, Access),
     Connect(Whom<'a>, u16, Protocol),
@@ -40,16 +43,8 @@ enum Deed<'a> {
     Raise(Place<'a>, RaiseCause, u32, Capabilities),
 }
 
-/// What a behaviour generalises to: who does it, and what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Form<'a> {
-    subject: Place<'a>,
-    deed: Deed<'a>,
-}
-
-impl Form<'_> {
-    /// The same for the same form on every node, as templates have names: see [`key_of`].
-    pub(super) fn key(&self, mined: &Mined<'_>) -> u64 {
+/// The same for the same form on every node, as templates have names: see [`key_of`].
+pub(super) fn key(&(subject, form): &Generalised<'_>, mined: &Mined<'_>) -> u64 {
         let place = |place: Place<'_>| match place {
             Place::Path(path) => format!("path {path}"),
             Place::Template(number) => match mined.templates.get(number) {
@@ -65,17 +60,17 @@ impl Form<'_> {
         let network = |kind: &str, whom: String, port: u16, protocol: Protocol| {
             [kind.to_owned(), whom, port.to_string(), protocol.to_string()].to_vec()
         };
-        let deed = match self.deed {
-            Deed::Exec(binary, script) => {
+        let deed = match form {
+            Form::Exec(binary, script) => {
                 let script = script.map_or_else(String::new, place);
                 vec!["exec".to_owned(), place(binary), script]
             }
-            Deed::Open(path, access) => vec!["open".to_owned(), place(path), access.to_string()],
-            Deed::Connect(to, port, protocol) => network("connect", whom(to), port, protocol),
-            Deed::ConnectUnix(path) => vec!["connect-unix".to_owned(), place(path)],
-            Deed::Send(to, port, protocol) => network("send", whom(to), port, protocol),
-            Deed::Listen(at, port, protocol) => network("listen", at.to_string(), port, protocol),
-            Deed::Raise(binary, cause, user, capabilities) => {
+            Form::Open(path, access) => vec!["open".to_owned(), place(path), access.to_string()],
+            Form::Connect(to, port, protocol) => network("connect", whom(to), port, protocol),
+            Form::ConnectUnix(path) => vec!["connect-unix".to_owned(), place(path)],
+            Form::Send(to, port, protocol) => network("send", whom(to), port, protocol),
+            Form::Listen(at, port, protocol) => network("listen", at.to_string(), port, protocol),
+            Form::Raise(binary, cause, user, capabilities) => {
                 let cause = match cause {
                     RaiseCause::Execution => "execution",
                     RaiseCause::UserNamespace => "user namespace",
@@ -85,12 +80,11 @@ impl Form<'_> {
                 ["raise".to_owned()].into_iter().chain(what).collect()
             }
         };
-        key_of([place(self.subject)].into_iter().chain(deed))
-    }
+        key_of([place(subject)].into_iter().chain(deed))
 }
 
 /// Every path that a behaviour names, the program that did it among them.
-pub(super) fn paths(behaviour: &Behaviour) -> impl Iterator<Item = &FilePath> {
+pub(crate) fn paths(behaviour: &Behaviour) -> impl Iterator<Item = &FilePath> {
     let of_action: [Option<&FilePath>; 2] = match &behaviour.action {
         Action::Exec { binary, script, .. } => [Some(binary), script.as_ref()],
         Action::Open { path, .. } | Action::ConnectUnix { path } => [Some(path), None],
@@ -105,7 +99,7 @@ pub(super) fn paths(behaviour: &Behaviour) -> impl Iterator<Item = &FilePath> {
 pub(super) fn numbers<'a>(
     behaviours: impl IntoIterator<Item = (&'a Behaviour, Option<Reached<'a>>)>,
     mined: &Mined<'a>,
-) -> (Vec<usize>, Vec<Form<'a>>) {
+) -> (Vec<usize>, Vec<Generalised<'a>>) {
     let members = mined.templates.iter().enumerate();
     let templates: HashMap<&FilePath, usize> = members
         .flat_map(|(number, found)| found.members.iter().map(move |path| (*path, number)))
@@ -118,41 +112,7 @@ pub(super) fn numbers<'a>(
     let mut numbers = HashMap::new();
     let mut forms = Vec::new();
     let number = |(behaviour, reached): (&'a Behaviour, Option<Reached<'a>>)| {
-        let whom = |address| match reached {
-            None => Whom::Address(address),
-            Some(Reached::Pods(peer)) => Whom::Pods(peer),
-            Some(Reached::Name(name)) => Whom::Name(name),
-        };
-        let deed = match &behaviour.action {
-            Action::Exec { binary, script, .. } => Deed::Exec(place(binary), script.as_ref().map(place)),
-            Action::Open { path, access, .. } => Deed::Open(place(path), *access),
-            Action::Connect {
-                address,
-                port,
-                protocol,
-            } => Deed::Connect(whom(*address), *port, *protocol),
-            Action::ConnectUnix { path } => Deed::ConnectUnix(place(path)),
-            Action::Send {
-                address,
-                port,
-                protocol,
-            } => Deed::Send(whom(*address), *port, *protocol),
-            Action::Listen {
-                address,
-                port,
-                protocol,
-            } => Deed::Listen(*address, *port, *protocol),
-            Action::Raise {
-                binary,
-                cause,
-                user,
-                capabilities,
-            } => Deed::Raise(place(binary), *cause, *user, *capabilities),
-        };
-        let form = Form {
-            subject: place(&behaviour.subject),
-            deed,
-        };
+        let form = form(behaviour, reached, place);
         *numbers.entry(form).or_insert_with(|| {
             forms.push(form);
             forms.len() - 1
@@ -161,16 +121,56 @@ pub(super) fn numbers<'a>(
     (behaviours.into_iter().map(number).collect(), forms)
 }
 
+/// What a behaviour generalises to, where `place` tells which paths are one.
+pub(crate) fn form<'a>(
+    behaviour: &'a Behaviour,
+    reached: Option<Reached<'a>>,
+    place: impl Fn(&'a FilePath) -> Place<'a>,
+) -> Generalised<'a> {
+    let whom = |address| match reached {
+        None => Whom::Address(address),
+        Some(Reached::Pods(peer)) => Whom::Pods(peer),
+        Some(Reached::Name(name)) => Whom::Name(name),
+    };
+    let form = match &behaviour.action {
+        Action::Exec { binary, script, .. } => Form::Exec(place(binary), script.as_ref().map(&place)),
+        Action::Open { path, access, .. } => Form::Open(place(path), *access),
+        Action::Connect {
+            address,
+            port,
+            protocol,
+        } => Form::Connect(whom(*address), *port, *protocol),
+        Action::ConnectUnix { path } => Form::ConnectUnix(place(path)),
+        Action::Send {
+            address,
+            port,
+            protocol,
+        } => Form::Send(whom(*address), *port, *protocol),
+        Action::Listen {
+            address,
+            port,
+            protocol,
+        } => Form::Listen(*address, *port, *protocol),
+        Action::Raise {
+            binary,
+            cause,
+            user,
+            capabilities,
+        } => Form::Raise(place(binary), *cause, *user, *capabilities),
+    };
+    (place(&behaviour.subject), form)
+}
+
 /// Whom an address stood for, where that is not the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached<'a> {
+pub(crate) enum Reached<'a> {
     Pods(&'a Peer),
     Name(&'a DnsName),
 }
 
 /// Whom a behaviour reached, if that was always the same: pods of one workload, or one name outside the cluster. Else its
 /// address is all that there is to say.
-pub(super) fn whom<'a>(mut peers: impl Iterator<Item = (&'a Peer, Option<&'a DnsName>)>) -> Option<Reached<'a>> {
+pub(crate) fn whom<'a>(mut peers: impl Iterator<Item = (&'a Peer, Option<&'a DnsName>)>) -> Option<Reached<'a>> {
     let of = |(peer, name): (&'a Peer, Option<&'a DnsName>)| match (peer, name) {
         (Peer::Pod { .. }, _) => Some(Reached::Pods(peer)),
         (Peer::External, Some(name)) => Some(Reached::Name(name)),

@@ -100,7 +100,7 @@ impl ImageEvidence {
         let mined = templates::mine(paths, &templates::Options::default());
         let reached = behaviours.iter().map(|(behaviour, total)| (*behaviour, total.whom()));
         let (numbers, forms) = generalised::numbers(reached, &mined);
-        let keys = forms.iter().map(|form| form.key(&mined)).collect();
+        let keys = forms.iter().map(|form| generalised::key(form, &mined)).collect();
         let mut sightings = vec![Sightings::default(); forms.len()];
         for ((_, total), number) in behaviours.iter().zip(numbers) {
             if let Some(sightings) = sightings.get_mut(number) {

@@ -7,7 +7,7 @@
 mod error;
 mod estimate;
 mod exposure;
-mod generalised;
+pub(crate) mod generalised;
 mod image;
 mod sources;
 mod statistics;

@@ -59,7 +59,7 @@ impl FindingKey {
 }
 
 /// The part of a behaviour that a policy can hold and a decision is about: no arguments, and no second path of the same file.
-pub(super) fn core(behaviour: &Behaviour) -> Behaviour {
+pub(crate) fn core(behaviour: &Behaviour) -> Behaviour {
     let mut core = behaviour.clone();
     match &mut core.action {
         Action::Exec { arguments, .. } => *arguments = None,

@@ -92,8 +92,10 @@ pub use decisions::{Applied, Decided, Decision, Decisions, InheritError, Split, 
 pub use entry::{Disabled, Entry, Example, Examples, Grouping, Severity};
 pub use error::FileError;
 pub use key::FindingKey;
+pub(crate) use key::core;
 pub use sequences::OneOf;
 pub use values::{ActionKind, DnsSuffix, EntryId, Network, Pattern, Ports, Scope, Technique, Text, ValueError};
+pub(crate) use written::Written;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

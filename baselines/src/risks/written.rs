@@ -11,7 +11,7 @@ use crate::path::FilePath;
 /// A behaviour in a document: its kind, and the fields that this kind has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Fields", into = "Fields")]
-pub(super) struct Written(pub(super) Behaviour);
+pub(crate) struct Written(pub(crate) Behaviour);
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::error::Error;
 use crate::files::{self, Output, decisions_name};
 use crate::listing::Row;
-use crate::risks::{Risks, state};
+use crate::risks::Risks;
 
 /// The shipped catalogue, with files of the user's own.
 ///
@@ -137,7 +137,7 @@ pub fn decide(arguments: &cli::Decide) -> Result<Told, Error> {
         } else {
             lines.collect()
         },
-        warnings: Vec::new(),
+        ..Told::default()
     })
 }
 
@@ -194,7 +194,7 @@ impl RiskRow {
         Self {
             image: image.to_owned(),
             severity: finding.severity.word(),
-            state: state(decided),
+            state: decided.word(),
             risk: finding.key.entry().as_str().to_owned(),
             title: text(&|entry| entry.title.to_string()),
             attack: techniques.map(ToString::to_string).collect(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{About, Decision, Decisions, Target, Verdict};
 use crate::behaviour::Behaviour;
 use crate::document::Behaviours;
-use crate::risks::assess::{Finding, Seen, Standing};
+use crate::risks::assess::{Finding, Flagged, Seen, Standing};
 use crate::risks::key::core;
 use crate::time::UtcTime;
 
@@ -35,6 +35,19 @@ impl Decided<'_> {
     /// Whether a person has to decide before a policy of the image can be approved.
     pub fn needs_decision(&self) -> bool {
         self.finding.standing == Standing::Quarantined && matches!(self.state, State::Undecided | State::Expired(_))
+    }
+
+    /// The word for what the finding asks of people, given what was decided.
+    pub const fn word(&self) -> &'static str {
+        match (self.finding.standing, self.state) {
+            (Standing::Apart, _) => "not learned",
+            (_, State::Allowed(_)) => "allowed",
+            (_, State::Denied(_)) => "denied",
+            (Standing::Quarantined, State::Expired(_)) => "expired",
+            (Standing::Quarantined, State::Undecided) => "undecided",
+            (Standing::Flagged(Flagged::SingleContainer), _) => "one container",
+            (Standing::Flagged(Flagged::Informational), _) => "info",
+        }
     }
 }
 

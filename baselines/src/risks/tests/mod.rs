@@ -12,7 +12,7 @@ use crate::risks::{Catalogue, CatalogueFile, Finding, Seen};
 use crate::testing::seconds;
 
 /// Evidence of so many containers, in these phases.
-fn evidence(containers: u64, phases: &[Phase], provenance: &[Provenance]) -> Evidence {
+pub(crate) fn evidence(containers: u64, phases: &[Phase], provenance: &[Provenance]) -> Evidence {
     Evidence {
         count: containers,
         units: containers,
@@ -27,18 +27,18 @@ fn evidence(containers: u64, phases: &[Phase], provenance: &[Provenance]) -> Evi
     }
 }
 
-fn path(path: &str) -> FilePath {
+pub(crate) fn path(path: &str) -> FilePath {
     FilePath::canonical(path.as_bytes())
 }
 
-fn did(subject: &str, action: Action) -> Behaviour {
+pub(crate) fn did(subject: &str, action: Action) -> Behaviour {
     Behaviour {
         subject: path(subject),
         action,
     }
 }
 
-fn exec(parent: &str, binary: &str) -> Behaviour {
+pub(crate) fn exec(parent: &str, binary: &str) -> Behaviour {
     did(
         parent,
         Action::Exec {
@@ -60,7 +60,7 @@ fn script(parent: &str, binary: &str, script: &str) -> Behaviour {
     )
 }
 
-fn open(subject: &str, file: &str, access: Access) -> Behaviour {
+pub(crate) fn open(subject: &str, file: &str, access: Access) -> Behaviour {
     did(
         subject,
         Action::Open {
@@ -71,7 +71,7 @@ fn open(subject: &str, file: &str, access: Access) -> Behaviour {
     )
 }
 
-fn connect(subject: &str, address: &str, port: u16) -> Behaviour {
+pub(crate) fn connect(subject: &str, address: &str, port: u16) -> Behaviour {
     did(
         subject,
         Action::Connect {
@@ -93,7 +93,7 @@ fn listen(subject: &str, port: u16) -> Behaviour {
     )
 }
 
-fn lists<'a>(all: impl IntoIterator<Item = (&'a Behaviour, Evidence)>) -> Behaviours {
+pub(crate) fn lists<'a>(all: impl IntoIterator<Item = (&'a Behaviour, Evidence)>) -> Behaviours {
     let mut lists = Behaviours::default();
     for (behaviour, evidence) in all {
         lists.push(behaviour.clone(), evidence);
