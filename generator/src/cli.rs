@@ -31,9 +31,11 @@ Examples:
   generate policies --recording a.db b.db       what several nodes recorded
   generate risks --baselines baselines-out      what needs a decision
   generate report --baselines baselines-out --html report.html
+  generate diff before/ baselines-out/          what has changed
   source <(generate completions bash)           completions for this shell
 
-Exit codes: 0 done, 1 failed (nothing half-written), 2 wrong usage."
+Exit codes: 0 done, 1 failed (nothing half-written), 2 wrong usage,
+3 there are differences (diff --exit-code)."
 )]
 pub struct Cli {
     /// What to do.
@@ -107,6 +109,26 @@ Examples:
   generate decide --baselines baselines/ --allow --who ada@shop.example \\
     --reason 'checks passwords at start-up, SHOP-12' KEY")]
     Decide(Decide),
+    /// Show what has changed between two sets of baselines
+    #[command(after_help = "\
+OLD and NEW are baseline documents, folders of them, or recordings. Images are
+matched by repository, so that a version is compared with its predecessor; what
+cannot be matched without a guess is listed. Names that a known path template
+stands for are not new.
+
+Decisions hold for the next version: only what is new is up for review. What is
+gone says something only where NEW was watched long enough; `weak evidence`
+says why it was not.
+
+Examples:
+  generate diff baselines-before/ baselines-out/
+  generate diff web-1.4.yaml web-1.5.yaml -o markdown    for a pull request
+  generate diff old.db new.db -o json
+  generate diff -q --exit-code before/ after/            for scripts
+
+Exit codes: 0 done, 1 failed, 2 wrong usage; with --exit-code 3 if something
+has changed (counts of what was seen before, and coverage, do not matter).")]
+    Diff(Diff),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -217,6 +239,28 @@ pub struct Decide {
     #[command(flatten)]
     pub(crate) catalogue: Catalogue,
     /// Do not tell which files were written
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `generate diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// What there was: a baseline document, a folder of them, or a recording
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// What there is
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    /// Exit with 3 if something has changed
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    #[command(flatten)]
+    pub(crate) catalogue: Catalogue,
+    /// How to print it
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) output: crate::diff::Format,
+    /// Print nothing; warnings and errors still go to standard error
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

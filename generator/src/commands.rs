@@ -17,9 +17,11 @@ use crate::listing::{self, Row};
 use crate::policy::{self, Compiled, Input};
 use crate::risks::Risks;
 
+mod diff;
 mod report;
 mod risks;
 
+pub use diff::diff;
 pub use report::report;
 pub use risks::{decide, risks};
 
@@ -30,6 +32,8 @@ pub struct Told {
     pub listing: String,
     /// For standard error, one line each.
     pub warnings: Vec<String>,
+    /// Whether it was asked for differences, and there are some.
+    pub differs: bool,
 }
 
 /// Runs `generate baselines`. `variable` is the value of [`cli::RECORDING_VARIABLE`].
@@ -174,7 +178,11 @@ fn tell<R: Row>(rows: &[R], how: &cli::Listing, warnings: Vec<String>) -> Result
     } else {
         listing::list(rows, how.output)?
     };
-    Ok(Told { listing, warnings })
+    Ok(Told {
+        listing,
+        warnings,
+        differs: false,
+    })
 }
 
 #[derive(Debug, Serialize)]

@@ -46,6 +46,39 @@ pub fn read_baselines(folder: &Path) -> Result<Vec<Input>, Error> {
     Ok(inputs)
 }
 
+/// One baseline document, with the decisions of its folder.
+///
+/// # Errors
+/// [`Error`] where it or decisions cannot be read.
+pub fn read_one_baseline(path: &Path) -> Result<Input, Error> {
+    let mut input = read_baseline(path)?;
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    input.decisions = decisions(folder, [&input.baseline.image].into_iter())?.pop().flatten();
+    Ok(input)
+}
+
+/// Whether a file is a recording, by the bytes that each `SQLite` file begins with (<https://sqlite.org/fileformat.html>, 1.3.1).
+///
+/// # Errors
+/// [`Error`] where it cannot be read.
+pub fn is_recording(path: &Path) -> Result<bool, Error> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    const HELP: &str = "name a baseline document, a folder of them, or a recording";
+    let metadata = fs::metadata(path).map_err(Error::file("look at", path, HELP))?;
+    // A FIFO would block.
+    if !metadata.is_file() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start))
+        .map_err(Error::file("read", path, HELP))?;
+    Ok(start == MAGIC)
+}
+
 /// What the decisions about an image are called: where its digest is known, whatever its tag is.
 pub fn decisions_name(image: &Image) -> String {
     format!("{}{DECISIONS}", document::file_name(&untagged(image)))

@@ -8,6 +8,7 @@
 //! | [`policy`] | Which policy allows exactly what was observed? |
 //! | [`risks`] | What in it waits for a person's decision? |
 //! | [`report`] | What does all of that look like on one page? |
+//! | [`diff`] | What has changed since, and how is that told? |
 //! | [`selfcheck`] | Would it load, and does it report anything of its own baseline? |
 //! | [`yaml`] | How does a hostile name stay inside its scalar or comment? |
 //! | [`files`] | How do documents come in and go out whole? |
@@ -37,6 +38,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod diff;
 mod error;
 mod evidence;
 pub mod files;

@@ -7,6 +7,9 @@ use clap::{CommandFactory as _, Parser as _};
 use generator::cli::{Cli, Command, RECORDING_VARIABLE};
 use generator::{commands, explain, printable};
 
+/// The exit code of `generate diff --exit-code` where something has changed.
+const DIFFERENT: u8 = 3;
+
 fn main() -> ExitCode {
     let variable = std::env::var_os(RECORDING_VARIABLE);
     // Wrong usage ends here, with exit code 2.
@@ -16,6 +19,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => commands::report(&arguments, variable),
         Command::Risks(arguments) => commands::risks(&arguments, variable),
         Command::Decide(arguments) => commands::decide(&arguments),
+        Command::Diff(arguments) => commands::diff(&arguments),
         Command::Completions { shell } => return print(&completions(shell)),
     };
     match told {
@@ -23,7 +27,10 @@ fn main() -> ExitCode {
             for warning in told.warnings {
                 eprintln!("warning: {}", printable(&warning));
             }
-            print(told.listing.as_bytes())
+            match print(told.listing.as_bytes()) {
+                ExitCode::SUCCESS if told.differs => ExitCode::from(DIFFERENT),
+                code => code,
+            }
         }
         Err(error) => {
             eprint!("{}", explain(&error));

@@ -50,6 +50,7 @@ fn help_teaches_with_examples() {
         &["baselines", "--help"],
         &["policies", "--help"],
         &["report", "--help"],
+        &["diff", "--help"],
     ] {
         let told = workshop.run(arguments);
         assert_eq!(told.code, Some(0));
