@@ -11,6 +11,7 @@
 //! | [`aggregate`] | What do all nodes together tell? |
 //! | [`lease`] | Which agent adds that up? |
 //! | [`lead`] | How? |
+//! | `coverage` | When was enough seen, on all nodes together? |
 //! | [`serve`] | How do recordings get to a workstation? |
 //! | [`asked`] | How is one asked for? |
 //! | [`authorise`] | Who may have it? |
@@ -22,6 +23,7 @@
 pub mod aggregate;
 pub mod asked;
 pub mod authorise;
+mod coverage;
 pub mod exports;
 mod files;
 mod followed;
@@ -86,6 +88,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// How often to tell how a window does.
     pub report_interval: Duration,
+    /// How often to tell how much was seen of each image, in windows that end by coverage.
+    pub coverage_interval: Duration,
     /// How many windows are followed at a time.
     pub windows_max: usize,
     /// Which recordings are kept when their windows are over, or their objects are gone.
@@ -292,6 +296,7 @@ impl Agent {
             recording = recording + usize::from(followed.is_recording()) - before;
         }
         self.tell_all().await;
+        self.tell_coverage().await;
         self.lead().await;
         if self.is_complete && Instant::now() >= self.tidy_at {
             self.tidy_at = Instant::now() + TIDY_EVERY;
@@ -334,6 +339,26 @@ impl Agent {
             };
             tracing::warn!("{}: nobody can be told: {why}", followed.window.name_any());
             followed.tell_at = Some(next);
+        }
+    }
+
+    /// Begins to tell how much was seen where that is due, and hears how that ended.
+    async fn tell_coverage(&mut self) {
+        let (interval, ahead) = (self.settings.coverage_interval, self.clock_ahead.unwrap_or(0));
+        // One at a time.
+        let mut is_telling = self.windows.values().any(Followed::is_telling);
+        for followed in self.windows.values_mut() {
+            let telling = |followed: &Followed| {
+                tokio::spawn(coverage::tell(
+                    self.client.clone(),
+                    followed.window.clone(),
+                    followed.file.clone(),
+                    self.settings.node.clone(),
+                    ahead,
+                ))
+            };
+            followed.tell_coverage(interval, !is_telling, telling).await;
+            is_telling |= followed.is_telling();
         }
     }
 
@@ -387,7 +412,8 @@ impl Agent {
             return;
         };
         let client = &self.client;
-        let lead = self.lead.get_or_insert_with(|| Lead::new(client.clone()));
+        let interval = self.settings.coverage_interval;
+        let lead = self.lead.get_or_insert_with(|| Lead::new(client.clone(), interval));
         lead.keep_only(&self.windows.keys().map(String::as_str).collect::<BTreeSet<_>>());
         for followed in self.windows.values() {
             if !self.election.holds() {

@@ -8,22 +8,33 @@
 //! |---|---|
 //! | `look` | What does such a process find out, and how is it started? |
 //! | `story` | What is there to say after a look, and is it enough? |
+//! | `summaries` | What does a node tell a cluster of its recording? |
 
 mod look;
 mod story;
+mod summaries;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use baselines::coverage::Criteria;
 
-pub use self::look::{ImageCoverage, Look, become_modest, of_open_window};
+pub use self::look::{ImageCoverage, Look, MEMORY_MAX, MEMORY_OF_AGENT_MAX, become_modest, of_open_window};
 pub use self::story::News;
+#[cfg(test)]
+pub(crate) use self::summaries::pack;
+pub use self::summaries::{Told, of_recording, unpack};
 
-/// Why a window of a whole cluster cannot end so.
-pub const NOT_ACROSS_NODES: &str = "coverage across nodes needs summaries which this version does not make";
 /// After a look comes a pause of at least so many times as long as it took: looking takes a tenth of one processor at most.
 const PAUSE: u32 = 9;
+
+/// What a recording of this node has to tell the cluster.
+///
+/// # Errors
+/// Why that cannot be told, in words.
+pub async fn ask_for_summaries(recording: &std::path::Path) -> Result<Told, String> {
+    look::ask(look::command_for_summaries(recording), look::TIME_MAX).await
+}
 
 /// Where to look, for what, and how often.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
@@ -25,17 +26,35 @@ pub fn window(name: &str, spec: &Value) -> Value {
 
 /// A pod of one container that runs on a node and opens a file all the time: what its scheduler and its kubelet do.
 pub fn run_pod(server: &ApiServer, scratch: &Scratch, namespace: &str, name: &str, node: &str) -> Container {
-    let mut pod = object("v1", "Pod", namespace, name, &spec_of(name));
-    pod["metadata"]["labels"] = json!({"app": name});
+    let pod = object("v1", "Pod", namespace, name, &spec_of(name));
+    run(server, pod, name, node, &[scratch.file(&format!("{name}-opened"), "")])
+}
+
+/// The same of a workload of its own, with this image, and with files that it opens.
+pub fn run_pod_of(server: &ApiServer, name: &str, image: &str, node: &str, files: &[PathBuf]) -> Container {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let mut pod = object("v1", "Pod", "production", name, &spec_of(image));
+    pod["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "controller": true,
+        "uid": format!("57a7ef00-0000-4000-9000-{:012x}", NUMBER.fetch_add(1, Ordering::Relaxed)),
+    }]);
+    run(server, pod, image, node, files)
+}
+
+fn run(server: &ApiServer, mut pod: Value, image: &str, node: &str, files: &[PathBuf]) -> Container {
+    pod["metadata"]["labels"] = json!({"app": pod["metadata"]["name"]});
     pod["spec"]["nodeName"] = node.into();
     let pod = server.create(&pod);
-    let file = scratch.file(&format!("{name}-opened"), "");
     let mut command = Command::new("/bin/sh");
     command
-        .args(["-c", "while :; do : <\"$0\"; sleep 0.1; done"])
-        .arg(&file);
+        .args([
+            "-c",
+            "while :; do for file; do : <\"$file\"; done; sleep 0.1; done",
+            "sh",
+        ])
+        .args(files);
     let container = Container::running(&pod, &mut command);
-    run_status(server, &pod, &container, name);
+    run_status(server, &pod, &container, image);
     container
 }
 
@@ -52,6 +71,11 @@ pub struct Agent {
 impl Agent {
     /// Starts one on a node, and waits until it follows windows.
     pub fn start(server: &ApiServer, scratch: &Scratch, node: &str) -> Self {
+        Self::start_with(server, scratch, node, &[])
+    }
+
+    /// The same with further options.
+    pub fn start_with(server: &ApiServer, scratch: &Scratch, node: &str, options: &[&str]) -> Self {
         require_root();
         let directory = scratch.path(node);
         let pod = server.create(&chart::agent_pod(
@@ -69,8 +93,9 @@ impl Agent {
             .arg(bounding_set(&container["securityContext"]["capabilities"]))
             .arg(profile().get_program());
         // The volume of the recordings is the test's.
-        let options = container["args"].as_array().unwrap().iter().map(text);
-        command.args(options.filter(|option| !option.starts_with("--directory=")));
+        let rendered = container["args"].as_array().unwrap().iter().map(text);
+        command.args(rendered.filter(|option| !option.starts_with("--directory=")));
+        command.args(options);
         command.arg("--directory").arg(&directory);
         command.arg("--kubeconfig").arg(server.kubeconfig_of(&pod));
         let mut process = start(&mut command);

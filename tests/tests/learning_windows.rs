@@ -379,7 +379,7 @@ fn what_cannot_be_followed_is_refused_with_its_reason() {
     let agent = Agent::start(&server, &scratch, "node-a");
     let covered = window(
         "covered",
-        &json!({"namespaces": ["production"], "duration": "1h", "coverageTarget": 0.99}),
+        &json!({"namespaces": ["production"], "duration": "1h", "coverageTarget": 0.123456}),
     );
     server.create(&covered);
     let status = wait_for_status(&server, &covered, "a refusal", |status| status["phase"] == "Refused");
@@ -387,7 +387,7 @@ fn what_cannot_be_followed_is_refused_with_its_reason() {
         status["message"]
             .as_str()
             .unwrap()
-            .starts_with("spec.coverageTarget: coverage across nodes needs summaries"),
+            .starts_with("spec.coverageTarget: write a share above 0 and below 1"),
         "{status:#}"
     );
     assert_eq!(agent.recordings(), Vec::<PathBuf>::new());

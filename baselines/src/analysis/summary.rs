@@ -5,7 +5,7 @@
 //! out, and nothing more. An estimate from the summaries of several recordings is the one from these recordings, but for three
 //! things, each of which makes evidence less and never more: path templates are mined on each node by itself, so that one name may
 //! count twice; containers that were started together are found on each node first and then among all, so that fewer clusters
-//! are told apart; and of nodes beyond what fits into memory ([`Sum::new`]) neither behaviours nor clusters count.
+//! are told apart; and of nodes beyond what fits into memory ([`Sum::add`]) neither behaviours nor clusters count.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +24,8 @@ use crate::time::UtcTime;
 pub const BEHAVIOURS_MAX: usize = 4_096;
 /// How many groups of containers that were started together, with all their days.
 pub const GROUPS_MAX: usize = 4_096;
+/// How many entries an image may have, so that one which runs on every node leaves room for others.
+const ENTRIES_MAX: usize = 50_000;
 
 /// What one recording holds of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,7 +183,7 @@ impl Seen {
 pub struct Sum {
     summaries: Vec<ImageSummary>,
     losses: Losses,
-    room: usize,
+    entries: usize,
     nodes: u64,
     left_out: u64,
     unsound: u64,
@@ -205,16 +207,23 @@ pub struct Covered {
     pub left_out: u64,
     /// Of these, of how many nothing counted, as what they told cannot be.
     pub unsound: u64,
+    /// Whether the lower ends of the intervals of both phases are at the target now.
+    pub is_at_target: bool,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Sum {
-    /// Nothing yet. `room` bounds the memory: how many entries of groups and behaviours are held at most, of about 50 bytes
-    /// each.
-    pub fn new(room: usize) -> Self {
+    /// Nothing yet.
+    pub fn new() -> Self {
         Self {
             summaries: Vec::new(),
             losses: Losses::RuledOut,
-            room,
+            entries: 0,
             nodes: 0,
             left_out: 0,
             unsound: 0,
@@ -227,8 +236,9 @@ impl Sum {
         }
     }
 
-    /// Adds what a node tells. `losses` is what is known of the node beside that.
-    pub fn add(&mut self, summary: ImageSummary, losses: Losses) {
+    /// Adds what a node tells. `losses` is what is known of the node beside that. `room` bounds the memory of all images
+    /// together: how many entries of groups and behaviours there may be still, of about 50 bytes each.
+    pub fn add(&mut self, summary: ImageSummary, losses: Losses, room: &mut usize) {
         self.nodes += 1;
         if !summary.is_sound() {
             self.unsound += 1;
@@ -252,8 +262,10 @@ impl Sum {
             .iter()
             .map(|seen| 1 + seen.starts.len() + seen.steady.len());
         let entries: usize = groups.chain(seen).sum();
-        if entries <= self.room {
-            self.room -= entries;
+        let left = ENTRIES_MAX.saturating_sub(self.entries).min(*room);
+        if entries <= left {
+            self.entries += entries;
+            *room -= entries;
             self.summaries.push(summary);
         } else {
             self.left_out += 1;
@@ -281,8 +293,11 @@ impl Sum {
                 .unwrap_or(now)
                 .max(self.resumed.map_or(UtcTime::default(), moment))
         };
+        let coverage = Estimated::of(watched, seed(image), criteria, held_since).into_document(self.losses);
+        let is_at = |phase: &document::PhaseCoverage| phase.held_since.is_some();
         Covered {
-            coverage: Estimated::of(watched, seed(image), criteria, held_since).into_document(self.losses),
+            is_at_target: is_at(&coverage.startup) && coverage.steady.as_ref().is_none_or(is_at),
+            coverage,
             nodes: self.nodes,
             left_out: self.left_out,
             unsound: self.unsound,

@@ -8,9 +8,10 @@ use baselines::recording::Recording;
 use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource as _, ResourceExt as _};
+use tokio::task::JoinHandle;
 
 use super::objects::{LearningWindow, NodeWindowStatus, Phase};
-use super::plan::{Plan, ends_at, plan};
+use super::plan::{Plan, ends_at, is_stopped, plan};
 use super::recorder::{Ended, Recorder};
 use super::report::{lost_recordings, of_recording};
 use crate::clock::boot_ns;
@@ -53,6 +54,18 @@ pub(super) struct Followed {
     pub(super) told: NodeWindowStatus,
     /// When to tell next; None when all is told.
     pub(super) tell_at: Option<Instant>,
+    /// Tells how much was seen of each image.
+    telling: Option<JoinHandle<Result<(), String>>>,
+    /// When that is due.
+    coverage_at: Instant,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        if let Some(telling) = &self.telling {
+            telling.abort();
+        }
+    }
 }
 
 impl Followed {
@@ -71,6 +84,36 @@ impl Followed {
             retry_at: Instant::now(),
             told: NodeWindowStatus::default(),
             tell_at: Some(tell_at),
+            telling: None,
+            coverage_at: tell_at,
+        }
+    }
+
+    /// Whether somebody looks how much was seen, which takes memory.
+    pub(super) fn is_telling(&self) -> bool {
+        self.telling.is_some()
+    }
+
+    /// Where the window is to end by coverage, and something is recorded: begins `telling` how much was seen, if that is due and
+    /// it `may`, and hears how it ended.
+    pub(super) async fn tell_coverage(
+        &mut self,
+        interval: Duration,
+        may: bool,
+        telling: impl FnOnce(&Self) -> JoinHandle<Result<(), String>>,
+    ) {
+        if let Some(task) = self.telling.take_if(|task| task.is_finished()) {
+            self.coverage_at = Instant::now() + interval;
+            let why = match task.await {
+                Ok(Ok(())) => return,
+                Ok(Err(why)) => why,
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!("{}: how much was seen cannot be told: {why}", self.window.name_any());
+        }
+        let is_asked = self.window.spec.coverage_target.is_some() && self.is_recording() && self.file.exists();
+        if may && is_asked && self.telling.is_none() && Instant::now() >= self.coverage_at {
+            self.telling = Some(telling(self));
         }
     }
 
@@ -95,7 +138,7 @@ impl Followed {
             Plan::End => {
                 // A recorder knows its time, and says then that the window is complete.
                 let over_since = *self.over_since.get_or_insert_with(Instant::now);
-                let knows_its_end = !self.window.spec.stop && ends_at(&self.window) == Ok(self.records_until);
+                let knows_its_end = !is_stopped(&self.window) && ends_at(&self.window) == Ok(self.records_until);
                 if self.recorder.is_none() || !knows_its_end || over_since.elapsed() > ENDS_WITHIN {
                     self.end();
                 }
@@ -286,8 +329,8 @@ impl Followed {
         let booted = by_server(UtcTime::now(), clock_ahead).before(Duration::from_nanos(boot_ns()));
         let began = made.zip(moment(&facts.started_at));
         let late = began.map(|(made, began)| began.since(made.max(booted)));
-        // When somebody stopped it, nobody knows.
-        let is_told = phase == Phase::Ended && !self.window.spec.stop;
+        // When it was stopped, nobody knows.
+        let is_told = phase == Phase::Ended && !is_stopped(&self.window);
         let ended = ends_at(&self.window).ok().zip(moment(&facts.written_until));
         let early = ended.filter(|_| is_told).map(|(end, ended)| end.since(ended));
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs()).filter(|time| *time > BESIDE.as_secs());

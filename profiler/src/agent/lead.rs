@@ -11,10 +11,12 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource as _, ResourceExt};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::aggregate::aggregate;
-use super::objects::{LearningWindow, NodeWindow, Phase};
-use super::plan::{Plan, ends_at, plan};
+use super::coverage::{Nodes, Question, add_up};
+use super::objects::{CoverageStatus, LearningWindow, NodeWindow, Phase};
+use super::plan::{Plan, criteria, ends_at, plan};
 use crate::kubernetes::pages;
 use crate::kubernetes::watching::{Events, watching};
 
@@ -33,11 +35,33 @@ pub struct Lead {
     is_complete: bool,
     nodes: Option<BTreeSet<String>>,
     list_nodes: Instant,
+    /// How long nodes wait between two times that they tell how much was seen.
+    coverage_interval: Duration,
+    /// How much was seen, by the learning window's uid.
+    coverage: BTreeMap<String, Coverage>,
+}
+
+/// How much was seen, as far as that was added up.
+struct Coverage {
+    adding: Option<JoinHandle<Result<CoverageStatus, kube::Error>>>,
+    at: Instant,
+    /// What was found last: it may not be in the object yet that we know.
+    found: Option<CoverageStatus>,
+}
+
+impl Drop for Coverage {
+    fn drop(&mut self) {
+        if let Some(adding) = &self.adding {
+            adding.abort();
+        }
+    }
 }
 
 impl Lead {
     /// Begins to listen, when [`Lead::listen`] is polled.
-    pub fn new(client: Client) -> Self {
+    ///
+    /// `coverage_interval` is how long nodes wait between two times that they tell how much was seen.
+    pub fn new(client: Client, coverage_interval: Duration) -> Self {
         let all = Api::<DeserializeGuard<NodeWindow>>::all(client.clone());
         Self {
             client,
@@ -46,6 +70,8 @@ impl Lead {
             is_complete: false,
             nodes: None,
             list_nodes: Instant::now(),
+            coverage_interval,
+            coverage: BTreeMap::new(),
         }
     }
 
@@ -97,6 +123,7 @@ impl Lead {
         let planned = plan(window, now);
         let ends_at = ends_at(window).unwrap_or(now);
         let mut status = aggregate(told, self.nodes.as_ref(), ends_at, planned == Plan::End, now);
+        status.coverage = self.coverage(window, now).await;
         if let Plan::Refuse(why) = planned {
             status.phase = Phase::Refused;
             status.message = Some(why);
@@ -128,6 +155,55 @@ impl Lead {
         Ok(())
     }
 
+    /// How much was seen, by what was added up last. Begins to add up anew where that is due.
+    async fn coverage(&mut self, window: &LearningWindow, now: UtcTime) -> Option<CoverageStatus> {
+        let criteria = criteria(&window.spec).ok().flatten()?;
+        let before = window.status.as_ref().and_then(|status| status.coverage.clone());
+        if plan(window, now) == Plan::End {
+            return before;
+        }
+        let uid = window.uid().unwrap_or_default();
+        let coverage = self.coverage.entry(uid.clone()).or_insert_with(|| Coverage {
+            adding: None,
+            at: Instant::now(),
+            found: None,
+        });
+        if let Some(adding) = coverage.adding.take_if(|adding| adding.is_finished()) {
+            coverage.at = Instant::now() + self.coverage_interval;
+            let why = match adding.await {
+                Ok(Ok(found)) => {
+                    coverage.found = Some(found);
+                    None
+                }
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(why) = why {
+                tracing::warn!("{}: how much was seen cannot be added up: {why}", window.name_any());
+            }
+        }
+        let looked_at =
+            |coverage: &Option<CoverageStatus>| coverage.as_ref().and_then(|coverage| coverage.looked_at.clone());
+        let latest = if looked_at(&coverage.found) > looked_at(&before) {
+            coverage.found.clone()
+        } else {
+            before
+        };
+        if coverage.adding.is_none() && Instant::now() >= coverage.at {
+            let told = self.told.get(&uid).into_iter().flat_map(BTreeMap::values);
+            let question = Question {
+                window: (window.name_any(), uid),
+                criteria,
+                now,
+                interval: self.coverage_interval,
+                nodes: Nodes::of(told, now),
+                before: latest.clone().unwrap_or_default(),
+            };
+            coverage.adding = Some(tokio::spawn(add_up(self.client.clone(), question)));
+        }
+        latest
+    }
+
     /// Whether everything that the nodes told has been heard.
     pub fn is_complete(&self) -> bool {
         self.is_complete
@@ -136,6 +212,7 @@ impl Lead {
     /// Forgets windows that are no more.
     pub fn keep_only(&mut self, uids: &BTreeSet<&str>) {
         self.told.retain(|uid, _| uids.contains(uid.as_str()));
+        self.coverage.retain(|uid, _| uids.contains(uid.as_str()));
     }
 
     /// Only their names, and seldom: nodes have large descriptions that change all the time.

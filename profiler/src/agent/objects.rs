@@ -1,8 +1,9 @@
-//! What the agents of a cluster are told, and what they tell: the objects `LearningWindow` and `NodeWindow`.
+//! What the agents of a cluster are told, and what they tell: the objects `LearningWindow`, `NodeWindow` and `NodeCoverage`.
 //!
 //! A `LearningWindow` says what to learn and for how long; its status holds sums over the nodes. What one node knows is in a
 //! `NodeWindow` of its own, which only that node's agent writes: so a window over 5,000 nodes is 5,000 small objects and
-//! one, and nobody has to read or write a list of nodes.
+//! one, and nobody has to read or write a list of nodes. How much a node saw of each image is larger and told less often: it is
+//! in a `NodeCoverage`, where the window is to end by coverage.
 //!
 //! ```
 //! use profiler::agent::objects::LearningWindow;
@@ -28,6 +29,8 @@
 
 use std::collections::BTreeMap;
 
+use baselines::coverage::Criteria;
+use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -98,11 +101,23 @@ pub struct LearningWindowSpec {
     /// How long, from when this was made: 90s, 10m, 24h, 7d. It may be made longer or shorter while the window goes on.
     #[schemars(length(max = 16), regex(pattern = r"^0*[1-9][0-9]*(s|m|h|d)$"))]
     pub duration: String,
-    /// Until this share of the behaviour is estimated to have been seen. Agents of this version refuse it: coverage across
-    /// nodes needs summaries which they do not make.
+    /// Or until every image that it sees is ready: until this share of what each does next is estimated to have been seen, at
+    /// the lower end of a 95 % interval. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub coverage_target: Option<f64>,
+    /// For how long, in whole hours: 24h, 2d.
+    #[serde(default = "a_day")]
+    #[schemars(length(max = 16), regex(pattern = r"^[0-9]+(h|d)$"))]
+    pub coverage_held: String,
+    /// How many starts of each image it takes, apart from each other, or completed runs of a job.
+    #[serde(default = "starts")]
+    #[schemars(range(min = 1))]
+    pub coverage_starts: u64,
+    /// On how many dates.
+    #[serde(default = "dates")]
+    #[schemars(range(min = 1))]
+    pub coverage_dates: u64,
     /// End it now.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self || !oldSelf").message("a window that was stopped cannot go on: make another one"))]
@@ -150,6 +165,18 @@ const fn yes() -> bool {
 
 fn a_minute() -> String {
     "60s".to_owned()
+}
+
+fn a_day() -> String {
+    "24h".to_owned()
+}
+
+const fn starts() -> u64 {
+    Criteria::DEFAULT.starts
+}
+
+const fn dates() -> u64 {
+    Criteria::DEFAULT.dates
 }
 
 /// How a window is doing.
@@ -211,6 +238,69 @@ pub struct LearningWindowStatus {
     /// How many more there are, at least; each node lists those with the most events only, and counts the others.
     #[serde(default)]
     pub workloads_left_out: u64,
+    /// How much has been seen of each image, where that ends the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageStatus>,
+}
+
+/// How much has been seen, by what all nodes told.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CoverageStatus {
+    /// When that was so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<Time>,
+    /// The images that the nodes told of.
+    #[serde(default)]
+    pub images: u64,
+    /// How many of them are ready.
+    #[serde(default)]
+    pub ready: u64,
+    /// Of those that are not the first: those that lost something come before those that wait.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub waiting: Vec<ImageCoverage>,
+    /// Nodes that saw containers and have not told lately how much was seen of them: nothing ends before they do.
+    #[serde(default)]
+    pub nodes_missing: u64,
+    /// They, by name, the first of them.
+    #[serde(default)]
+    pub nodes_missing_names: Vec<String>,
+    /// Images of which more was seen than a node can tell, or all together can hold: nothing ends as long as there are any.
+    #[serde(default)]
+    pub images_left_out: u64,
+    /// They, by name, the first of them.
+    #[serde(default)]
+    pub images_left_out_names: Vec<String>,
+    /// Images whose coverage has been at the target whenever somebody looked, and since when.
+    #[serde(default)]
+    #[schemars(length(max = 500))]
+    pub held: Vec<HeldImage>,
+    /// When enough had been seen of every image: that ends the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered_at: Option<Time>,
+}
+
+/// An image that is not ready.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageCoverage {
+    /// Its name.
+    pub image: String,
+    /// What to think of it: learning, lossy, partial, idle or unknown.
+    pub state: String,
+    /// What would help most.
+    pub advice: String,
+}
+
+/// An image whose coverage is at the target.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldImage {
+    /// Its name.
+    pub image: String,
+    /// Since when.
+    pub since: Time,
 }
 
 /// How many nodes do what.
@@ -428,6 +518,49 @@ pub struct AgentFacts {
     pub version: String,
 }
 
+/// How much a node saw of each image.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[kube(
+    group = "wardline.dev",
+    version = "v1alpha1",
+    kind = "NodeCoverage",
+    plural = "nodecoverages",
+    doc = "How much one node's agent saw of each image in one learning window. Agents make and write these.",
+    category = "wardline",
+    derive = "PartialEq",
+    printcolumn(name = "Window", type_ = "string", json_path = ".spec.window"),
+    printcolumn(name = "Node", type_ = "string", json_path = ".spec.node"),
+    printcolumn(name = "Images", type_ = "integer", json_path = ".spec.images"),
+    printcolumn(name = "Told", type_ = "date", json_path = ".spec.toldAt")
+)]
+#[serde(rename_all = "camelCase")]
+#[allow(unreachable_pub, reason = "what is derived repeats it where nobody can reach it")]
+pub struct NodeCoverageSpec {
+    /// The learning window's name.
+    #[schemars(length(max = 63))]
+    pub window: String,
+    /// Its uid: another one may get the same name later.
+    #[schemars(length(max = 64))]
+    pub window_uid: String,
+    /// The node's name.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// When that was so, by the API server's clock.
+    pub told_at: Time,
+    /// How many images were seen.
+    pub images: u64,
+    /// Of these, how many are not in the summary, as too much was seen of them.
+    #[serde(default)]
+    pub left_out: u64,
+    /// They, by name, the first of them.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub left_out_names: Vec<String>,
+    /// A list of summaries as JSON, compressed (gzip): behaviours as hashes, and in how many units each was seen.
+    #[schemars(with = "String", extend("format" = "byte"))]
+    pub summary: ByteString,
+}
+
 #[cfg(test)]
 mod tests {
     use kube::CustomResourceExt as _;
@@ -441,6 +574,7 @@ mod tests {
         for (name, crd) in [
             ("learningwindows", LearningWindow::crd()),
             ("nodewindows", NodeWindow::crd()),
+            ("nodecoverages", NodeCoverage::crd()),
         ] {
             let path = folder.join(format!("wardline.dev_{name}.yaml"));
             // The API server knows no formats of unsigned numbers, and says so whenever a definition is applied.

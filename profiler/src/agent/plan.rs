@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use baselines::coverage::{Criteria, parse_held, parse_target};
 use baselines::redaction::Pattern;
 use baselines::time::UtcTime;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -11,7 +12,6 @@ use kube::core::{Expression, Selector};
 use super::objects::{EVERY_NAMESPACE, LearningWindow, LearningWindowSpec};
 use crate::cli::values::duration;
 use crate::containers::HOST;
-use crate::coverage::NOT_ACROSS_NODES;
 use crate::kubernetes::labels;
 use crate::kubernetes::selection::ImagePattern;
 use crate::kubernetes::times::utc;
@@ -50,10 +50,35 @@ pub fn ends_at(window: &LearningWindow) -> Result<UtcTime, String> {
     Ok(UtcTime::from_nanos(ends_at.cast_unsigned()))
 }
 
+/// Whether it is over before its time: somebody stopped it, or enough was seen.
+pub fn is_stopped(window: &LearningWindow) -> bool {
+    let coverage = window.status.as_ref().and_then(|status| status.coverage.as_ref());
+    let is_covered = coverage.is_some_and(|coverage| coverage.covered_at.is_some());
+    window.spec.stop || (window.spec.coverage_target.is_some() && is_covered)
+}
+
+/// What it takes for each image to be ready, where that ends the window.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn criteria(spec: &LearningWindowSpec) -> Result<Option<Criteria>, String> {
+    let Some(target) = spec.coverage_target else {
+        return Ok(None);
+    };
+    let target = parse_target(&target.to_string()).map_err(|why| format!("spec.coverageTarget: {why}"))?;
+    let held = parse_held(&spec.coverage_held).map_err(|why| format!("spec.coverageHeld: {why}"))?;
+    Ok(Some(Criteria {
+        target,
+        held,
+        starts: spec.coverage_starts,
+        dates: spec.coverage_dates,
+    }))
+}
+
 /// What to do at `now`, by the API server's clock.
 pub fn plan(window: &LearningWindow, now: UtcTime) -> Plan {
     // Whatever else is wrong with it.
-    if window.spec.stop {
+    if is_stopped(window) {
         return Plan::End;
     }
     let until = match ends_at(window) {
@@ -71,11 +96,7 @@ pub fn plan(window: &LearningWindow, now: UtcTime) -> Plan {
 
 /// What `profile start` is told. Each option is one word with its value, so that no value can be another option.
 fn options(spec: &LearningWindowSpec) -> Result<Vec<OsString>, String> {
-    if spec.coverage_target.is_some() {
-        return Err(format!(
-            "spec.coverageTarget: {NOT_ACROSS_NODES}: leave it out, windows end by time"
-        ));
-    }
+    criteria(spec)?;
     let option = |name: &str, value: &str| OsString::from(format!("--{name}={value}"));
     let mut options = Vec::new();
     match spec.namespaces.as_slice() {
@@ -149,6 +170,8 @@ fn selector(labels: &LabelSelector) -> Result<Option<String>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -183,6 +206,26 @@ mod tests {
         }
         let wrong = window(&json!({"namespaces": ["production"], "duration": "0s", "stop": true}));
         assert_eq!(plan(&wrong, after(0)), Plan::End);
+    }
+
+    #[test]
+    fn a_window_that_is_to_end_by_coverage_ends_when_enough_was_seen() {
+        let spec =
+            json!({"namespaces": ["production"], "duration": "10m", "coverageTarget": 0.9, "coverageHeld": "2d"});
+        let mut covered = window(&spec);
+        let expected = Criteria {
+            target: 0.9,
+            held: Duration::from_hours(48),
+            ..Criteria::DEFAULT
+        };
+        assert_eq!(criteria(&covered.spec), Ok(Some(expected)));
+        assert!(matches!(plan(&covered, after(1)), Plan::Record { .. }));
+        let status = json!({"coverage": {"images": 1, "ready": 1, "coveredAt": "2026-11-22T00:00:00Z"}});
+        covered.status = Some(serde_json::from_value(status).unwrap());
+        assert_eq!(plan(&covered, after(1)), Plan::End);
+        // Of one that was not asked for, nobody can say that.
+        covered.spec.coverage_target = None;
+        assert!(matches!(plan(&covered, after(1)), Plan::Record { .. }));
     }
 
     #[test]
@@ -234,8 +277,12 @@ mod tests {
                 "spec.namespaces",
             ),
             (
-                json!({"namespaces": ["a"], "duration": "1h", "coverageTarget": 0.99}),
+                json!({"namespaces": ["a"], "duration": "1h", "coverageTarget": 1.0}),
                 "spec.coverageTarget",
+            ),
+            (
+                json!({"namespaces": ["a"], "duration": "1h", "coverageTarget": 0.9, "coverageHeld": "90m"}),
+                "spec.coverageHeld",
             ),
             (
                 json!({"namespaces": ["a"], "duration": "1h", "selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}),

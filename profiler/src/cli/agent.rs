@@ -44,6 +44,9 @@ pub struct Agent {
     /// How often to tell the cluster how a window does: at most 60 s, or the agent seems to be gone.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = report_interval)]
     pub report_interval: Duration,
+    /// How often to tell the cluster how much was seen of each image, in windows that end by coverage.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
+    pub coverage_interval: Duration,
     /// Do not look at what containers are answered to DNS queries, whatever windows ask for.
     #[arg(long)]
     pub no_dns: bool,

@@ -45,6 +45,9 @@ pub struct LookAtCoverage {
     /// The recording that somebody records into.
     #[arg(long, value_name = "FILE")]
     pub recording: PathBuf,
+    /// Say what a cluster has to know.
+    #[arg(long)]
+    pub summaries: bool,
     /// What it takes.
     #[command(flatten)]
     pub coverage: Coverage,

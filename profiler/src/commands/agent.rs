@@ -82,6 +82,7 @@ fn settings(options: &cli::Agent) -> Result<Settings, Failure> {
         node,
         directory: options.directory.clone(),
         report_interval: options.report_interval,
+        coverage_interval: options.coverage_interval,
         windows_max: options.windows_max.into(),
         keep: Retention {
             keep: Some(options.keep),

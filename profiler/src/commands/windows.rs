@@ -16,10 +16,9 @@ use serde_json::json;
 
 use super::{print, printable, runtime, say};
 use crate::agent::objects::{
-    EVERY_NAMESPACE, LearningWindow, LearningWindowSpec, LearningWindowStatus, Phase, RecordOptions,
+    CoverageStatus, EVERY_NAMESPACE, LearningWindow, LearningWindowSpec, LearningWindowStatus, Phase, RecordOptions,
 };
 use crate::cli::{self, Output};
-use crate::coverage::NOT_ACROSS_NODES;
 use crate::error::Failure;
 use crate::kubernetes::connect::{ConnectError, Source};
 use crate::kubernetes::times::utc;
@@ -28,6 +27,9 @@ use crate::table::{Table, serialise};
 /// What a role of whoever makes and stops windows needs.
 const RULE: &str =
     "{apiGroups: [wardline.dev], resources: [learningwindows], verbs: [create, get, list, patch, watch]}";
+
+/// When a window ends by time that is to end by coverage, where nobody says.
+const COVERED_WITHIN: Duration = Duration::from_hours(30 * 24);
 
 /// Makes a window, and follows it until it ends.
 ///
@@ -53,9 +55,13 @@ pub fn start(source: &Source, options: &cli::Start, quiet: bool) -> Result<ExitC
         let made = api.create(&PostParams::default(), &window).await;
         let made: LearningWindow = made.map_err(|error| ConnectError::of("make a learning window", RULE, &error))?;
         let name = made.name_any();
+        let until = match made.spec.coverage_target {
+            Some(target) => format!(", until {target} of what each image does is covered"),
+            None => String::new(),
+        };
         say(
             quiet,
-            &format!("made the learning window {name}, for {}", made.spec.duration),
+            &format!("made the learning window {name}, for {}{until}", made.spec.duration),
         );
         if options.detach {
             say(
@@ -76,21 +82,18 @@ fn spec(options: &cli::Start) -> Result<LearningWindowSpec, Failure> {
             help: "leave it out (`profile agent` has such options), or add --local to record here".to_owned(),
         });
     }
-    if options.coverage.target.is_some() {
-        return Err(Failure::Usage {
-            what: format!("--until-covered: {NOT_ACROSS_NODES}"),
-            help:
-                "a window of a cluster ends by time: --for 24h; with --local or --node this machine records, and its \
-                   window can end so"
+    let duration = match (options.duration, options.coverage.target) {
+        (Some(duration), _) => duration,
+        (None, Some(_)) => COVERED_WITHIN,
+        (None, None) => {
+            return Err(Failure::Usage {
+                what: "a learning window of a cluster has an end".to_owned(),
+                help: "write how long: --for 24h; it can be stopped before, or made longer; or --until-covered"
                     .to_owned(),
-        });
-    }
-    let Some(duration) = options.duration else {
-        return Err(Failure::Usage {
-            what: "a learning window of a cluster has an end".to_owned(),
-            help: "write how long: --for 24h; it can be stopped before, or made longer".to_owned(),
-        });
+            });
+        }
     };
+    let criteria = options.coverage.criteria();
     Ok(LearningWindowSpec {
         namespaces: if options.all_namespaces {
             vec![EVERY_NAMESPACE.to_owned()]
@@ -100,7 +103,10 @@ fn spec(options: &cli::Start) -> Result<LearningWindowSpec, Failure> {
         selector: options.selector.clone().map(label_selector).unwrap_or_default(),
         images: options.images.iter().map(ToString::to_string).collect(),
         duration: in_seconds(duration),
-        coverage_target: None,
+        coverage_target: options.coverage.target,
+        coverage_held: format!("{}h", criteria.held.as_secs() / 3600),
+        coverage_starts: criteria.starts,
+        coverage_dates: criteria.dates,
         stop: false,
         record: RecordOptions {
             arguments: options.recording.record_args,
@@ -268,7 +274,7 @@ fn described(window: &LearningWindow) -> String {
     format!(
         "Learning window {}: {}, made {}, ends {}, ended {}\n\
          Nodes: {} tell of it, {} learn, {} have ended, {} cannot record, {} are silent\n\
-         {}Events: {}; lost: {}\n{}\n{workloads}{more}",
+         {}{}Events: {}; lost: {}\n{}\n{workloads}{more}",
         window.name_any(),
         phase(&status),
         made(window),
@@ -280,10 +286,49 @@ fn described(window: &LearningWindow) -> String {
         nodes.failing,
         nodes.silent,
         message.collect::<String>(),
+        status.coverage.as_ref().map(covered).unwrap_or_default(),
         status.events,
         status.lost,
         losses.collect::<String>(),
     )
+}
+
+/// How much was seen, for people: a line for all, and one for each image that waits.
+fn covered(coverage: &CoverageStatus) -> String {
+    let CoverageStatus { images, ready, .. } = coverage;
+    let ended = coverage
+        .covered_at
+        .as_ref()
+        .map(|at| format!("; enough was seen at {}", utc(at)));
+    let all = format!(
+        "Coverage: {ready} of {images} images are ready{}\n",
+        ended.unwrap_or_default()
+    );
+    let missing = [
+        (
+            coverage.nodes_missing,
+            &coverage.nodes_missing_names,
+            "nodes have not told",
+        ),
+        (
+            coverage.images_left_out,
+            &coverage.images_left_out_names,
+            "images do so much that it cannot be told, and the window ends by time",
+        ),
+    ];
+    let missing = missing
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, names, what)| {
+            let names: Vec<String> = names.iter().take(3).map(|name| printable(name)).collect();
+            let more = if count > 3 { ", ..." } else { "" };
+            format!("  {count} {what}: {}{more}\n", names.join(", "))
+        });
+    let waiting = coverage.waiting.iter().map(|one| {
+        let [image, state, advice] = [&one.image, &one.state, &one.advice].map(|text| printable(text));
+        format!("  {image} is {state}: {advice}\n")
+    });
+    std::iter::once(all).chain(missing).chain(waiting).collect()
 }
 
 /// How far a window is, in seconds of how many, at `now`.

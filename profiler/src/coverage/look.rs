@@ -13,6 +13,7 @@ use baselines::path::FilePath;
 use baselines::recording::Recording;
 use baselines::time::UtcTime;
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -22,7 +23,10 @@ use crate::error::Failure;
 pub(super) const TIME_MAX: Duration = Duration::from_mins(5);
 /// How much memory, in bytes. A recording of 20,000 behaviours with 690,000 observations in five containers took 56 MiB (and
 /// 1.4 s of one processor).
-const MEMORY_MAX: u64 = 1 << 30;
+pub const MEMORY_MAX: u64 = 1 << 30;
+/// How much where an agent asks. It runs in a container with a limit, and where that is passed the kernel ends everything in it
+/// (`memory.oom.group`, which the kubelet sets since Kubernetes 1.28): recorders, too. The chart's limit has room for this.
+pub const MEMORY_OF_AGENT_MAX: u64 = 256 << 20;
 /// How much of what a look found is read, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
 /// How much of what it said where it failed.
@@ -108,12 +112,12 @@ fn look(baselines: &[Baseline], since: UtcTime) -> Look {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn become_modest() -> io::Result<()> {
+pub fn become_modest(memory_max: u64) -> io::Result<()> {
     nice(10)?;
     std::fs::write("/proc/self/oom_score_adj", "1000")?;
     // What is allocated and not read from files counts, since Linux 4.7 (setrlimit(2)). A lower limit stays.
     let before = getrlimit(Resource::Data);
-    let limit = |given: Option<u64>| Some(given.map_or(MEMORY_MAX, |given| given.min(MEMORY_MAX)));
+    let limit = |given: Option<u64>| Some(given.map_or(memory_max, |given| given.min(memory_max)));
     let limits = Rlimit {
         current: limit(before.current),
         maximum: limit(before.maximum),
@@ -123,16 +127,29 @@ pub fn become_modest() -> io::Result<()> {
 
 /// The process that looks. It shares nothing with us but the recording, see [`crate::look_up::command`].
 pub(super) fn command(recording: &Path, criteria: &Criteria) -> Command {
+    let mut command = looking(recording);
+    command
+        .arg(format!("--until-covered={}", criteria.target))
+        .arg(format!("--coverage-held={}s", criteria.held.as_secs()))
+        .arg(format!("--coverage-starts={}", criteria.starts))
+        .arg(format!("--coverage-dates={}", criteria.dates));
+    command
+}
+
+/// The same, but it says what a cluster has to know.
+pub(super) fn command_for_summaries(recording: &Path) -> Command {
+    let mut command = looking(recording);
+    command.arg("--summaries");
+    command
+}
+
+fn looking(recording: &Path) -> Command {
     // The file that we are, even if it has been replaced since.
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0("profile")
         .arg("look-at-coverage")
         .arg(std::process::id().to_string())
-        .arg(format!("--until-covered={}", criteria.target))
-        .arg(format!("--coverage-held={}s", criteria.held.as_secs()))
-        .arg(format!("--coverage-starts={}", criteria.starts))
-        .arg(format!("--coverage-dates={}", criteria.dates))
         .arg("--recording")
         .arg(recording)
         .env_clear()
@@ -142,7 +159,7 @@ pub(super) fn command(recording: &Path, criteria: &Criteria) -> Command {
 
 /// What that process answers, within this time. It is killed if this is dropped, and not waited for: it may be reading from a
 /// disk that does not answer.
-pub(super) async fn ask(mut command: Command, time_max: Duration) -> Result<Look, String> {
+pub(super) async fn ask<T: DeserializeOwned>(mut command: Command, time_max: Duration) -> Result<T, String> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -221,16 +238,18 @@ mod tests {
             ("exec yes >&2", "y (signal: 13"),
         ];
         for (script, reason) in cases {
-            let why = ask(shell(script), minute).await.unwrap_err();
+            let why = ask::<Look>(shell(script), minute).await.unwrap_err();
             assert!(why.contains(reason), "{script}: {why}");
         }
-        let missing = ask(Command::new("/no/such/program"), minute).await.unwrap_err();
+        let missing = ask::<Look>(Command::new("/no/such/program"), minute).await.unwrap_err();
         assert!(missing.contains("No such file"), "{missing}");
     }
 
     #[tokio::test]
     async fn a_look_that_hangs_is_given_up() {
-        let why = ask(shell("sleep 600"), Duration::from_millis(200)).await.unwrap_err();
+        let why = ask::<Look>(shell("sleep 600"), Duration::from_millis(200))
+            .await
+            .unwrap_err();
         assert_eq!(why, "it takes more than 0.2 s");
     }
 

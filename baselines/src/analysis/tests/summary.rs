@@ -94,7 +94,7 @@ fn both(nodes: &[Vec<Life>], criteria: &Criteria) -> Option<(Coverage, Coverage)
         Err(Error::Nothing { .. }) => return None,
         Err(error) => panic!("{error}"),
     };
-    let mut sum = Sum::new(ROOM);
+    let mut sum = Sum::new();
     let mut until = 0;
     for path in paths {
         let (mut told, left_out) = match summaries(&[path]) {
@@ -105,7 +105,7 @@ fn both(nodes: &[Vec<Life>], criteria: &Criteria) -> Option<(Coverage, Coverage)
         };
         assert_eq!((told.len(), left_out.len()), (1, 0));
         until = until.max(told[0].until);
-        sum.add(told.remove(0), Losses::RuledOut);
+        sum.add(told.remove(0), Losses::RuledOut, &mut { ROOM });
     }
     let covered = sum.covered(&baseline.image.to_string(), criteria, seconds(until), None);
     assert_eq!(
@@ -152,8 +152,8 @@ proptest! {
             .filter_map(|(node, lives)| summaries(&[recorded(&folder, node, lives)]).ok()?.0.pop())
             .collect();
         let covered = |told: &mut dyn Iterator<Item = &ImageSummary>| {
-            let mut sum = Sum::new(ROOM);
-            told.for_each(|told| sum.add(told.clone(), Losses::RuledOut));
+            let mut sum = Sum::new();
+            told.for_each(|told| sum.add(told.clone(), Losses::RuledOut, &mut { ROOM }));
             sum.covered("app", &at_once(), seconds(80 * HOUR), None)
         };
         prop_assert_eq!(covered(&mut told.iter()), covered(&mut told.iter().rev()));
@@ -177,10 +177,10 @@ fn told(nodes: &[Vec<Life>]) -> Vec<ImageSummary> {
     paths.map(|path| summaries(&[path]).unwrap().0.remove(0)).collect()
 }
 
-fn covered(summaries: &[ImageSummary], room: usize, since: Option<u64>) -> super::super::Covered {
-    let mut sum = Sum::new(room);
+fn covered(summaries: &[ImageSummary], mut room: usize, since: Option<u64>) -> super::super::Covered {
+    let mut sum = Sum::new();
     for summary in summaries {
-        sum.add(summary.clone(), Losses::RuledOut);
+        sum.add(summary.clone(), Losses::RuledOut, &mut room);
     }
     let criteria = Criteria {
         held: Duration::from_hours(24),

@@ -89,6 +89,13 @@ fn conclude(name: &str, status: &LearningWindowStatus, quiet: bool) -> ExitCode 
         return ExitCode::FAILURE;
     }
     say(quiet, &format!("learned: {}", line(status)));
+    if status
+        .coverage
+        .as_ref()
+        .is_some_and(|coverage| coverage.covered_at.is_some())
+    {
+        say(quiet, "enough was seen of every image");
+    }
     if let Some(message) = message {
         say(false, &format!("warning: {message}"));
     }
@@ -102,9 +109,17 @@ fn conclude(name: &str, status: &LearningWindowStatus, quiet: bool) -> ExitCode 
 }
 
 fn line(status: &LearningWindowStatus) -> String {
+    let covered = status
+        .coverage
+        .as_ref()
+        .map(|coverage| format!("; {} of {} images ready", coverage.ready, coverage.images));
     format!(
-        "{} events in {} containers on {} nodes, {} lost",
-        status.events, status.containers, status.nodes.reporting, status.lost
+        "{} events in {} containers on {} nodes, {} lost{}",
+        status.events,
+        status.containers,
+        status.nodes.reporting,
+        status.lost,
+        covered.unwrap_or_default()
     )
 }
 
