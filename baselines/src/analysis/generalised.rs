@@ -45,42 +45,42 @@ pub(crate) enum Form<'a> {
 
 /// The same for the same form on every node, as templates have names: see [`key_of`].
 pub(super) fn key(&(subject, form): &Generalised<'_>, mined: &Mined<'_>) -> u64 {
-        let place = |place: Place<'_>| match place {
-            Place::Path(path) => format!("path {path}"),
-            Place::Template(number) => match mined.templates.get(number) {
-                Some(found) => format!("template {}", found.template),
-                None => String::new(),
-            },
-        };
-        let whom = |whom: Whom<'_>| match whom {
-            Whom::Address(address) => format!("address {address}"),
-            Whom::Pods(peer) => format!("pods {peer}"),
-            Whom::Name(name) => format!("name {name}"),
-        };
-        let network = |kind: &str, whom: String, port: u16, protocol: Protocol| {
-            [kind.to_owned(), whom, port.to_string(), protocol.to_string()].to_vec()
-        };
-        let deed = match form {
-            Form::Exec(binary, script) => {
-                let script = script.map_or_else(String::new, place);
-                vec!["exec".to_owned(), place(binary), script]
-            }
-            Form::Open(path, access) => vec!["open".to_owned(), place(path), access.to_string()],
-            Form::Connect(to, port, protocol) => network("connect", whom(to), port, protocol),
-            Form::ConnectUnix(path) => vec!["connect-unix".to_owned(), place(path)],
-            Form::Send(to, port, protocol) => network("send", whom(to), port, protocol),
-            Form::Listen(at, port, protocol) => network("listen", at.to_string(), port, protocol),
-            Form::Raise(binary, cause, user, capabilities) => {
-                let cause = match cause {
-                    RaiseCause::Execution => "execution",
-                    RaiseCause::UserNamespace => "user namespace",
-                };
-                let cause = cause.to_owned();
-                let what = [place(binary), cause, user.to_string(), capabilities.to_string()];
-                ["raise".to_owned()].into_iter().chain(what).collect()
-            }
-        };
-        key_of([place(subject)].into_iter().chain(deed))
+    let place = |place: Place<'_>| match place {
+        Place::Path(path) => format!("path {path}"),
+        Place::Template(number) => match mined.templates.get(number) {
+            Some(found) => format!("template {}", found.template),
+            None => String::new(),
+        },
+    };
+    let whom = |whom: Whom<'_>| match whom {
+        Whom::Address(address) => format!("address {address}"),
+        Whom::Pods(peer) => format!("pods {peer}"),
+        Whom::Name(name) => format!("name {name}"),
+    };
+    let network = |kind: &str, whom: String, port: u16, protocol: Protocol| {
+        [kind.to_owned(), whom, port.to_string(), protocol.to_string()].to_vec()
+    };
+    let deed = match form {
+        Form::Exec(binary, script) => {
+            let script = script.map_or_else(String::new, place);
+            vec!["exec".to_owned(), place(binary), script]
+        }
+        Form::Open(path, access) => vec!["open".to_owned(), place(path), access.to_string()],
+        Form::Connect(to, port, protocol) => network("connect", whom(to), port, protocol),
+        Form::ConnectUnix(path) => vec!["connect-unix".to_owned(), place(path)],
+        Form::Send(to, port, protocol) => network("send", whom(to), port, protocol),
+        Form::Listen(at, port, protocol) => network("listen", at.to_string(), port, protocol),
+        Form::Raise(binary, cause, user, capabilities) => {
+            let cause = match cause {
+                RaiseCause::Execution => "execution",
+                RaiseCause::UserNamespace => "user namespace",
+            };
+            let cause = cause.to_owned();
+            let what = [place(binary), cause, user.to_string(), capabilities.to_string()];
+            ["raise".to_owned()].into_iter().chain(what).collect()
+        }
+    };
+    key_of([place(subject)].into_iter().chain(deed))
 }
 
 /// Every path that a behaviour names, the program that did it among them.

@@ -50,5 +50,6 @@ pub fn report(arguments: &cli::Report, variable: Option<OsString>) -> Result<Tol
     Ok(Told {
         listing: if arguments.quiet { String::new() } else { told },
         warnings,
+        differs: false,
     })
 }

@@ -8,7 +8,6 @@ use baselines::time::UtcTime;
 use super::markup::{Html, left_out, table};
 use super::{Image, share, spell};
 use crate::evidence::{phase_word, provenance_word};
-use crate::risks::state;
 
 /// How many findings a list of an image shows.
 const FINDINGS_MAX: usize = 100;
@@ -46,7 +45,7 @@ pub(super) fn others(image: &Image<'_>, catalogue: &Catalogue, now: UtcTime) -> 
         vec![
             Html::text(decided.finding.severity.word()),
             title,
-            Html::text(state(decided)),
+            Html::text(decided.word()),
             decision(decided.state).map_or_else(Html::default, |decision| Html::text(&why(decision))),
             Html::text(&share(most.unwrap_or_default(), containers)),
             Html::name(&decided.finding.sentence()),
@@ -62,7 +61,7 @@ fn card(number: usize, image: &Image<'_>, decided: &Decided<'_>, catalogue: &Cat
     let title = entry.map_or_else(|| key(decided), |entry| Html::text(entry.title.as_str()));
     let badges = Html::of("span", "badge bad", severity)
         .and(Html::text(" "))
-        .and(Html::of("span", "badge", state(decided)))
+        .and(Html::of("span", "badge", decided.word()))
         .and(Html::text(" "));
     let name = Html::name(&image.baseline.image.to_string());
     let link = super::link(number, name);

@@ -31,6 +31,7 @@ fn baseline(behaviours: Behaviours, not_learned: Behaviours) -> Baseline {
         uncounted_losses: Vec::new(),
         coverage: None,
         behaviours,
+        statistics: None,
         templates: Vec::new(),
         not_learned,
     }
