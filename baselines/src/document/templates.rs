@@ -54,6 +54,16 @@ impl PathTemplate {
             sensitive_paths: price.policy.sensitive.iter().copied().cloned().collect(),
         }
     }
+
+    /// What a policy compares.
+    pub fn operator(&self) -> Operator {
+        let value = self.value.clone();
+        match self.operator {
+            Comparison::Equal => Operator::Equal(value),
+            Comparison::Prefix => Operator::Prefix(value),
+            Comparison::Postfix => Operator::Postfix(value),
+        }
+    }
 }
 
 /// How a policy compares a path with a text.

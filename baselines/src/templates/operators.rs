@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::sensitive;
+use super::sensitive::{self, Sensitive, sensitive};
 use super::template::{Part, Template};
 use crate::path::{self, FilePath, PATH_BYTES_MAX};
 
@@ -34,6 +34,21 @@ impl Operator {
             Self::Equal(value) => bytes == value.as_bytes(),
             Self::Prefix(value) => bytes.starts_with(value.as_bytes()),
             Self::Postfix(value) => bytes.ends_with(value.as_bytes()),
+        }
+    }
+
+    /// The entries of the [sensitive list](super::SENSITIVE) of which it could admit a path, whether or not one is known.
+    ///
+    /// Of a prefix those that say where their paths begin, and where that is a home directory or a name with a dot those that
+    /// are found there; of a postfix those that say how they end. A file called `id_rsa` can be below any directory all the
+    /// same: what is known of that is in a [price](super::Price).
+    pub fn exposes(&self) -> Vec<&'static Sensitive> {
+        match self {
+            Self::Equal(value) => sensitive(&FilePath::canonical(value.as_bytes())).into_iter().collect(),
+            Self::Prefix(value) => sensitive::below(value.as_bytes())
+                .chain(sensitive::hidden(value.as_bytes()))
+                .collect(),
+            Self::Postfix(value) => sensitive::ending(value.as_bytes()).collect(),
         }
     }
 
@@ -146,8 +161,8 @@ fn rank(compiled: &Compiled) -> (usize, std::cmp::Reverse<usize>) {
     let value = compiled.operator.value();
     let exposed = match &compiled.operator {
         Operator::Equal(_) => 0,
-        Operator::Prefix(value) => sensitive::below(value.as_bytes()),
-        Operator::Postfix(value) => sensitive::ending(value.as_bytes()),
+        Operator::Prefix(value) => sensitive::below(value.as_bytes()).count(),
+        Operator::Postfix(value) => sensitive::ending(value.as_bytes()).count(),
     };
     let names = match &compiled.operator {
         // The last name is whole only if a slash is behind it, the first only if one is before it.

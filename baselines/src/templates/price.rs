@@ -1,7 +1,8 @@
 //! The price of a template: what else it admits.
 //!
 //! Whoever writes a wildcard allows things that nobody has done. How many, nobody can say, but how many of those that are
-//! known can be counted: against all paths that all images were recorded with, and against the files that the image has.
+//! known can be counted: among all paths that were recorded of all images. What files an image has beside those is not
+//! known here, so that a price is the least that a template admits, and never the most.
 //!
 //! ```
 //! use baselines::path::FilePath;

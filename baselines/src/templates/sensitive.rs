@@ -369,23 +369,45 @@ fn meets(parts: &[Part], names: &[Name]) -> Option<Met> {
     }
 }
 
-/// How many entries with a place of their own are, or begin, below what a prefix admits.
-pub(super) fn below(prefix: &[u8]) -> usize {
-    let is_below = |entry: &&Sensitive| {
+/// The entries with a place of their own that are, or begin, below what a prefix admits.
+pub(super) fn below(prefix: &[u8]) -> impl Iterator<Item = &'static Sensitive> {
+    let is_below = move |entry: &&Sensitive| {
         let begin = entry.pattern.split('*').next().unwrap_or_default();
         let goes_on = begin.len() < entry.pattern.len();
         begin.starts_with('/')
             && (begin.as_bytes().starts_with(prefix) || goes_on && prefix.starts_with(begin.as_bytes()))
     };
-    SENSITIVE.iter().filter(is_below).count()
+    SENSITIVE.iter().filter(is_below)
 }
 
-/// How many entries that say how their paths end have paths that a postfix admits.
-pub(super) fn ending(postfix: &[u8]) -> usize {
-    let ends = |entry: &&Sensitive| {
+/// The entries whose first name begins with a dot and that a prefix admits paths of: those are in home directories, and a prefix
+/// that has begun to spell such a name out means one of them.
+pub(super) fn hidden(prefix: &[u8]) -> impl Iterator<Item = &'static Sensitive> {
+    let in_home = if b"/root".starts_with(prefix) || b"/home/".starts_with(prefix) {
+        Some(b"".as_slice())
+    } else if let Some(rest) = prefix.strip_prefix(b"/root/") {
+        Some(rest)
+    } else {
+        let below_home = prefix.strip_prefix(b"/home/");
+        below_home.map(|rest| rest.splitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default())
+    };
+    let dot = prefix.windows(2).rposition(|two| two == b"/.");
+    let spelt_out = dot.and_then(|slash| prefix.get(slash + 1..));
+    let is_admitted = move |entry: &&Sensitive| {
+        let begin = entry.pattern.split('*').next().unwrap_or_default().as_bytes();
+        let goes_on = begin.len() < entry.pattern.len();
+        let is_begun = |rest: &[u8]| begin.starts_with(rest) || goes_on && rest.starts_with(begin);
+        begin.starts_with(b".") && in_home.into_iter().chain(spelt_out).any(is_begun)
+    };
+    SENSITIVE.iter().filter(is_admitted)
+}
+
+/// The entries that say how their paths end and have paths that a postfix admits.
+pub(super) fn ending(postfix: &[u8]) -> impl Iterator<Item = &'static Sensitive> {
+    let ends = move |entry: &&Sensitive| {
         let end = entry.pattern.rsplit('*').next().unwrap_or_default();
         let is_whole = end.starts_with('/') && end.len() == entry.pattern.len();
         !end.is_empty() && (end.as_bytes().ends_with(postfix) || !is_whole && postfix.ends_with(end.as_bytes()))
     };
-    SENSITIVE.iter().filter(ends).count()
+    SENSITIVE.iter().filter(ends)
 }

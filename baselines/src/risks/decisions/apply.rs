@@ -113,6 +113,14 @@ impl Decisions {
         split
     }
 
+    /// The behaviours that are denied by themselves, seen or not.
+    pub fn denied(&self) -> impl Iterator<Item = &Behaviour> {
+        self.iter().filter_map(|(target, decision)| match &target.0 {
+            About::Behaviour(behaviour) if decision.verdict == Verdict::Deny => Some(behaviour),
+            _ => None,
+        })
+    }
+
     fn state(&self, finding: &Finding, now: UtcTime) -> State<'_> {
         if let Some(decision) = self.decisions.get(&Target::finding(finding.key.clone())) {
             return state(decision, now);

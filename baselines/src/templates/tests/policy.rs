@@ -41,6 +41,46 @@ fn templates_compile_to_the_tightest_operator() {
 }
 
 #[test]
+fn an_operator_that_reaches_into_a_sensitive_place_says_so() {
+    let prefix = |text: &str| Operator::Prefix(text.to_owned());
+    let postfix = |text: &str| Operator::Postfix(text.to_owned());
+    let cases = [
+        (prefix("/var/log/app-"), None),
+        (prefix("/etc/config/.."), None),
+        (prefix("/srv/.cache/x/"), None),
+        (prefix("/home/ada/.cache/x-"), None),
+        (prefix("/"), Some("/etc/shadow")),
+        (prefix("/etc/shad"), Some("/etc/shadow")),
+        (prefix("/proc/"), Some("/proc/*/environ")),
+        (prefix("/proc/1"), Some("/proc/*/environ")),
+        (
+            prefix("/run/secrets/kubernetes.io/serviceaccount/.."),
+            Some("/run/secrets/**/*"),
+        ),
+        (prefix("/root/"), Some(".ssh/*")),
+        (prefix("/home/"), Some(".ssh/*")),
+        (prefix("/home/ad"), Some(".ssh/*")),
+        (prefix("/home/ada/"), Some(".ssh/*")),
+        (prefix("/home/ada/.ssh/k"), Some(".ssh/*")),
+        (prefix("/srv/."), Some(".ssh/*")),
+        (prefix("/srv/.n"), Some(".netrc")),
+        (postfix("/status"), None),
+        (postfix("/token"), Some("token")),
+        (postfix("/x.key"), Some("*.key")),
+        (postfix("n"), Some("token")),
+        (Operator::Equal("/etc/hosts".to_owned()), None),
+        (Operator::Equal("/etc/shadow".to_owned()), Some("/etc/shadow")),
+    ];
+    for (operator, expected) in cases {
+        let found: Vec<&str> = operator.exposes().iter().map(|entry| entry.pattern).collect();
+        match expected {
+            None => assert!(found.is_empty(), "{operator}: {found:?}"),
+            Some(pattern) => assert!(found.contains(&pattern), "{operator}: {found:?}"),
+        }
+    }
+}
+
+#[test]
 fn operators_stay_within_what_tetragon_compares() {
     let long = "é".repeat(200);
     let template: Template = format!("/{long}{{number}}{long}").parse().unwrap();
