@@ -65,6 +65,12 @@ Allowed is exactly what was learned; each value has its evidence as a comment
 beside it. A policy is written only if it reports nothing of its own baseline.
 In monitor mode it reports the rest and denies nothing.
 
+Where files are opened, names that programs make up (temporary files, process
+ids, dates) become a Prefix or Postfix: the path templates of the baseline. The
+comment beside one says what that admits among all recorded paths; --max-price
+is a limit to it. One that admits a sensitive path, or one that is denied or
+waits for a decision, is never used. What is executed is compared whole.
+
 Warnings say what a policy cannot express, what its baseline misses, and what
 else it applies to. Read them, and the top of each file, before you load one:
   kubectl apply --server-side -f policies/      in a cluster
@@ -72,7 +78,9 @@ else it applies to. Read them, and the top of each file, before you load one:
 
 Examples:
   generate policies --out policies/
-  generate policies --baselines baselines/ --tetragon 1.6 -o yaml")]
+  generate policies --baselines baselines/ --tetragon 1.6 -o yaml
+  generate policies --baselines baselines/ --max-price 0   nothing but own paths
+  generate policies --baselines baselines/ --max-price 50  admit up to 50 others")]
     Policies(Policies),
     /// Write a page to look at: risks, coverage, activity, processes, peers
     #[command(after_help = "\
@@ -166,6 +174,10 @@ pub struct Policies {
     /// The Tetragon release that will load the policies
     #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
     pub(crate) tetragon: Tetragon,
+    /// Use no path template that becomes something which also admits more than N of all recorded paths, those that the
+    /// image itself used not counted [default: as many as the template itself matches]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_price: Option<u64>,
     #[command(flatten)]
     pub(crate) catalogue: Catalogue,
     #[command(flatten)]

@@ -80,6 +80,8 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
     for input in &mut inputs {
         let risks = Risks::of(&input.baseline, &catalogue, input.decisions.take());
         input.undecided = Some(risks.open(&input.baseline, now));
+        input.forbidden = risks.forbidden(&input.baseline, now);
+        input.max_price = arguments.max_price;
         input.denied = risks.remove_denied(&mut input.baseline);
     }
     // A policy of nothing would report everything that the image's containers do.

@@ -1,6 +1,7 @@
 //! From a baseline to a policy: the pure core of `generate policies`.
 //!
-//! The shape is one `kprobes` policy an image, in monitor mode, with exact lists of what was observed. Every limit that
+//! The shape is one `kprobes` policy an image, in monitor mode, with exact lists of what was observed; only where files are
+//! opened, path templates take the place of names that programs make up. Every limit that
 //! Tetragon has, and every way in which a policy loads and is silently wrong, is respected or refused here and checked
 //! again on the finished text by [`crate::selfcheck`].
 
@@ -10,8 +11,9 @@ pub(crate) mod model;
 mod paths;
 mod render;
 mod scope;
+mod templates;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use baselines::document::{Baseline, Exec};
 use baselines::path::{FilePath, Origin};
@@ -23,6 +25,9 @@ use crate::{selfcheck, yaml};
 use model::{Action, Argument, Call, Errno, Filter, Hook, Operator, Policy, Selector, Value};
 use paths::Paths;
 use scope::Scoped;
+pub use templates::Forbidden;
+use templates::{Chosen, Guards};
+pub(crate) use templates::{executed_paths, is_admitted, sensitive_paths};
 
 /// The Tetragon release that a policy is written for.
 ///
@@ -60,6 +65,11 @@ pub struct Input {
     pub undecided: Option<usize>,
     /// How many behaviours were taken out because they are denied.
     pub denied: usize,
+    /// Paths that no template may admit, see [`crate::risks::Risks::forbidden`].
+    pub forbidden: BTreeMap<FilePath, Forbidden>,
+    /// The most recorded paths that what a template becomes may admit beside the image's own; `None` for as many as the
+    /// template itself matches.
+    pub max_price: Option<u64>,
 }
 
 impl Input {
@@ -71,6 +81,8 @@ impl Input {
             decisions: None,
             undecided: None,
             denied: 0,
+            forbidden: BTreeMap::new(),
+            max_price: None,
         }
     }
 }
@@ -100,7 +112,7 @@ pub fn compile(input: &Input, tetragon: Tetragon) -> Result<Compiled, Error> {
         });
     }
     let mut report = Report::default();
-    let (hooks, not_watched) = hooks(baseline, &mut report);
+    let (hooks, not_watched) = hooks(input, &mut report);
     let Scoped {
         scope,
         comments,
@@ -116,7 +128,7 @@ pub fn compile(input: &Input, tetragon: Tetragon) -> Result<Compiled, Error> {
         not_watched,
     };
     let yaml = render::render(&policy);
-    selfcheck::check(&yaml, baseline, &report.inexpressible).map_err(|source| Error::SelfCheck {
+    selfcheck::check(&yaml, baseline, &report.inexpressible, &input.forbidden).map_err(|source| Error::SelfCheck {
         image: baseline.image.to_string(),
         source,
     })?;
@@ -134,6 +146,8 @@ struct Report<'a> {
     warnings: Vec<String>,
     inexpressible: BTreeSet<&'a FilePath>,
     needs_kernel_5_11: bool,
+    /// What the header says of path templates.
+    templates: Option<String>,
 }
 
 impl<'a> Report<'a> {
@@ -163,10 +177,11 @@ impl<'a> Report<'a> {
 }
 
 /// The hooks, and why others are missing.
-fn hooks<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Vec<Hook>, Vec<String>) {
+fn hooks<'a>(input: &'a Input, report: &mut Report<'a>) -> (Vec<Hook>, Vec<String>) {
+    let baseline = &input.baseline;
     let containers = baseline.containers.len();
     let (exec, no_exec) = exec_hook(baseline, report);
-    let (open, no_open) = open_hook(baseline, report);
+    let (open, no_open) = open_hook(input, report);
     let connect = connections::hook(&baseline.behaviours.connect, containers);
     let no_send =
         "No hook for security_socket_sendmsg: this version writes none, whether or not datagrams sent without \
@@ -185,6 +200,11 @@ fn exec_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hoo
     let paths = executed(execs, "");
     report.add(&paths, "executing");
     let mut comments = paths.left_out_comments(containers);
+    // Whoever may execute any file of a name that is made up may execute anything that can be written there.
+    if let Some(made_up) = templates::executed(&baseline.templates, &paths) {
+        comments.push(format!("WARNING: {made_up}."));
+        report.warnings.push(made_up);
+    }
     let values = paths.values(containers);
     if values.is_empty() {
         // An empty list would match everything or nothing, depending on the operator (facts 2.3).
@@ -277,7 +297,8 @@ fn nameless(execs: &[Exec]) -> Vec<String> {
 }
 
 /// Opens: everything but the learned paths, the layer files behind them, and what executions open.
-fn open_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hook>, Vec<String>) {
+fn open_hook<'a>(input: &'a Input, report: &mut Report<'a>) -> (Option<Hook>, Vec<String>) {
+    let baseline = &input.baseline;
     let containers = baseline.containers.len();
     let (mut paths, mut backing) = (Paths::default(), Paths::default());
     // What is mapped was opened before: a mapping does not pass this hook.
@@ -300,20 +321,26 @@ fn open_hook<'a>(baseline: &'a Baseline, report: &mut Report<'a>) -> (Option<Hoo
     }
     paths.add_missing(backing);
     paths.add_missing(executed(&baseline.behaviours.exec, "opened by executing it"));
+    let guards = Guards {
+        max_price: input.max_price,
+        forbidden: &input.forbidden,
+        sensitive: &sensitive_paths(baseline),
+        executed: &executed_paths(baseline),
+    };
+    let chosen = Chosen::new(&baseline.templates, &paths, guards);
+    let filters = chosen.filters(&mut paths, containers);
     report.add(&paths, "opening");
+    report.warnings.extend(chosen.warning());
+    report.templates = chosen.summary(guards);
     let mut comments = paths.left_out_comments(containers);
-    let values = paths.values(containers);
-    if values.is_empty() {
+    comments.extend(chosen.refused_comments());
+    if filters.is_empty() {
         comments.insert(0, report.not_watched(Call::Open, "open", &paths));
         return (None, comments);
     }
     let selector = Selector {
         comments: vec!["Everything but the files and directories that were observed.".to_owned()],
-        filters: vec![Filter {
-            argument: Argument::File,
-            operator: Operator::NotEqual,
-            values,
-        }],
+        filters,
         action: Action::Override(Errno::Eacces),
     };
     (

@@ -1,21 +1,24 @@
 //! The last look before anything is written: does the finished text say what was meant?
 //!
 //! The text is read back into types of its own, held against every limit of Tetragon that concerns it, and then each
-//! learned behaviour is put to it, decided as Tetragon's programs decide. This knows exactly the part of the language
+//! learned behaviour is put to it, decided as Tetragon's programs decide; and so is what its prefixes and postfixes must not
+//! admit: what is sensitive, denied, or waits for a decision. This knows exactly the part of the language
 //! that [`crate::policy`] writes.
 
 mod document;
 mod limits;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use baselines::document::Baseline;
 use baselines::path::{FilePath, Origin, PATH_BYTES_MAX};
+use baselines::templates::Operator;
 
 use crate::evidence::{enumerate, shorten};
+use crate::policy::{Forbidden, executed_paths, is_admitted, sensitive_paths};
 use crate::yaml::{self, YamlError};
-use document::{ActionKind, ArgumentType, Call, Document, Filter, Kprobe, Operator};
+use document::{ActionKind, ArgumentType, Call, Document, Filter, Kprobe, Operator as Word};
 #[cfg(test)]
 pub(crate) use limits::is_dns_label;
 
@@ -28,17 +31,26 @@ pub enum SelfCheckError {
     /// It breaks a limit.
     #[error("it breaks a limit of Tetragon: {0}")]
     Limit(String),
+    /// A prefix or postfix admits what nothing but its own name may.
+    #[error("it would admit what it must not: {0}")]
+    Admits(String),
     /// It reports its own baseline.
     #[error("it would report behaviour of its own baseline: {0}")]
     Reports(String),
 }
 
 /// Checks a finished policy against the baseline that it was made from. `inexpressible` are the paths that it reports
-/// because no policy can allow them, which people have been told.
+/// because no policy can allow them, which people have been told; `forbidden` are those that it may admit by name only, and
+/// only where something learned needs them.
 ///
 /// # Errors
 /// [`SelfCheckError`], the first that is found.
-pub fn check(yaml: &str, baseline: &Baseline, inexpressible: &BTreeSet<&FilePath>) -> Result<(), SelfCheckError> {
+pub fn check(
+    yaml: &str,
+    baseline: &Baseline,
+    inexpressible: &BTreeSet<&FilePath>,
+    forbidden: &BTreeMap<FilePath, Forbidden>,
+) -> Result<(), SelfCheckError> {
     let document: Document = yaml::parse(yaml)?;
     limits::check(&document).map_err(SelfCheckError::Limit)?;
     let hooks = document
@@ -54,10 +66,47 @@ pub fn check(yaml: &str, baseline: &Baseline, inexpressible: &BTreeSet<&FilePath
         .filter(|event| hooks.iter().any(|hook| hook.call == event.call && hook.reports(event)))
         .map(|event| shorten(&event.to_string()))
         .collect();
-    if reported.is_empty() {
-        return Ok(());
+    if !reported.is_empty() {
+        return Err(SelfCheckError::Reports(enumerate(reported.iter())));
     }
-    Err(SelfCheckError::Reports(enumerate(reported.iter())))
+    let admitted = admitted(&hooks, baseline, forbidden);
+    if !admitted.is_empty() {
+        return Err(SelfCheckError::Admits(enumerate(admitted.iter())));
+    }
+    Ok(())
+}
+
+/// What it admits and must not: by a prefix or postfix anything that is forbidden, sensitive or executed, and by name what is
+/// forbidden and not learned.
+fn admitted(hooks: &[Hook], baseline: &Baseline, forbidden: &BTreeMap<FilePath, Forbidden>) -> BTreeSet<String> {
+    let operators: BTreeSet<Operator> = hooks.iter().flat_map(Hook::wildcards).collect();
+    let exposed = operators.iter().flat_map(|operator| {
+        let entries = operator.exposes().into_iter();
+        entries.map(move |entry| format!("{operator} admits paths like {}", entry.pattern))
+    });
+    let guarded: BTreeSet<&FilePath> = forbidden.keys().chain(sensitive_paths(baseline)).collect();
+    let executed = executed_paths(baseline);
+    let by_wildcard = operators.iter().flat_map(|operator| {
+        let unknown = guarded.iter().filter(|path| is_admitted(operator, path) != Some(false));
+        let known = executed.iter().filter(|path| is_admitted(operator, path) == Some(true));
+        let all = unknown.chain(known);
+        all.map(move |path| format!("{operator} admits {}", shorten(&path.to_text())))
+    });
+    let events = events(baseline);
+    let learned: BTreeSet<(Call, &[u8])> = events.iter().map(|event| (event.call, event.compared_path())).collect();
+    let is_known = |path: &&FilePath| matches!(path.origin(), Origin::Canonical | Origin::Deleted);
+    let by_name = [Call::BprmCheck, Call::FileOpen]
+        .into_iter()
+        .flat_map(|call| forbidden.keys().filter(is_known).map(move |path| (call, path)))
+        .map(|(call, path)| Event {
+            call,
+            path: Some(path),
+            peer: None,
+        })
+        .filter(|event| !event.compared_path().is_empty() && !learned.contains(&(event.call, event.compared_path())))
+        .filter(|event| hooks.iter().any(|hook| hook.call == event.call && !hook.reports(event)))
+        .map(|event| shorten(&event.to_string()));
+    exposed.chain(by_wildcard).chain(by_name).collect()
 }
 
 /// Something that a hook is asked about.
@@ -153,9 +202,20 @@ struct Hook {
 enum Test {
     LinkCount(HashSet<u32>),
     PathNotIn(HashSet<Vec<u8>>),
-    Family { v4: bool, v6: bool },
-    Address { values: HashSet<IpAddr>, negated: bool },
-    Port { values: HashSet<u16>, negated: bool },
+    /// The path is longer than Tetragon compares, or none of these admits it.
+    PathNotLike(Vec<Operator>),
+    Family {
+        v4: bool,
+        v6: bool,
+    },
+    Address {
+        values: HashSet<IpAddr>,
+        negated: bool,
+    },
+    Port {
+        values: HashSet<u16>,
+        negated: bool,
+    },
 }
 
 impl Hook {
@@ -178,6 +238,16 @@ impl Hook {
         })
     }
 
+    /// The prefixes and postfixes in it.
+    fn wildcards(&self) -> impl Iterator<Item = Operator> {
+        let tests = self.selectors.iter().flat_map(|(tests, _)| tests);
+        let values = tests.filter_map(|test| match test {
+            Test::PathNotLike(operators) => Some(operators),
+            _ => None,
+        });
+        values.flatten().cloned()
+    }
+
     /// The first selector whose tests all pass decides.
     fn reports(&self, event: &Event<'_>) -> bool {
         let deciding = self
@@ -192,27 +262,34 @@ impl Test {
     fn new(hook: &Kprobe, filter: &Filter) -> Result<Self, String> {
         let argument = hook.argument(filter).ok_or("a filter names no declared argument")?;
         let is_link_count = argument.resolve.as_deref() == Some("file.f_inode.i_nlink");
-        let negated = matches!(filter.operator, Operator::NotSAddr | Operator::NotSPort);
+        let negated = matches!(filter.operator, Word::NotSAddr | Word::NotSPort);
         match (hook.call, argument.kind, filter.operator) {
-            (Call::BprmCheck, ArgumentType::Uint32, Operator::Equal) if is_link_count => {
+            (Call::BprmCheck, ArgumentType::Uint32, Word::Equal) if is_link_count => {
                 Ok(Self::LinkCount(parsed(filter)?))
             }
-            (Call::BprmCheck, ArgumentType::LinuxBinprm, Operator::NotEqual)
-            | (Call::FileOpen, ArgumentType::File, Operator::NotEqual) => Ok(Self::PathNotIn(
+            (Call::BprmCheck, ArgumentType::LinuxBinprm, Word::NotEqual)
+            | (Call::FileOpen, ArgumentType::File, Word::NotEqual) => Ok(Self::PathNotIn(
                 filter.values.iter().map(|value| value.clone().into_bytes()).collect(),
             )),
-            (Call::SocketConnect, ArgumentType::Sockaddr, Operator::Family) => {
+            // Of executions only whole paths are compared.
+            (Call::FileOpen, ArgumentType::File, Word::NotPrefix) => Ok(Self::PathNotLike(
+                filter.values.iter().cloned().map(Operator::Prefix).collect(),
+            )),
+            (Call::FileOpen, ArgumentType::File, Word::NotPostfix) => Ok(Self::PathNotLike(
+                filter.values.iter().cloned().map(Operator::Postfix).collect(),
+            )),
+            (Call::SocketConnect, ArgumentType::Sockaddr, Word::Family) => {
                 let has = |family: &str| filter.values.iter().any(|value| value == family);
                 Ok(Self::Family {
                     v4: has("AF_INET"),
                     v6: has("AF_INET6"),
                 })
             }
-            (Call::SocketConnect, ArgumentType::Sockaddr, Operator::SAddr | Operator::NotSAddr) => Ok(Self::Address {
+            (Call::SocketConnect, ArgumentType::Sockaddr, Word::SAddr | Word::NotSAddr) => Ok(Self::Address {
                 values: parsed(filter)?,
                 negated,
             }),
-            (Call::SocketConnect, ArgumentType::Sockaddr, Operator::SPort | Operator::NotSPort) => Ok(Self::Port {
+            (Call::SocketConnect, ArgumentType::Sockaddr, Word::SPort | Word::NotSPort) => Ok(Self::Port {
                 values: parsed(filter)?,
                 negated,
             }),
@@ -226,6 +303,14 @@ impl Test {
             (Self::PathNotIn(values), _) => {
                 let path = event.compared_path();
                 !path.is_empty() && (path.len() > PATH_BYTES_MAX || !values.contains(path))
+            }
+            (Self::PathNotLike(operators), _) => {
+                let path = event.compared_path();
+                let is_admitted = || {
+                    let compared = FilePath::canonical(path);
+                    operators.iter().any(|operator| operator.admits(&compared))
+                };
+                !path.is_empty() && (path.len() > PATH_BYTES_MAX || !is_admitted())
             }
             (Self::Family { v4, v6 }, Some((address, _))) => {
                 if address.is_ipv4() {

@@ -56,13 +56,18 @@ fn names_that_attack_the_document() {
 }
 
 #[test]
+fn names_that_programs_make_up() {
+    matches_golden("templates");
+}
+
+#[test]
 fn every_kind_of_behaviour() {
     matches_golden("kinds");
 }
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
-    for name in ["web", "unit", "hostile", "kinds"] {
+    for name in ["web", "unit", "hostile", "kinds", "templates"] {
         assert_eq!(compile(name), compile(name));
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn header(input: &Input, tetragon: Tetragon, scope: Vec<String>, repo
     header.extend(not_enforced(behaviours));
     header.push(backends(baseline));
     header.extend(coverage(baseline));
+    header.extend(report.templates.take());
     header.extend(risks(input, report));
     if partial > 0 {
         let containers = counted(baseline.containers.len(), "container");

@@ -92,6 +92,8 @@ pub(crate) enum Argument {
 pub(crate) enum Operator {
     Equal,
     NotEqual,
+    NotPrefix,
+    NotPostfix,
     Family,
     SAddr,
     NotSAddr,

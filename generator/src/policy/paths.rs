@@ -118,6 +118,16 @@ impl<'a> Paths<'a> {
         }
     }
 
+    /// What the list allows, sorted.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &'a str> {
+        self.allowed.keys().copied()
+    }
+
+    /// Takes a path out of the list, because something else admits it.
+    pub(crate) fn take(&mut self, path: &str) -> Option<Vec<Use<'a>>> {
+        self.allowed.remove(path)
+    }
+
     /// The list of values, sorted; empty if nothing can be allowed.
     pub(crate) fn values(&self, containers: usize) -> Vec<Value> {
         self.allowed

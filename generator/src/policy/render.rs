@@ -115,6 +115,8 @@ fn render_filter(text: &mut Text, call: Call, filter: &Filter) {
     let operator = match filter.operator {
         Operator::Equal => "Equal",
         Operator::NotEqual => "NotEqual",
+        Operator::NotPrefix => "NotPrefix",
+        Operator::NotPostfix => "NotPostfix",
         Operator::Family => "Family",
         Operator::SAddr => "SAddr",
         Operator::NotSAddr => "NotSAddr",

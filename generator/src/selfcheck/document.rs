@@ -117,6 +117,8 @@ pub(super) struct Filter {
 pub(super) enum Operator {
     Equal,
     NotEqual,
+    NotPrefix,
+    NotPostfix,
     Family,
     SAddr,
     NotSAddr,

@@ -20,6 +20,10 @@ const ACTIONS_MAX: usize = 3;
 const INTEGERS_MAX: usize = 4;
 /// Bytes of a string value; `\0` in one ends the agent, and so do empty ones of some operators.
 const VALUE_BYTES_MAX: usize = 4096;
+/// Bytes of a prefix. User space takes 256, the programs compare 255.
+const PREFIX_BYTES_MAX: usize = 255;
+/// Bytes of a postfix.
+const POSTFIX_BYTES_MAX: usize = 127;
 /// Encoded bytes of a hook's selectors: user space writes 4,096, the programs look at 1,024 and misread the rest.
 pub(super) const ENCODED_BYTES_MAX: usize = 1024;
 /// Inner maps a hook may have of each kind.
@@ -145,11 +149,15 @@ fn check_hook(hook: &Kprobe) -> Result<(), String> {
 
 fn check_values(hook: &Kprobe, filter: &Filter) -> Result<(), String> {
     require(!filter.values.is_empty(), || "an empty list of values".to_owned())?;
+    let most = match filter.operator {
+        Operator::NotPrefix => PREFIX_BYTES_MAX,
+        Operator::NotPostfix => POSTFIX_BYTES_MAX,
+        _ => VALUE_BYTES_MAX,
+    };
     for value in &filter.values {
-        require(
-            !value.is_empty() && agent_reads(value) && value.len() <= VALUE_BYTES_MAX,
-            || format!("the value {value:?} is empty, unreadable or has more than {VALUE_BYTES_MAX} bytes"),
-        )?;
+        require(!value.is_empty() && agent_reads(value) && value.len() <= most, || {
+            format!("the value {value:?} is empty, unreadable or has more than {most} bytes")
+        })?;
     }
     let is_integer = hook
         .argument(filter)
@@ -175,7 +183,14 @@ fn check_inner_maps(hook: &Kprobe) -> Result<(), String> {
     let numbers = filters()
         .filter(|filter| storage(hook, filter) == Storage::Numbers)
         .count();
-    let most = strings.chain(addresses).chain([numbers]).max().unwrap_or_default();
+    let tries = [Storage::Prefixes, Storage::Postfixes]
+        .map(|kind| filters().filter(|filter| storage(hook, filter) == kind).count());
+    let most = strings
+        .chain(addresses)
+        .chain(tries)
+        .chain([numbers])
+        .max()
+        .unwrap_or_default();
     require(most <= INNER_MAPS_MAX, || {
         format!("{most} inner maps of one kind, of {INNER_MAPS_MAX}")
     })
@@ -188,6 +203,10 @@ enum Storage {
     Inline,
     /// In a hash map for each class of lengths.
     Strings,
+    /// In a trie.
+    Prefixes,
+    /// In another one, from their ends.
+    Postfixes,
     /// In a trie for IPv4 and one for IPv6.
     Addresses,
     /// In one hash map.
@@ -200,6 +219,8 @@ fn storage(hook: &Kprobe, filter: &Filter) -> Storage {
             Some(ArgumentType::Uint32) => Storage::Inline,
             _ => Storage::Strings,
         },
+        Operator::NotPrefix => Storage::Prefixes,
+        Operator::NotPostfix => Storage::Postfixes,
         Operator::SAddr | Operator::NotSAddr => Storage::Addresses,
         Operator::Family | Operator::SPort | Operator::NotSPort => Storage::Numbers,
     }
@@ -231,7 +252,7 @@ pub(super) fn encoded_bytes(hook: &Kprobe) -> usize {
                 Storage::Inline => filter.values.len(),
                 Storage::Strings => STRING_CLASSES,
                 Storage::Addresses => 2,
-                Storage::Numbers => 1,
+                Storage::Numbers | Storage::Prefixes | Storage::Postfixes => 1,
             };
             (4 + values) * WORD
         });

@@ -32,7 +32,7 @@ fn policy() -> String {
 }
 
 fn verdict(policy: &str) -> Result<(), SelfCheckError> {
-    check(policy, &baseline(), &BTreeSet::new())
+    check(policy, &baseline(), &BTreeSet::new(), &BTreeMap::new())
 }
 
 /// `policy` with the first occurrence of `from` replaced, which must be there.
@@ -157,6 +157,102 @@ fn with_selectors(selectors: &[&str]) -> String {
     format!("{head}    selectors: [{}]\n", selectors.join(", "))
 }
 
+/// A baseline with a template for logs, and one for process ids.
+fn templated() -> Baseline {
+    let opens = ["/srv/app/1.log", "/srv/app/2.log", "/proc/11/status", "/proc/12/status"];
+    let opens =
+        opens.map(|path| format!("  - {{path: {path}, access: read, subject: /usr/bin/dash, evidence: *seen}}\n"));
+    let templates = "templates:\n\
+        - {template: '/srv/app/{number}.log', covers: 2, alsoAdmits: 0, operator: Prefix, value: /srv/app/, policyAlsoAdmits: 0}\n\
+        - {template: '/proc/{pid}/status', covers: 2, alsoAdmits: 0, operator: Postfix, value: /status, policyAlsoAdmits: 0}\n\
+        notLearned:\n  open:\n\
+        \x20 - {path: /opt/x/token, access: read, subject: /usr/bin/dash, evidence: *seen}\n";
+    let text = BASELINE
+        .replace("  open:\n", &format!("  open:\n{}", opens.concat()))
+        .replace("notLearned: {}", templates);
+    yaml::parse(&text).unwrap()
+}
+
+#[test]
+fn a_prefix_or_postfix_that_breaks_a_limit_or_admits_too_much_is_found() {
+    let baseline = templated();
+    let policy = policy::compile(&Input::new(baseline.clone(), b""), Tetragon::V1_7)
+        .unwrap()
+        .yaml;
+    let forbidden = BTreeMap::from([
+        (FilePath::canonical(*b"/srv/denied"), Forbidden::Denied),
+        (FilePath::canonical(*b"/etc/hosts"), Forbidden::Undecided),
+    ]);
+    let verdict = |policy: &str| check(policy, &baseline, &BTreeSet::new(), &forbidden);
+    verdict(&policy).unwrap();
+    let cases = [
+        ("- \"/srv/app/\"", "- \"\"".to_owned(), "is empty"),
+        ("- \"/srv/app/\"", format!("- \"/{}\"", "x".repeat(255)), "255 bytes"),
+        ("- \"/status\"", "- \"\"".to_owned(), "is empty"),
+        ("- \"/status\"", format!("- \"/{}\"", "x".repeat(127)), "127 bytes"),
+        (
+            "operator: NotEqual",
+            "operator: NotPrefix".to_owned(),
+            "NotPrefix on LinuxBinprm is not what this program writes",
+        ),
+        (
+            "operator: NotPrefix",
+            "operator: NotPostfix".to_owned(),
+            "opening /srv/app/1.log",
+        ),
+        (
+            "- \"/srv/app/\"",
+            "- \"/srv/app/1\"".to_owned(),
+            "opening /srv/app/2.log",
+        ),
+        (
+            "- \"/srv/app/\"",
+            "- \"/srv/\"".to_owned(),
+            "Prefix /srv/ admits /srv/denied",
+        ),
+        (
+            "- \"/srv/app/\"",
+            "- \"/srv/app/\"\n        - \"/var/spool/cron/\"".to_owned(),
+            "Prefix /var/spool/cron/ admits paths like /var/spool/cron/**/*",
+        ),
+        (
+            "- \"/srv/app/\"",
+            "- \"/srv/app/\"\n        - \"/etc/h\"".to_owned(),
+            "Prefix /etc/h admits /etc/hosts",
+        ),
+        (
+            "- \"/srv/app/\"",
+            "- \"/srv/app/\"\n        - \"/opt/x/\"".to_owned(),
+            "Prefix /opt/x/ admits /opt/x/token",
+        ),
+        (
+            "- \"/srv/app/\"",
+            "- \"/srv/app/\"\n        - \"/app/\"".to_owned(),
+            "Prefix /app/ admits /app/run.sh",
+        ),
+        (
+            "- \"/status\"",
+            "- \"/status\"\n        - \"n\"".to_owned(),
+            "Postfix n admits paths like",
+        ),
+        // By its name.
+        (
+            "- \"/etc/hosts\"",
+            "- \"/etc/hosts\"\n        - \"/srv/denied\"".to_owned(),
+            "opening /srv/denied",
+        ),
+        (
+            "- \"/app/run.sh\"",
+            "- \"/app/run.sh\"\n        - \"/srv/denied\"".to_owned(),
+            "executing /srv/denied",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let error = verdict(&edited(&policy, from, &to)).unwrap_err();
+        assert!(error.to_string().contains(expected), "{to}: {error}");
+    }
+}
+
 #[test]
 fn unknown_fields_and_duplicates_are_refused() {
     for (from, to) in [
@@ -249,10 +345,14 @@ fn connections_are_decided_as_on_a_real_agent() {
 #[test]
 fn encoded_sizes_are_those_that_the_agent_computes() {
     // What `InitKernelSelectorState` of Tetragon 1.6.1 and 1.7.0 wrote for these documents.
-    let cases: [(&str, &[usize]); 3] = [
+    let cases: [(&str, &[usize]); 4] = [
         (include_str!("../../tests/golden/web.policy.yaml"), &[212, 128, 400]),
         (include_str!("../../tests/golden/unit.policy.yaml"), &[88]),
         (include_str!("../../tests/golden/hostile.policy.yaml"), &[128, 128, 216]),
+        (
+            include_str!("../../tests/golden/templates.policy.yaml"),
+            &[212, 168, 88],
+        ),
     ];
     for (text, expected) in cases {
         let document: Document = yaml::parse(text).unwrap();
