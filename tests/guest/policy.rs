@@ -74,6 +74,8 @@ fn passes(hook: &Value, filter: &Value, hit: &Hit) -> bool {
             "NotEqual" => !values.contains(&path),
             "Prefix" => values.iter().any(|value| path.starts_with(value)),
             "NotPrefix" => !values.iter().any(|value| path.starts_with(value)),
+            "Postfix" => values.iter().any(|value| path.ends_with(value)),
+            "NotPostfix" => !values.iter().any(|value| path.ends_with(value)),
             _ => panic!("unknown operator {operator}"),
         }),
         other => panic!("unknown argument: {other:?}"),
