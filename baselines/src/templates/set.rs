@@ -62,7 +62,8 @@ impl TemplateSet {
 
     /// The templates that match a path: their places in what the set was made of, ascending.
     pub fn matching(&self, path: &FilePath) -> Vec<usize> {
-        let is_empty = self.nodes.len() < 2;
+        // Of no template at all; the one of the root has no names, so that it ends where it begins.
+        let is_empty = matches!(self.nodes.as_slice(), [] | [Node { template: None, .. }]);
         let Some(names) = components(path).filter(|_| !is_empty) else {
             return Vec::new();
         };

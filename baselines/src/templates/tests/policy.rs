@@ -3,7 +3,8 @@
 use super::paths;
 use crate::path::FilePath;
 use crate::templates::{
-    Corpus, MaxPrice, Operator, Options, POSTFIX_BYTES_MAX, PREFIX_BYTES_MAX, Template, cross_validate, mine,
+    Corpus, MaxPrice, Operator, Options, POSTFIX_BYTES_MAX, PREFIX_BYTES_MAX, Template, TemplateSet, cross_validate,
+    mine,
 };
 
 #[test]
@@ -78,6 +79,14 @@ fn an_operator_that_reaches_into_a_sensitive_place_says_so() {
             Some(pattern) => assert!(found.contains(&pattern), "{operator}: {found:?}"),
         }
     }
+}
+
+#[test]
+fn the_root_is_found_in_a_set_that_has_nothing_else() {
+    let root = FilePath::canonical(*b"/");
+    let template: Template = "/".parse().unwrap();
+    assert_eq!(TemplateSet::new([&template]).matching(&root), [0]);
+    assert_eq!(TemplateSet::new([]).matching(&root), [0; 0]);
 }
 
 #[test]
