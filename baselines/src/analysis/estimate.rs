@@ -5,8 +5,8 @@ use std::hash::Hash;
 use super::exposure::{Exposure, Sightings, UnitLength};
 use crate::behaviour::Phase;
 use crate::coverage::{
-    Cluster, Clusters, CoverageEstimate, Criteria, Evidence, Exposure as Starts, Losses, NoEstimate, PhaseCoverage,
-    Readiness, Reliability, Resampling, UnitsNeeded, reliability,
+    Cluster, Clusters, CoverageEstimate, Criteria, Estimator, Evidence, Exposure as Starts, Interval, Losses,
+    NoEstimate, PhaseCoverage, Readiness, Reliability, Resampling, UnitsNeeded, reliability,
 };
 use crate::document::{self, CurvePoint, Number};
 use crate::time::UtcTime;
@@ -267,6 +267,13 @@ fn shown(
     let counts = clusters.counts();
     let coverage = coverage.as_ref().ok();
     let estimator = counts.estimator().ok();
+    let chao2 = estimator.map(Estimator::chao2);
+    let interval = |interval: Interval| {
+        Some(document::Interval {
+            lower: Number::at_least(interval.lower)?,
+            upper: Number::new(interval.upper)?,
+        })
+    };
     document::PhaseCoverage {
         units: counts.units(),
         clusters: clusters.active() as u64,
@@ -274,14 +281,9 @@ fn shown(
         seen_once: counts.seen_in(1),
         seen_twice: counts.seen_in(2),
         estimate: coverage.and_then(|coverage| Number::at_least(coverage.estimate)),
-        interval: coverage.and_then(|coverage| {
-            let interval = coverage.interval?;
-            Some(document::Interval {
-                lower: Number::at_least(interval.lower)?,
-                upper: Number::new(interval.upper)?,
-            })
-        }),
-        behaviours_at_least: estimator.and_then(|estimator| Number::new(estimator.chao2().estimate)),
+        interval: coverage.and_then(|coverage| interval(coverage.interval?)),
+        behaviours_at_least: chao2.and_then(|chao2| Number::new(chao2.estimate)),
+        behaviours_at_least_interval: chao2.and_then(|chao2| interval(chao2.spread?.interval)),
         new_in_next_unit: estimator.and_then(|estimator| Number::new(estimator.new_in_next_unit())),
         new_in_next_container_day: None,
         units_needed: estimator.map(|estimator| match estimator.units_needed(target) {

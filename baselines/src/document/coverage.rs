@@ -61,6 +61,9 @@ pub struct PhaseCoverage {
     /// How many behaviours there are at least, seen or not (Chao2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behaviours_at_least: Option<Number>,
+    /// The 95 % interval of that, if units were independent of each other. Left out where nothing rare says anything of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behaviours_at_least_interval: Option<Interval>,
     /// How many new behaviours the next unit is expected to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_in_next_unit: Option<Number>,

@@ -346,32 +346,32 @@ fn errors_name_the_place_and_what_was_expected() {
         (
             "access: read,create",
             "access: fly",
-            "82:13: behaviours.open[0].access: `fly` is not one of read, write",
+            "85:13: behaviours.open[0].access: `fly` is not one of read, write",
         ),
         (
             r"/srv/new\n",
             r"/srv/\q",
-            r"81:11: behaviours.open[0].path: unknown escape `\qli`: write",
+            r"84:11: behaviours.open[0].path: unknown escape `\qli`: write",
         ),
         (
             "path: /srv/new",
             "path: 12 #",
-            "81:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
+            "84:11: behaviours.open[0].path: invalid type: integer `12`, expected a path in",
         ),
         (
             "port: 443",
             "port: 65536",
-            "100:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
+            "103:11: behaviours.connect[0].port: invalid value: integer `65536`, expected u16",
         ),
         (
             "count: 12",
             "count: -1",
-            "104:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
+            "107:14: behaviours.connect[0].evidence.count: invalid type: integer `-1`, expected u64",
         ),
         (
             "count: 12",
             "cuont: 12",
-            "104:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
+            "107:7: behaviours.connect[0].evidence: unknown field `cuont`, expected one of",
         ),
         (
             "2026-11-21T09:29:58Z",

@@ -21,12 +21,12 @@ fn phases() -> impl Strategy<Value = PhaseCoverage> {
     (
         any::<[u64; 5]>(),
         proptest::array::uniform4(option::of(numbers())),
-        option::of((numbers(), numbers())),
+        proptest::array::uniform2(option::of((numbers(), numbers()))),
         option::of((any::<u64>(), any::<bool>())),
         option::of(reliability),
         option::of(0_u64..9_000_000_000),
     )
-        .prop_map(|(counts, numbers, interval, needed, reliability, held)| {
+        .prop_map(|(counts, numbers, intervals, needed, reliability, held)| {
             let [units, clusters, behaviours, seen_once, seen_twice] = counts;
             let [
                 estimate,
@@ -34,6 +34,8 @@ fn phases() -> impl Strategy<Value = PhaseCoverage> {
                 new_in_next_unit,
                 new_in_next_container_day,
             ] = numbers;
+            let [interval, behaviours_at_least_interval] =
+                intervals.map(|interval| interval.map(|(lower, upper)| Interval { lower, upper }));
             PhaseCoverage {
                 units,
                 clusters,
@@ -41,8 +43,9 @@ fn phases() -> impl Strategy<Value = PhaseCoverage> {
                 seen_once,
                 seen_twice,
                 estimate,
-                interval: interval.map(|(lower, upper)| Interval { lower, upper }),
+                interval,
                 behaviours_at_least,
+                behaviours_at_least_interval,
                 new_in_next_unit,
                 new_in_next_container_day,
                 units_needed: needed.map(|(units, or_more)| UnitsNeeded { units, or_more }),
@@ -103,6 +106,10 @@ pub(super) fn example() -> Coverage {
                 upper: number(1.0),
             }),
             behaviours_at_least: Some(number(41.995)),
+            behaviours_at_least_interval: Some(Interval {
+                lower: number(40.1803),
+                upper: number(62.0818),
+            }),
             new_in_next_unit: Some(number(0.0046)),
             new_in_next_container_day: Some(number(0.61)),
             units_needed: Some(UnitsNeeded {

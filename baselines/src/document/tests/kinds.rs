@@ -92,7 +92,7 @@ fn errors_of_newer_kinds_name_the_place_too() {
         (
             "- -i",
             r"- -\i",
-            ":65:7: behaviours.exec[0].arguments[1]: unknown escape",
+            ":68:7: behaviours.exec[0].arguments[1]: unknown escape",
         ),
         (
             "      cut:\n",
