@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use baselines::coverage::{Criteria, parse_held, parse_target};
+use baselines::recording::{Error, find};
 use baselines::risks::{FindingKey, Text};
 use baselines::time::{TimeError, UtcTime};
 use clap::{Args, Parser, Subcommand};
@@ -29,6 +30,7 @@ Examples:
   generate policies                             policies in policies/
   generate policies --baselines baselines-out   from (edited) documents
   generate policies --recording a.db b.db       what several nodes recorded
+  generate policies --recording 'nodes/*.db'    the same for a folder's
   generate risks --baselines baselines-out      what needs a decision
   generate report --baselines baselines-out --html report.html
   generate diff before/ baselines-out/          what has changed
@@ -296,23 +298,32 @@ pub(crate) struct Catalogue {
 }
 
 const RECORDING_HELP: &str =
-    "Recordings to add up [default: the one that WARDLINE_RECORDING names, else /var/lib/wardline/recording.db]";
+    "Recordings to add up, or what `profile export` made of them: files, folders, or quoted patterns such as 'nodes/*.db' \
+     [default: what WARDLINE_RECORDING names, else /var/lib/wardline/recording.db]";
 
 #[derive(Debug, Args)]
 pub(crate) struct Recordings {
     // The variable is not left to clap: it would count as given, and conflict with --baselines.
-    #[arg(long, value_name = "FILE", num_args = 1.., help = RECORDING_HELP)]
+    #[arg(long, value_name = "PATH", num_args = 1.., help = RECORDING_HELP)]
     recording: Vec<PathBuf>,
 }
 
 impl Recordings {
-    /// The files that were named, else the one in the environment, else the default.
-    pub(crate) fn paths(&self, variable: Option<OsString>) -> Vec<PathBuf> {
+    /// What was named, else what the environment names, else the default.
+    fn inputs(&self, variable: Option<OsString>) -> Vec<PathBuf> {
         match variable.filter(|path| !path.is_empty()) {
             _ if !self.recording.is_empty() => self.recording.clone(),
             Some(path) => vec![path.into()],
             None => vec![DEFAULT_RECORDING.into()],
         }
+    }
+
+    /// The files that are meant by that.
+    ///
+    /// # Errors
+    /// As [`find`].
+    pub(crate) fn paths(&self, variable: Option<OsString>) -> Result<Vec<PathBuf>, Error> {
+        find(&self.inputs(variable))
     }
 }
 
@@ -380,9 +391,9 @@ mod tests {
         let named = Recordings {
             recording: vec!["a".into(), "b".into()],
         };
-        assert_eq!(named.paths(Some("env".into())), [PathBuf::from("a"), "b".into()]);
-        assert_eq!(none.paths(Some("env".into())), [PathBuf::from("env")]);
-        assert_eq!(none.paths(Some("".into())), [PathBuf::from(DEFAULT_RECORDING)]);
-        assert_eq!(none.paths(None), [PathBuf::from(DEFAULT_RECORDING)]);
+        assert_eq!(named.inputs(Some("env".into())), [PathBuf::from("a"), "b".into()]);
+        assert_eq!(none.inputs(Some("env".into())), [PathBuf::from("env")]);
+        assert_eq!(none.inputs(Some("".into())), [PathBuf::from(DEFAULT_RECORDING)]);
+        assert_eq!(none.inputs(None), [PathBuf::from(DEFAULT_RECORDING)]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use baselines::analysis::baselines_by;
 use baselines::coverage::{Criteria, State};
@@ -42,7 +42,7 @@ pub struct Told {
 /// [`Error`] where recordings cannot be read or documents not written.
 pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Result<Told, Error> {
     let (catalogue, now) = (risks::catalogue(&arguments.catalogue)?, UtcTime::now());
-    let recordings = arguments.recordings.paths(variable);
+    let recordings = arguments.recordings.paths(variable)?;
     let baselines = baselines_by(&recordings, &arguments.coverage.criteria())?;
     let documents: Vec<String> = baselines.iter().map(document::to_yaml).collect();
     let outputs: Vec<Output<'_>> = baselines
@@ -75,8 +75,12 @@ pub fn baselines(arguments: &cli::Baselines, variable: Option<OsString>) -> Resu
 pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result<Told, Error> {
     let (catalogue, now) = (risks::catalogue(&arguments.catalogue)?, UtcTime::now());
     let criteria = arguments.coverage.criteria();
-    let recordings = arguments.recordings.paths(variable);
-    let mut inputs = inputs(arguments.baselines.as_deref(), &recordings, &criteria)?;
+    let mut inputs = inputs(
+        arguments.baselines.as_deref(),
+        &arguments.recordings,
+        variable,
+        &criteria,
+    )?;
     for input in &mut inputs {
         let risks = Risks::of(&input.baseline, &catalogue, input.decisions.take());
         input.undecided = Some(risks.open(&input.baseline, now));
@@ -123,11 +127,16 @@ pub fn policies(arguments: &cli::Policies, variable: Option<OsString>) -> Result
 }
 
 /// The baselines of a folder with the decisions beside them, or of recordings.
-fn inputs(folder: Option<&Path>, recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<Input>, Error> {
+fn inputs(
+    folder: Option<&Path>,
+    recordings: &cli::Recordings,
+    variable: Option<OsString>,
+    criteria: &Criteria,
+) -> Result<Vec<Input>, Error> {
     if let Some(folder) = folder {
         return files::read_baselines(folder);
     }
-    let baselines = baselines_by(recordings, criteria)?;
+    let baselines = baselines_by(&recordings.paths(variable)?, criteria)?;
     let input = |baseline| {
         let document = document::to_yaml(&baseline);
         Input::new(baseline, document.as_bytes())

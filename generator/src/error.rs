@@ -14,6 +14,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Analysis(#[from] baselines::analysis::Error),
+    /// There are no recordings where they were to be found.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Recordings(#[from] baselines::recording::Error),
     /// A baseline document cannot be read.
     #[error(transparent)]
     #[diagnostic(transparent)]

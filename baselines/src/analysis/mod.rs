@@ -24,7 +24,7 @@ pub use summary::{BEHAVIOURS_MAX, Covered, GROUPS_MAX, Group, ImageSummary, Seen
 
 use crate::coverage::Criteria;
 use crate::document::Baseline;
-use crate::recording::{EndReason, Recording};
+use crate::recording::{EndReason, Files};
 use crate::templates::{Corpus, Price, Template};
 use crate::workload::Image;
 use image::ImageEvidence;
@@ -90,12 +90,8 @@ fn analyse<T>(
     each: impl Fn(&Image, &mut ImageEvidence),
     finish: impl FnOnce(BTreeMap<Image, ImageEvidence>, &[Source<'_>]) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let opened: Vec<Recording> = recordings
-        .iter()
-        .map(|path| Recording::open(path))
-        .collect::<Result<_, _>>()?;
-    let snapshots = sources::snapshots(&opened)?;
-    let sources = sources::newest(&snapshots)?;
+    let files = Files::open(recordings)?;
+    let sources = sources::newest(&files)?;
     let containers = sources::containers(&sources)?;
     let watched = sources::watched(&sources)?;
     let days = containers
@@ -160,16 +156,16 @@ fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
         let Some(source) = sources.get(part.source) else {
             continue;
         };
-        let read = source.snapshot.observed(part.row, |behaviour, counted| {
-            tallies.add(behaviour, counted);
-            Ok(())
-        });
-        read.map_err(|failure| source.snapshot.error(failure))?;
-        let read = source.snapshot.reached(part.row, |behaviour, counted| {
-            tallies.add_peer(behaviour, counted);
-            Ok(())
-        });
-        read.map_err(|failure| source.snapshot.error(failure))?;
+        source.read(|file| {
+            file.observed(part.row, |behaviour, counted| {
+                tallies.add(behaviour, counted);
+                Ok(())
+            })?;
+            file.reached(part.row, |behaviour, counted| {
+                tallies.add_peer(behaviour, counted);
+                Ok(())
+            })
+        })?;
     }
     Ok(tallies)
 }
@@ -202,11 +198,7 @@ fn add_losses(
             present.insert(window.number, seen);
         }
         add_uncounted(source, &present, images);
-        for loss in source
-            .snapshot
-            .losses(&source.identity)
-            .map_err(|failure| source.snapshot.error(failure))?
-        {
+        for loss in source.read(|file| file.losses(&source.identity))? {
             let (concerned, id) = match loss.container.and_then(owner) {
                 Some(seen) => (&BTreeSet::from([image_key(&seen.container.image)]), Some(seen.id())),
                 None => (present.entry(loss.window).or_default() as &_, None),

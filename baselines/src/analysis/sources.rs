@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::path;
-use crate::recording::{self, Container, Failure, Recording, RemovedImage, Result, Snapshot, WindowSummary};
+use crate::recording::{self, Container, Failure, Files, RemovedImage, Result, Snapshot, WindowSummary};
 use crate::time::UtcTime;
 
 /// One recording, in the state that it had when the analysis began.
 pub(super) struct Source<'a> {
-    /// The state of the file that it is in.
-    pub(super) snapshot: &'a Snapshot<'a>,
+    files: &'a Files,
+    /// The number of the file that it is in.
+    file: usize,
     pub(super) identity: recording::Source,
     pub(super) windows: Vec<WindowSummary>,
     pub(super) removed: Vec<RemovedImage>,
@@ -20,7 +21,14 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// The recording's file.
     pub(super) fn path(&self) -> &Path {
-        self.snapshot.path()
+        self.files.path(self.file)
+    }
+
+    /// Reads something out of its file.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> std::result::Result<T, Failure>) -> Result<T> {
+        let file = self.files.get(self.file)?;
+        let snapshot = file.snapshot();
+        read(&snapshot).map_err(|failure| snapshot.error(failure))
     }
 
     /// What tells its node from others: the machine id outlives host names.
@@ -35,29 +43,21 @@ impl Source<'_> {
     }
 }
 
-/// The states of all files, as the analysis begins.
-pub(super) fn snapshots(recordings: &[Recording]) -> Result<Vec<Snapshot<'_>>> {
-    recordings.iter().map(Recording::snapshot).collect()
-}
-
 /// Of each recording the copy that is furthest, sorted by id.
-pub(super) fn newest<'a>(snapshots: &'a [Snapshot<'a>]) -> Result<Vec<Source<'a>>> {
-    let newest = recording::newest(snapshots)?;
-    let source = |recording::Newest {
-                      snapshot,
-                      source: identity,
-                      ..
-                  }: recording::Newest<'a>| {
-        let read = || Ok((snapshot.windows(&identity)?, snapshot.removed_images(&identity)?));
-        let (windows, removed) = read().map_err(|failure: Failure| snapshot.error(failure))?;
-        Ok(Source {
-            snapshot,
-            identity,
-            windows,
-            removed,
-        })
+pub(super) fn newest(files: &Files) -> Result<Vec<Source<'_>>> {
+    let source = |newest: recording::Newest| {
+        let mut source = Source {
+            files,
+            file: newest.file,
+            identity: newest.source,
+            windows: Vec::new(),
+            removed: Vec::new(),
+        };
+        (source.windows, source.removed) =
+            source.read(|file| Ok((file.windows(&source.identity)?, file.removed_images(&source.identity)?)))?;
+        Ok(source)
     };
-    newest.into_iter().map(source).collect()
+    recording::newest(files).into_iter().map(source).collect()
 }
 
 /// Where one recording has a container.
@@ -116,10 +116,7 @@ pub(super) fn watched(sources: &[Source<'_>]) -> Result<Watched> {
     let mut watched = Watched::default();
     for (index, source) in sources.iter().enumerate() {
         for window in &source.windows {
-            let rows = source
-                .snapshot
-                .presence(&source.identity, window.number)
-                .map_err(|failure| source.snapshot.error(failure))?;
+            let rows = source.read(|file| file.presence(&source.identity, window.number))?;
             let until = window.ended.as_ref().map_or(window.last_flush, |(at, _)| *at);
             for &row in &rows {
                 let part = Part { source: index, row };
@@ -138,11 +135,7 @@ pub(super) fn containers(sources: &[Source<'_>]) -> Result<Vec<Seen>> {
     for (index, source) in sources.iter().enumerate() {
         let next = nodes.len();
         let node = *nodes.entry(source.node()).or_insert(next);
-        for stored in source
-            .snapshot
-            .containers(&source.identity)
-            .map_err(|failure| source.snapshot.error(failure))?
-        {
+        for stored in source.read(|file| file.containers(&source.identity))? {
             let part = Part {
                 source: index,
                 row: stored.row,

@@ -16,6 +16,16 @@ pub enum Error {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// There is nothing where recordings were to be found.
+    #[error("there is no recording in or like {}", input.display())]
+    #[diagnostic(help(
+        "name a recording, a folder that has some, or a pattern such as 'recordings/*.db' that matches some; folders below \
+         one are not looked into, and what begins neither as a recording nor as a Parquet file is left out"
+    ))]
+    NoMatch {
+        /// The folder or pattern.
+        input: PathBuf,
+    },
     /// The operating system refused.
     #[error("cannot {doing} {}: {source}", path.display())]
     #[diagnostic(help("recordings need a directory that this user may write to; name another path, or become root"))]
@@ -73,6 +83,13 @@ pub enum Error {
         path: PathBuf,
         /// The other process, if it said who it is.
         writer: Option<u32>,
+    },
+    /// It is not what it was when the command began.
+    #[error("{} was changed while it was read", path.display())]
+    #[diagnostic(help("try again; of a recording that goes on `profile backup` makes a copy that nobody changes"))]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// It belongs to another machine.
     #[error("{} was recorded on node {recorded} and cannot be continued on node {here}", path.display())]

@@ -200,6 +200,11 @@ fn has_open(process: u32, path: &Path) -> bool {
     open.any(|open| (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()))
 }
 
+/// Where the database keeps what is not in the file yet.
+pub(super) fn log_path(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
 fn lock_path(path: &Path) -> PathBuf {
     beside(path, "-lock")
 }
@@ -224,7 +229,7 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
 /// # Errors
 /// What the system says.
 pub fn size_on_disk(path: &Path) -> io::Result<u64> {
-    let log = std::fs::symlink_metadata(beside(path, "-wal")).map_or(0, |log| log.len());
+    let log = std::fs::symlink_metadata(log_path(path)).map_or(0, |log| log.len());
     Ok(std::fs::symlink_metadata(path)?.len().saturating_add(log))
 }
 

@@ -6,7 +6,7 @@
 //! whole one is, whatever its revision, and the word that a recording is lost ([`super::write_lost`]) where that one is with at
 //! least the revision at which it was lost: rules that no order changes, since a whole one never goes away again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Transaction, params};
@@ -20,7 +20,7 @@ use super::parts;
 use super::peers;
 use super::read::{Read, Snapshot, Source, StoredContainer};
 use super::schema::{self, Content};
-use super::{EndReason, Loss, Recording, RecordingId, WindowId, WindowSummary};
+use super::{EndReason, Files, Loss, RecordingId, WindowId, WindowSummary};
 use crate::workload::Image;
 
 /// What a merged file is made of.
@@ -56,47 +56,40 @@ pub struct MergedSource {
 }
 
 /// The copy of a recording that counts.
-pub(crate) struct Newest<'a> {
-    pub(crate) snapshot: &'a Snapshot<'a>,
+pub(crate) struct Newest {
+    /// The number of its file.
+    pub(crate) file: usize,
     pub(crate) source: Source,
     /// The other copies, and its parts, by file and revision.
-    replaced: Vec<(PathBuf, u64)>,
+    replaced: Vec<(usize, u64)>,
 }
 
 /// Of each recording in these files the copy that is furthest, sorted by id.
-pub(crate) fn newest<'a>(snapshots: &'a [Snapshot<'a>]) -> Result<Vec<Newest<'a>>> {
-    let mut newest: BTreeMap<RecordingId, Newest<'a>> = BTreeMap::new();
-    for snapshot in snapshots {
-        for source in snapshot.sources().map_err(|failure| snapshot.error(failure))? {
-            let here = |source: &Source| (snapshot.path().to_owned(), source.revision);
-            match newest.get_mut(&source.id) {
-                None => {
-                    let replaced = Vec::new();
-                    newest.insert(
-                        source.id,
-                        Newest {
-                            snapshot,
-                            source,
-                            replaced,
-                        },
-                    );
-                }
-                Some(known) if known.source.rank() < source.rank() => {
-                    known
-                        .replaced
-                        .push((known.snapshot.path().to_owned(), known.source.revision));
-                    (known.snapshot, known.source) = (snapshot, source);
-                }
-                Some(known) => known.replaced.push(here(&source)),
+pub(crate) fn newest(files: &Files) -> Vec<Newest> {
+    let mut newest: BTreeMap<RecordingId, Newest> = BTreeMap::new();
+    for (file, source) in files.sources() {
+        match newest.get_mut(&source.id) {
+            None => {
+                let copy = Newest {
+                    file,
+                    source: source.clone(),
+                    replaced: Vec::new(),
+                };
+                newest.insert(source.id, copy);
             }
+            Some(known) if known.source.rank() < source.rank() => {
+                known.replaced.push((known.file, known.source.revision));
+                (known.file, known.source) = (file, source.clone());
+            }
+            Some(known) => known.replaced.push((file, source.revision)),
         }
     }
     leave_out_covered(&mut newest);
-    Ok(newest.into_values().collect())
+    newest.into_values().collect()
 }
 
 /// What a part says, the whole says, too; and what has turned up is not lost.
-fn leave_out_covered(newest: &mut BTreeMap<RecordingId, Newest<'_>>) {
+fn leave_out_covered(newest: &mut BTreeMap<RecordingId, Newest>) {
     let covers = |one: &Source| -> Option<RecordingId> {
         let whole = one.lost.or(one.part.as_ref().map(|part| part.whole))?;
         let known = newest.get(&whole).filter(|known| known.source.lost.is_none());
@@ -109,7 +102,7 @@ fn leave_out_covered(newest: &mut BTreeMap<RecordingId, Newest<'_>>) {
         .collect();
     for (id, whole) in covered {
         if let (Some(part), Some(whole)) = (newest.remove(&id), newest.get_mut(&whole)) {
-            let copy = (part.snapshot.path().to_owned(), part.source.revision);
+            let copy = (part.file, part.source.revision);
             whole.replaced.extend(part.replaced.into_iter().chain([copy]));
         }
     }
@@ -134,7 +127,7 @@ fn leave_out_covered(newest: &mut BTreeMap<RecordingId, Newest<'_>>) {
 /// Nobody records into what was merged: a recorder that opens the new file begins a recording of its own beside it.
 ///
 /// # Errors
-/// As [`Recording::open`] for any of the files, [`Error::Exists`], [`Error::InUse`] where what is to be
+/// As [`super::Recording::open`] for any of the files, [`Error::Exists`], [`Error::InUse`] where what is to be
 /// replaced is being recorded into, [`Error::Full`]. Nothing is left behind then.
 pub fn merge(files: &[PathBuf], out: &Path, replaces: bool, progress: impl FnMut(u64, u64)) -> Result<Merged> {
     combine(files, out, replaces, None, progress)
@@ -148,16 +141,19 @@ pub(super) fn combine(
     namespaces: Option<&[String]>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Merged> {
-    let recordings: Vec<Recording> = files.iter().map(|path| Recording::open(path)).collect::<Result<_>>()?;
-    let snapshots: Vec<Snapshot<'_>> = recordings.iter().map(Recording::snapshot).collect::<Result<_>>()?;
-    for snapshot in &snapshots {
-        schema::check_references(&snapshot.connection).map_err(|failure| snapshot.error(failure))?;
-    }
-    let newest = newest(&snapshots)?;
-    let mut total = 0_u64;
-    for Newest { snapshot, source, .. } in &newest {
-        let rows = snapshot.rows(source).map_err(|failure| snapshot.error(failure))?;
-        total = total.saturating_add(rows);
+    let files = Files::open(files)?;
+    let newest = newest(&files);
+    let (mut total, mut checked) = (0_u64, HashSet::new());
+    for Newest { file, source, .. } in &newest {
+        let held = files.get(*file)?;
+        let snapshot = held.snapshot();
+        let mut count = || {
+            if checked.insert(*file) {
+                schema::check_references(snapshot.connection)?;
+            }
+            snapshot.rows(source)
+        };
+        total = total.saturating_add(count().map_err(|failure| snapshot.error(failure))?);
     }
     let file = NewFile::create(out, replaces)?;
     let written = |failure: Failure| failure.at("write", file.target());
@@ -176,12 +172,18 @@ pub(super) fn combine(
     };
     let mut sources = Vec::new();
     for newest in &newest {
-        let failed = |failure| newest.snapshot.error(failure);
+        let held = files.get(newest.file)?;
+        let snapshot = held.snapshot();
+        let mut copy = |namespace| {
+            let copied = copier.copy(&snapshot, &newest.source, namespace);
+            let told = |copied: Copied| copied.told(&files, newest);
+            copied.map(told).map_err(|failure| snapshot.error(failure))
+        };
         match namespaces {
-            None => sources.push(copier.copy(newest, None).map_err(failed)?),
+            None => sources.push(copy(None)?),
             Some(namespaces) => {
                 for namespace in namespaces {
-                    sources.push(copier.copy(newest, Some(namespace)).map_err(failed)?);
+                    sources.push(copy(Some(namespace))?);
                 }
             }
         }
@@ -222,6 +224,32 @@ impl Snapshot<'_> {
     }
 }
 
+/// What was copied of one recording.
+struct Copied {
+    source: Source,
+    windows: u64,
+    containers: u64,
+    rows: u64,
+}
+
+impl Copied {
+    fn told(self, files: &Files, newest: &Newest) -> MergedSource {
+        let replaced = newest.replaced.iter();
+        MergedSource {
+            id: self.source.id,
+            revision: self.source.revision,
+            host: self.source.host,
+            from: files.path(newest.file).to_owned(),
+            windows: self.windows,
+            containers: self.containers,
+            rows: self.rows,
+            replaced: replaced
+                .map(|&(file, revision)| (files.path(file).to_owned(), revision))
+                .collect(),
+        }
+    }
+}
+
 /// Copies sources into a new database. What it fails with is about the file that is read, unless it says that it is about
 /// the one that is `written`.
 struct Copier<'a> {
@@ -233,12 +261,7 @@ struct Copier<'a> {
 
 impl Copier<'_> {
     /// Copies a source; or of it, as a source of its own, what the containers of one namespace did.
-    fn copy(&mut self, newest: &Newest<'_>, namespace: Option<&str>) -> Read<MergedSource> {
-        let Newest {
-            snapshot,
-            source,
-            replaced,
-        } = newest;
+    fn copy(&mut self, snapshot: &Snapshot<'_>, source: &Source, namespace: Option<&str>) -> Read<Copied> {
         let mut target = source.clone();
         let mut containers = snapshot.containers(source)?;
         let mut windows = snapshot.windows(source)?;
@@ -298,15 +321,11 @@ impl Copier<'_> {
                 .collect::<Vec<_>>()
         });
         self.removed(snapshot, source, row, images.as_deref())?;
-        Ok(MergedSource {
-            id: target.id,
-            revision: target.revision,
-            host: target.host,
-            from: snapshot.path().to_owned(),
+        Ok(Copied {
+            source: target,
             windows: windows.len() as u64,
             containers: containers.len() as u64,
             rows,
-            replaced: replaced.clone(),
         })
     }
 

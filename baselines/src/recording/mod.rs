@@ -45,8 +45,10 @@ mod columns;
 mod encoding;
 mod error;
 mod file;
+mod files;
 mod flush;
 mod id;
+mod inputs;
 mod interned;
 mod lost;
 mod merge;
@@ -72,7 +74,9 @@ pub use backup::backup;
 pub(crate) use error::Failure;
 pub use error::{Error, Result};
 pub use file::{failed, remove, size_on_disk, writer_of};
+pub(crate) use files::Files;
 pub use id::{RecordingId, RecordingIdError};
+pub use inputs::find;
 pub use lost::{LostRecording, write_lost};
 pub use merge::{Merged, MergedSource, merge, restore};
 pub(crate) use merge::{Newest, newest};
@@ -83,6 +87,7 @@ pub(crate) use read::{Counted, CountedPeer, RemovedImage, Snapshot, Source};
 pub use summary::{ContainerSummary, LossSummary, Part, RemovedWindows, SourceSummary, Summary, WindowSummary};
 pub use writer::Writer;
 
+use read::Read;
 use schema::Content;
 
 /// How long to wait for another connection's lock. Readers and the writer do not wait for each other in WAL mode; only
@@ -102,6 +107,15 @@ impl Recording {
     /// # Errors
     /// [`Error::Missing`], [`Error::Foreign`], [`Error::Newer`], [`Error::Damaged`], or what the system says.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_and(path, schema::check)
+    }
+
+    /// Opens one again that was checked, and has not changed since.
+    fn open_checked(path: &Path) -> Result<Self> {
+        Self::open_and(path, |_, _| Ok(()))
+    }
+
+    fn open_and(path: &Path, check: fn(&Connection, usize) -> Read<()>) -> Result<Self> {
         let resolved = file::resolve(path)?;
         let metadata = resolved.metadata().map_err(failed("open", path))?;
         file::require_regular(path, metadata.file_type())?;
@@ -112,7 +126,7 @@ impl Recording {
                 what: "it is empty".to_owned(),
             });
         };
-        schema::check(&recording.connection, version)
+        check(&recording.connection, version)
             .and_then(|()| Ok(schema::show_as_newest(&recording.connection, version)?))
             .map_err(|failure| failure.at("check", path))?;
         Ok(recording)

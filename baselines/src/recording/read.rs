@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension as _, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::columns::{self, CgroupId, Count, to_end_reason};
 use super::encoding::decode;
@@ -111,31 +111,63 @@ pub(crate) struct CountedPeer {
 }
 
 /// One state of a recording, whatever is flushed meanwhile.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot<'a> {
-    recording: &'a Recording,
-    /// Rolled back when dropped: it only reads.
-    pub(super) connection: Transaction<'a>,
+    path: &'a Path,
+    /// In a transaction that only reads.
+    pub(super) connection: &'a Connection,
     /// No recorder was there when this state was taken, so that a window that is open has crashed.
     is_abandoned: bool,
 }
 
-impl Recording {
+/// A recording that is read in one state for as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Its transaction ends with the connection.
+    recording: Recording,
+    is_abandoned: bool,
+}
+
+impl Held {
     /// The recording as it is now.
-    pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>> {
+    pub(crate) fn new(recording: Recording) -> Result<Self> {
+        let begun = recording.connection.execute_batch("BEGIN");
+        begun.map_err(|error| Error::from_sqlite(error, "read", &recording.path))?;
+        let is_abandoned = recording.state()?.is_abandoned;
+        Ok(Self {
+            recording,
+            is_abandoned,
+        })
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            path: &self.recording.path,
+            connection: &self.recording.connection,
+            is_abandoned: self.is_abandoned,
+        }
+    }
+
+    /// Whether a recorder may change the file at any moment.
+    pub(super) fn is_live(&self) -> bool {
+        !self.is_abandoned
+    }
+}
+
+impl Recording {
+    /// The recording as it is now, within a transaction that has begun.
+    pub(super) fn state(&self) -> Result<Snapshot<'_>> {
+        let Self { path, connection } = self;
         // Looked at before and after: a recorder that came or went meanwhile has not crashed.
-        let was_taken = WriterLock::is_taken(&self.path)?;
-        let begin = || {
-            let connection = self.connection.unchecked_transaction()?;
-            // The state is that of the first reading.
-            connection.query_row("SELECT count(*) FROM source", [], |_| Ok(()))?;
-            Ok(connection)
-        };
-        let connection = begin().map_err(|error| Error::from_sqlite(error, "read", &self.path))?;
+        let was_taken = WriterLock::is_taken(path)?;
+        // The state is that of the first reading.
+        connection
+            .query_row("SELECT count(*) FROM source", [], |_| Ok(()))
+            .map_err(|error| Error::from_sqlite(error, "read", path))?;
         Ok(Snapshot {
-            recording: self,
+            path,
             connection,
-            is_abandoned: !was_taken && !WriterLock::is_taken(&self.path)?,
+            is_abandoned: !was_taken && !WriterLock::is_taken(path)?,
         })
     }
 }
@@ -143,12 +175,7 @@ impl Recording {
 impl Snapshot<'_> {
     /// What went wrong, as the user is told.
     pub(crate) fn error(&self, failure: Failure) -> Error {
-        failure.at("read", &self.recording.path)
-    }
-
-    /// The recording's file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.recording.path
+        failure.at("read", self.path)
     }
 
     /// The recordings in the file, sorted by id.

@@ -1,7 +1,7 @@
 //! What `profile status` shows of a recording, read.
 
 use super::columns::{CgroupId, Count};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::read::{CONTAINER, Read, Snapshot, Source, container, reason, workload};
 use super::{ContainerSummary, LossSummary, Recording, SourceSummary, Summary};
 
@@ -11,7 +11,10 @@ impl Recording {
     /// # Errors
     /// What the database says, or [`super::Error::Damaged`] for values that no recorder writes.
     pub fn summary(&self) -> Result<Summary> {
-        let snapshot = self.snapshot()?;
+        // Ends with this function.
+        let transaction = self.connection.unchecked_transaction();
+        let _transaction = transaction.map_err(|error| Error::from_sqlite(error, "read", &self.path))?;
+        let snapshot = self.state()?;
         snapshot.summary().map_err(|failure| snapshot.error(failure))
     }
 }

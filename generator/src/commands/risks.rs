@@ -35,11 +35,16 @@ pub fn risks(arguments: &cli::Risks, variable: Option<OsString>) -> Result<Told,
     let catalogue = catalogue(&arguments.catalogue)?;
     let now = UtcTime::now();
     let (mut rows, mut warnings, mut open) = (Vec::new(), Vec::new(), 0);
-    let recordings = arguments.recordings.paths(variable);
     if arguments.baselines.is_none() {
         warnings.push(NOT_READ.to_owned());
     }
-    for input in inputs(arguments.baselines.as_deref(), &recordings, &Criteria::default())? {
+    let inputs = inputs(
+        arguments.baselines.as_deref(),
+        &arguments.recordings,
+        variable,
+        &Criteria::default(),
+    )?;
+    for input in inputs {
         let (image, containers) = (input.baseline.image.to_string(), input.baseline.containers.len());
         let risks = Risks::of(&input.baseline, &catalogue, input.decisions);
         for decided in risks.decided(&input.baseline, now) {

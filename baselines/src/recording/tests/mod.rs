@@ -4,6 +4,7 @@ mod backups;
 mod files;
 mod flushes;
 mod limits;
+mod many;
 mod merges;
 mod parts;
 mod peers;
