@@ -156,15 +156,14 @@ fn observed(sources: &[Source<'_>], seen: &Seen) -> Result<Tallies, Error> {
         let Some(source) = sources.get(part.source) else {
             continue;
         };
-        source.read(|file| {
-            file.observed(part.row, |behaviour, counted| {
-                tallies.add(behaviour, counted);
-                Ok(())
-            })?;
-            file.reached(part.row, |behaviour, counted| {
-                tallies.add_peer(behaviour, counted);
-                Ok(())
-            })
+        let opened = source.opened()?;
+        opened.observed(part.row, |behaviour, counted| {
+            tallies.add(behaviour, counted);
+            Ok(())
+        })?;
+        opened.reached(part.row, |behaviour, counted| {
+            tallies.add_peer(behaviour, counted);
+            Ok(())
         })?;
     }
     Ok(tallies)
@@ -198,7 +197,7 @@ fn add_losses(
             present.insert(window.number, seen);
         }
         add_uncounted(source, &present, images);
-        for loss in source.read(|file| file.losses(&source.identity))? {
+        for loss in source.opened()?.losses(&source.identity)? {
             let (concerned, id) = match loss.container.and_then(owner) {
                 Some(seen) => (&BTreeSet::from([image_key(&seen.container.image)]), Some(seen.id())),
                 None => (present.entry(loss.window).or_default() as &_, None),

@@ -3,9 +3,10 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::path;
-use crate::recording::{self, Container, Failure, Files, RemovedImage, Result, Snapshot, WindowSummary};
+use crate::recording::{self, Container, Files, Opened, RemovedImage, Result, WindowSummary};
 use crate::time::UtcTime;
 
 /// One recording, in the state that it had when the analysis began.
@@ -24,11 +25,9 @@ impl Source<'_> {
         self.files.path(self.file)
     }
 
-    /// Reads something out of its file.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> std::result::Result<T, Failure>) -> Result<T> {
-        let file = self.files.get(self.file)?;
-        let snapshot = file.snapshot();
-        read(&snapshot).map_err(|failure| snapshot.error(failure))
+    /// The file that it is in.
+    pub(super) fn opened(&self) -> Result<Rc<Opened>> {
+        self.files.get(self.file)
     }
 
     /// What tells its node from others: the machine id outlives host names.
@@ -53,8 +52,9 @@ pub(super) fn newest(files: &Files) -> Result<Vec<Source<'_>>> {
             windows: Vec::new(),
             removed: Vec::new(),
         };
-        (source.windows, source.removed) =
-            source.read(|file| Ok((file.windows(&source.identity)?, file.removed_images(&source.identity)?)))?;
+        let opened = source.opened()?;
+        source.windows = opened.windows(&source.identity)?;
+        source.removed = opened.removed_images(&source.identity)?;
         Ok(source)
     };
     recording::newest(files).into_iter().map(source).collect()
@@ -115,8 +115,9 @@ impl Watched {
 pub(super) fn watched(sources: &[Source<'_>]) -> Result<Watched> {
     let mut watched = Watched::default();
     for (index, source) in sources.iter().enumerate() {
+        let opened = source.opened()?;
         for window in &source.windows {
-            let rows = source.read(|file| file.presence(&source.identity, window.number))?;
+            let rows = opened.presence(&source.identity, window.number)?;
             let until = window.ended.as_ref().map_or(window.last_flush, |(at, _)| *at);
             for &row in &rows {
                 let part = Part { source: index, row };
@@ -135,7 +136,7 @@ pub(super) fn containers(sources: &[Source<'_>]) -> Result<Vec<Seen>> {
     for (index, source) in sources.iter().enumerate() {
         let next = nodes.len();
         let node = *nodes.entry(source.node()).or_insert(next);
-        for stored in source.read(|file| file.containers(&source.identity))? {
+        for stored in source.opened()?.containers(&source.identity)? {
             let part = Part {
                 source: index,
                 row: stored.row,

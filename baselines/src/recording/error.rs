@@ -75,6 +75,17 @@ pub enum Error {
         /// How that shows.
         what: String,
     },
+    /// It is no whole export.
+    #[error("{} is no file of observations that `profile export` has written: {what}", path.display())]
+    #[diagnostic(help(
+        "export it again, or name the recording; what another program wrote or rewrote is not read back"
+    ))]
+    Observations {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        what: String,
+    },
     /// Another process writes it.
     #[error("{} is being recorded into by {}", path.display(), writer.map_or_else(|| "another process".to_owned(), |id| format!("process {id}")))]
     #[diagnostic(help("end it first (Ctrl-C, or SIGTERM to its process), or name another file"))]
@@ -215,6 +226,7 @@ pub(crate) enum Failure {
         here: String,
     },
     Damaged(String),
+    Observations(String),
     /// One that already says which file.
     Other(Error),
 }
@@ -236,6 +248,7 @@ impl Failure {
             Self::CountTooLarge => Error::CountTooLarge { path },
             Self::OtherNode { recorded, here } => Error::OtherNode { path, recorded, here },
             Self::Damaged(what) => Error::Damaged { path, what },
+            Self::Observations(what) => Error::Observations { path, what },
             Self::Other(error) => error,
         }
     }

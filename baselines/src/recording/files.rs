@@ -8,10 +8,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::error::{Error, Result};
+use super::error::{Error, Failure, Result};
 use super::file::{self, failed};
-use super::read::Held;
-use super::{Recording, Source};
+use super::inputs::{self, Format};
+use super::observations::Observations;
+use super::read::{Counted, CountedPeer, Held, Read, StoredContainer, StoredLoss};
+use super::{Recording, RemovedImage, Source, WindowSummary};
+use crate::behaviour::Behaviour;
 
 /// How many are kept open. Each has up to three descriptors, and 2 MiB of pages (<https://sqlite.org/pragma.html#pragma_cache_size>).
 const OPEN_MAX: usize = 64;
@@ -21,9 +24,9 @@ const OPEN_MAX: usize = 64;
 pub(crate) struct Files {
     files: Vec<Known>,
     /// Those that were used last, the very last one at the end.
-    open: RefCell<VecDeque<(usize, Rc<Held>)>>,
+    open: RefCell<VecDeque<(usize, Rc<Opened>)>>,
     /// Those that are being recorded into: opened again, they would have another state.
-    live: HashMap<usize, Rc<Held>>,
+    live: HashMap<usize, Rc<Opened>>,
 }
 
 /// A file that was open once.
@@ -47,9 +50,8 @@ impl Files {
         };
         for (number, path) in paths.iter().enumerate() {
             let stamp = Stamp::of(path)?;
-            let held = Rc::new(Held::new(Recording::open(path)?)?);
-            let snapshot = held.snapshot();
-            let sources = snapshot.sources().map_err(|failure| snapshot.error(failure))?;
+            let held = Rc::new(Opened::open(path, false)?);
+            let sources = held.sources()?;
             files.files.push(Known {
                 path: path.clone(),
                 stamp,
@@ -79,7 +81,7 @@ impl Files {
     ///
     /// # Errors
     /// [`Error::Changed`], or as [`Recording::open`].
-    pub(crate) fn get(&self, number: usize) -> Result<Rc<Held>> {
+    pub(crate) fn get(&self, number: usize) -> Result<Rc<Opened>> {
         if let Some(held) = self.live.get(&number) {
             return Ok(Rc::clone(held));
         }
@@ -95,7 +97,7 @@ impl Files {
         let Some(known) = self.files.get(number) else {
             return Err(Error::Missing { path: PathBuf::new() });
         };
-        let held = Rc::new(Held::new(Recording::open_checked(&known.path)?)?);
+        let held = Rc::new(Opened::open(&known.path, true)?);
         // Looked at last: what is read from now on is in the state that is there now.
         if Stamp::of(&known.path)? != known.stamp {
             return Err(Error::Changed {
@@ -112,11 +114,130 @@ impl Files {
         self.open.borrow().len()
     }
 
-    fn keep(&self, number: usize, held: Rc<Held>) {
+    fn keep(&self, number: usize, held: Rc<Opened>) {
         let mut open = self.open.borrow_mut();
         open.push_back((number, held));
         if open.len() > OPEN_MAX {
             open.pop_front();
+        }
+    }
+}
+
+/// A file that is open, in one state.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A database.
+    Recording(Held),
+    /// What was exported.
+    Observations(Observations),
+}
+
+impl Opened {
+    /// Opens a file, and checks it as a whole unless it `is_checked`.
+    pub(super) fn open(path: &Path, is_checked: bool) -> Result<Self> {
+        if inputs::format(path)? == Some(Format::Parquet) {
+            return Observations::open(path, is_checked).map(Self::Observations);
+        }
+        let recording = if is_checked {
+            Recording::open_checked(path)
+        } else {
+            Recording::open(path)
+        };
+        Held::new(recording?).map(Self::Recording)
+    }
+
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Recording(held) => held.is_live(),
+            Self::Observations(_) => false,
+        }
+    }
+
+    fn sources(&self) -> Result<Vec<Source>> {
+        match self {
+            Self::Recording(held) => self.told(held.snapshot().sources()),
+            Self::Observations(observations) => Ok(observations.sources()),
+        }
+    }
+
+    /// The windows of a source, oldest first.
+    pub(crate) fn windows(&self, source: &Source) -> Result<Vec<WindowSummary>> {
+        self.told(match self {
+            Self::Recording(held) => held.snapshot().windows(source),
+            Self::Observations(observations) => observations.windows(source),
+        })
+    }
+
+    /// The images that removed windows of a source had seen.
+    pub(crate) fn removed_images(&self, source: &Source) -> Result<Vec<RemovedImage>> {
+        self.told(match self {
+            Self::Recording(held) => held.snapshot().removed_images(source),
+            Self::Observations(observations) => observations.removed_images(source),
+        })
+    }
+
+    /// The containers of a source, and where to find them again.
+    pub(crate) fn containers(&self, source: &Source) -> Result<Vec<StoredContainer>> {
+        self.told(match self {
+            Self::Recording(held) => held.snapshot().containers(source),
+            Self::Observations(observations) => observations.containers(source),
+        })
+    }
+
+    /// The rows of the containers that a window saw.
+    pub(crate) fn presence(&self, source: &Source, window: u64) -> Result<Vec<i64>> {
+        self.told(match self {
+            Self::Recording(held) => held.snapshot().presence(source, window),
+            Self::Observations(observations) => observations.presence(source, window),
+        })
+    }
+
+    /// What each window of a source lost.
+    pub(crate) fn losses(&self, source: &Source) -> Result<Vec<StoredLoss>> {
+        self.told(match self {
+            Self::Recording(held) => held.snapshot().losses(source),
+            Self::Observations(observations) => observations.losses(source),
+        })
+    }
+
+    /// Everything that a container did, behaviour by behaviour and minute by minute.
+    pub(crate) fn observed(&self, container: i64, each: impl FnMut(&Behaviour, Counted) -> Read<()>) -> Result<()> {
+        self.told(match self {
+            Self::Recording(held) => held.snapshot().observed(container, each),
+            Self::Observations(observations) => observations.observed(container, each),
+        })
+    }
+
+    /// Whom a container reached, behaviour by behaviour.
+    pub(crate) fn reached(&self, container: i64, each: impl FnMut(&Behaviour, CountedPeer) -> Read<()>) -> Result<()> {
+        self.told(match self {
+            Self::Recording(held) => held.snapshot().reached(container, each),
+            Self::Observations(observations) => observations.reached(container, each),
+        })
+    }
+
+    /// The database.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] for what was exported.
+    pub(super) fn recording(&self, path: &Path) -> Result<&Held> {
+        match self {
+            Self::Recording(held) => Ok(held),
+            Self::Observations(_) => Err(Error::Foreign {
+                path: path.to_owned(),
+                what: "it holds observations that were exported from one, which can be analysed only".to_owned(),
+            }),
+        }
+    }
+
+    fn told<T>(&self, read: Read<T>) -> Result<T> {
+        read.map_err(|failure| self.error(failure))
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        match self {
+            Self::Recording(held) => held.snapshot().error(failure),
+            Self::Observations(observations) => observations.error(failure),
         }
     }
 }

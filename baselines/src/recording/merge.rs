@@ -145,8 +145,8 @@ pub(super) fn combine(
     let newest = newest(&files);
     let (mut total, mut checked) = (0_u64, HashSet::new());
     for Newest { file, source, .. } in &newest {
-        let held = files.get(*file)?;
-        let snapshot = held.snapshot();
+        let opened = files.get(*file)?;
+        let snapshot = opened.recording(files.path(*file))?.snapshot();
         let mut count = || {
             if checked.insert(*file) {
                 schema::check_references(snapshot.connection)?;
@@ -172,8 +172,8 @@ pub(super) fn combine(
     };
     let mut sources = Vec::new();
     for newest in &newest {
-        let held = files.get(newest.file)?;
-        let snapshot = held.snapshot();
+        let opened = files.get(newest.file)?;
+        let snapshot = opened.recording(files.path(newest.file))?.snapshot();
         let mut copy = |namespace| {
             let copied = copier.copy(&snapshot, &newest.source, namespace);
             let told = |copied: Copied| copied.told(&files, newest);

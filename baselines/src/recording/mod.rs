@@ -7,7 +7,7 @@
 //! The file grows with novelty: a behaviour is stored once, and a row says how often one container showed it in one
 //! minute of UTC. Every change makes the [revision](SourceSummary::revision) higher, so that of several copies of a recording
 //! the newest can be told. [`merge()`] makes one file of several: it holds the newest copy of each recording in them.
-//! [`extract`] takes out what some namespaces' containers did.
+//! [`export`] writes one for notebooks. [`extract`] takes out what some namespaces' containers did.
 //!
 //! ```
 //! use std::time::Duration;
@@ -54,6 +54,7 @@ mod lost;
 mod merge;
 mod model;
 mod new_file;
+mod observations;
 mod parts;
 mod peers;
 mod prune;
@@ -71,19 +72,19 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 pub use backup::backup;
-pub(crate) use error::Failure;
 pub use error::{Error, Result};
 pub use file::{failed, remove, size_on_disk, writer_of};
-pub(crate) use files::Files;
+pub(crate) use files::{Files, Opened};
 pub use id::{RecordingId, RecordingIdError};
 pub use inputs::find;
 pub use lost::{LostRecording, write_lost};
 pub use merge::{Merged, MergedSource, merge, restore};
 pub(crate) use merge::{Newest, newest};
 pub use model::{Container, EndReason, Flush, Latency, Loss, Node, Observation, Reached, WindowId, WindowStart};
+pub use observations::{Exported, export};
 pub use parts::extract;
 pub use prune::{Pruned, PrunedWindow, Retention, prune};
-pub(crate) use read::{Counted, CountedPeer, RemovedImage, Snapshot, Source};
+pub(crate) use read::{Counted, CountedPeer, RemovedImage, Source};
 pub use summary::{ContainerSummary, LossSummary, Part, RemovedWindows, SourceSummary, Summary, WindowSummary};
 pub use writer::Writer;
 

@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 use super::Recording;
 use super::error::{Error, Result};
 use super::file::{self, WriterLock, failed, remove_logs};
+use super::inputs::{self, Format};
 
 /// A file that nobody sees yet.
 #[derive(Debug)]
@@ -33,7 +34,9 @@ impl NewFile {
         if exists && !replaces {
             return Err(Error::Exists { path: target });
         }
-        let lock = (exists || WriterLock::is_taken(&target)?).then(|| WriterLock::take(&target));
+        // Nobody records into an export.
+        let is_recording = exists && inputs::format(&target)? != Some(Format::Parquet);
+        let lock = (is_recording || WriterLock::is_taken(&target)?).then(|| WriterLock::take(&target));
         let directory = target.parent().unwrap_or(Path::new("/"));
         let temporary = tempfile::Builder::new()
             .prefix(".recording-")
@@ -45,6 +48,19 @@ impl NewFile {
             _lock: lock.transpose()?,
             replaces,
         })
+    }
+
+    /// What is written to it.
+    pub(super) fn as_file(&self) -> &File {
+        self.temporary.as_file()
+    }
+
+    /// The same, to be read and changed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn reopen(&self) -> Result<File> {
+        self.temporary.reopen().map_err(failed("open", self.path()))
     }
 
     /// Where it is for now.

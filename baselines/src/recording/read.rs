@@ -35,7 +35,7 @@ pub(crate) struct Source {
     /// The recording that this is no copy of, but the word that it, or a part of it, is lost.
     pub(crate) lost: Option<RecordingId>,
     /// How many windows were going on when this copy was made.
-    unfinished: u64,
+    pub(super) unfinished: u64,
 }
 
 impl Source {

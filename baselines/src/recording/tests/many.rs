@@ -91,7 +91,8 @@ fn of_many_files_few_are_open_and_all_count() {
     assert_eq!(files.open_now(), 64);
     // The first ones were closed, and are opened again.
     for number in 0..paths.len() {
-        let held = files.get(number).unwrap();
+        let opened = files.get(number).unwrap();
+        let held = opened.recording(&paths[number]).unwrap();
         assert_eq!(held.snapshot().sources().unwrap().len(), 1);
         assert_eq!(files.open_now(), 64);
     }
@@ -118,7 +119,8 @@ fn what_changes_between_two_looks_is_an_error_and_what_goes_on_is_read_in_its_fi
         .unwrap();
     recorded(&paths[0], "n1", "/b");
     let behaviours = |number: usize| -> i64 {
-        let held = files.get(number).unwrap();
+        let opened = files.get(number).unwrap();
+        let held = opened.recording(&paths[number]).unwrap();
         let count = "SELECT count(*) FROM behaviour";
         held.snapshot()
             .connection

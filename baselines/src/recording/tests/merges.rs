@@ -84,7 +84,7 @@ pub(super) fn merged(files: &[PathBuf], out: PathBuf) -> PathBuf {
 
 /// How one window of a recording went.
 #[derive(Clone, Debug)]
-struct Told {
+pub(in crate::recording) struct Told {
     /// Containers, paths, seconds.
     seen: Vec<(u64, u8, u64)>,
     lost: u64,
@@ -233,12 +233,16 @@ fn prune_before(path: &Path, node: &Node, second: u64) {
 }
 
 /// Three recordings, two of them of one node, and three choices of files: copies of any state of any of them.
-fn choices() -> impl Strategy<Value = ([Vec<Told>; 3], [Vec<prop::sample::Index>; 3])> {
+pub(in crate::recording) fn choices() -> impl Strategy<Value = ([Vec<Told>; 3], [Vec<prop::sample::Index>; 3])> {
     let chosen = || vec(any::<prop::sample::Index>(), 1..3);
     ([windows(), windows(), windows()], [chosen(), chosen(), chosen()])
 }
 
-fn choose(folder: &Folder, told: &[Vec<Told>; 3], chosen: &[Vec<prop::sample::Index>; 3]) -> [Vec<PathBuf>; 3] {
+pub(in crate::recording) fn choose(
+    folder: &Folder,
+    told: &[Vec<Told>; 3],
+    chosen: &[Vec<prop::sample::Index>; 3],
+) -> [Vec<PathBuf>; 3] {
     let [one, two, three] = told;
     let files = [
         record(folder, "one", "n1", one),

@@ -5,7 +5,7 @@ mod files;
 mod flushes;
 mod limits;
 mod many;
-mod merges;
+pub(super) mod merges;
 mod parts;
 mod peers;
 mod prunes;
@@ -21,9 +21,18 @@ use tempfile::TempDir;
 use super::*;
 use crate::testing::{container, seconds};
 
-struct Folder(TempDir);
+pub(super) struct Folder(TempDir);
+
+/// A folder of its own for a test.
+pub(super) fn folder() -> Folder {
+    Folder::new()
+}
 
 impl Folder {
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
