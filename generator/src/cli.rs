@@ -297,8 +297,7 @@ pub(crate) struct Catalogue {
     pub(crate) catalogue: Vec<PathBuf>,
 }
 
-const RECORDING_HELP: &str =
-    "Recordings to add up, or what `profile export` made of them: files, folders, or quoted patterns such as 'nodes/*.db' \
+const RECORDING_HELP: &str = "Recordings to add up, or what `profile export` made of them: files, folders, or quoted patterns such as 'nodes/*.db' \
      [default: what WARDLINE_RECORDING names, else /var/lib/wardline/recording.db]";
 
 #[derive(Debug, Args)]
