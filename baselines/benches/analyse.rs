@@ -114,23 +114,19 @@ fn growth() {
         images: 100,
         behaviours: 100,
     };
-    let more = |by: u64| {
-        [
-            Shape {
-                minutes: base.minutes * by,
-                ..base
-            },
-            Shape {
-                images: base.images * by,
-                ..base
-            },
-            Shape {
-                behaviours: base.behaviours * by,
-                ..base
-            },
-        ]
-    };
-    let [minutes, images, behaviours] = [0, 1, 2].map(|what| [1, 2, 4, 8].map(|by| more(by)[what]));
+    let times = [1, 2, 4, 8];
+    let minutes = times.map(|by| Shape {
+        minutes: base.minutes * by,
+        ..base
+    });
+    let images = times.map(|by| Shape {
+        images: base.images * by,
+        ..base
+    });
+    let behaviours = times.map(|by| Shape {
+        behaviours: base.behaviours * by,
+        ..base
+    });
     for shape in [minutes, images, behaviours].concat() {
         let folder = tempfile::tempdir().unwrap();
         let (recording, parquet) = (folder.path().join("a.db"), folder.path().join("a.parquet"));
@@ -172,6 +168,7 @@ struct Cost {
 }
 
 /// Runs a command to its end.
+#[expect(clippy::zombie_processes, reason = "it is waited for by wait4(2)")]
 fn cost(command: &mut Command) -> Cost {
     let start = Instant::now();
     let child = command.stdout(Stdio::null()).spawn().unwrap();
@@ -296,7 +293,7 @@ fn observed(shape: Shape, container: u64, behaviour: u64, random: &mut Random) -
 
 /// Images share half of what they do.
 fn does(image: u64, behaviour: u64) -> Behaviour {
-    let whose = if behaviour % 2 == 0 {
+    let whose = if behaviour.is_multiple_of(2) {
         "shared".to_owned()
     } else {
         format!("app-{image}")

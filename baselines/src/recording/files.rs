@@ -22,7 +22,7 @@ const OPEN_MAX: usize = 64;
 /// Files with recordings, each in the state that it had when it was first opened.
 #[derive(Debug)]
 pub(crate) struct Files {
-    files: Vec<Known>,
+    known: Vec<Known>,
     /// Those that were used last, the very last one at the end.
     open: RefCell<VecDeque<(usize, Rc<Opened>)>>,
     /// Those that are being recorded into: opened again, they would have another state.
@@ -44,7 +44,7 @@ impl Files {
     /// As [`Recording::open`].
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self> {
         let mut files = Self {
-            files: Vec::with_capacity(paths.len()),
+            known: Vec::with_capacity(paths.len()),
             open: RefCell::default(),
             live: HashMap::new(),
         };
@@ -52,7 +52,7 @@ impl Files {
             let stamp = Stamp::of(path)?;
             let held = Rc::new(Opened::open(path, false)?);
             let sources = held.sources()?;
-            files.files.push(Known {
+            files.known.push(Known {
                 path: path.clone(),
                 stamp,
                 sources,
@@ -68,12 +68,12 @@ impl Files {
 
     /// How a file is called.
     pub(crate) fn path(&self, number: usize) -> &Path {
-        self.files.get(number).map_or(Path::new(""), |known| &known.path)
+        self.known.get(number).map_or(Path::new(""), |known| &known.path)
     }
 
     /// The recordings in all files, by the numbers of the files.
     pub(super) fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
-        let files = self.files.iter().enumerate();
+        let files = self.known.iter().enumerate();
         files.flat_map(|(number, known)| known.sources.iter().map(move |source| (number, source)))
     }
 
@@ -94,7 +94,7 @@ impl Files {
             return Ok(held);
         }
         drop(open);
-        let Some(known) = self.files.get(number) else {
+        let Some(known) = self.known.get(number) else {
             return Err(Error::Missing { path: PathBuf::new() });
         };
         let held = Rc::new(Opened::open(&known.path, true)?);
@@ -244,7 +244,10 @@ impl Opened {
 
 /// What is another one whenever a file was written to or replaced: of it and of its log.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamp([Option<(u64, u64, u64, i64, i64)>; 2]);
+struct Stamp([Option<Written>; 2]);
+
+/// Device, inode, length, and the time of the last change in seconds and nanoseconds.
+type Written = (u64, u64, u64, i64, i64);
 
 impl Stamp {
     fn of(path: &Path) -> Result<Self> {

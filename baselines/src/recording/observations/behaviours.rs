@@ -25,7 +25,9 @@ pub(super) fn set(row: &mut Row, behaviour: &Behaviour) {
             arguments,
         } => {
             set_path(row, PATH, binary);
-            script.iter().for_each(|script| set_path(row, SCRIPT, script));
+            if let Some(script) = script {
+                set_path(row, SCRIPT, script);
+            }
             if let Some(arguments) = arguments {
                 row.set(Column::Arguments, path::escape(arguments.as_bytes()));
                 row.number(Column::ArgumentsCut, arguments.is_cut().into());
@@ -34,7 +36,9 @@ pub(super) fn set(row: &mut Row, behaviour: &Behaviour) {
         Action::Open { path, access, backing } => {
             set_path(row, PATH, path);
             row.set(Column::Access, access.to_string());
-            backing.iter().for_each(|backing| set_path(row, BACKING, backing));
+            if let Some(backing) = backing {
+                set_path(row, BACKING, backing);
+            }
         }
         Action::Connect {
             address,

@@ -435,6 +435,7 @@ mod nanos {
 
     use crate::time::UtcTime;
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     pub(super) fn serialize<S: Serializer>(time: &UtcTime, serializer: S) -> Result<S::Ok, S::Error> {
         time.nanos().serialize(serializer)
     }

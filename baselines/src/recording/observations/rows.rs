@@ -23,6 +23,7 @@ use crate::behaviour::Behaviour;
 const BATCH_ROWS: usize = 1024;
 
 /// What the library says of a file.
+#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
 pub(super) fn failure(error: ParquetError) -> Failure {
     Failure::Observations(format!("it cannot be decoded: {error}"))
 }
@@ -95,7 +96,7 @@ impl Rows {
 
     /// Reads the next row.
     fn step(&mut self) -> Read<&Group> {
-        if self.next % GROUP_ROWS == 0 {
+        if self.next.is_multiple_of(GROUP_ROWS) {
             self.group = None;
         }
         if self.group.is_none() {

@@ -1,4 +1,5 @@
 //! What exports promise.
+#![expect(clippy::cloned_ref_to_slice_refs, reason = "one path reads like several")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

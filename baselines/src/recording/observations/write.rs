@@ -14,10 +14,9 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::super::error::{Error, Failure, Result};
 use super::super::files::{Files, Opened};
-use super::super::merge::{Newest, newest};
 use super::super::new_file::NewFile;
 use super::super::read::StoredContainer;
-use super::super::{RecordingId, Source, file::failed};
+use super::super::{Newest, RecordingId, Source, file::failed, newest};
 use super::behaviours;
 use super::catalogue::{Catalogue, Parts, Recorded, VERSION};
 use super::columns::{COLUMNS, Column, Row, Value, schema};
@@ -305,7 +304,9 @@ impl<'a> Groups<'a> {
                 _ => return Err(ParquetError::General("a column of another type".to_owned())),
             };
             writer.close()?;
-            (column.levels.clear(), column.texts.clear(), column.numbers.clear());
+            column.levels.clear();
+            column.texts.clear();
+            column.numbers.clear();
         }
         group.close()?;
         self.rows = 0;

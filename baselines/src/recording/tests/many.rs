@@ -90,9 +90,9 @@ fn of_many_files_few_are_open_and_all_count() {
     let files = Files::open(&paths).unwrap();
     assert_eq!(files.open_now(), 64);
     // The first ones were closed, and are opened again.
-    for number in 0..paths.len() {
+    for (number, path) in paths.iter().enumerate() {
         let opened = files.get(number).unwrap();
-        let held = opened.recording(&paths[number]).unwrap();
+        let held = opened.recording(path).unwrap();
         assert_eq!(held.snapshot().sources().unwrap().len(), 1);
         assert_eq!(files.open_now(), 64);
     }
