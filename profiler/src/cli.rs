@@ -165,7 +165,8 @@ Examples:
     #[command(after_help = "\
 Every recording has an id and a revision. Distinct ids add up; of several copies of one recording
 the highest revision counts, also where one was merged before. The order of the files changes
-nothing. Files may be being recorded into: what was flushed at that moment is taken.
+nothing. Files may be being recorded into: what was flushed at that moment is taken. A folder means
+the recordings in it, and a quoted pattern those that it matches.
 
 Examples:
   profile merge worker-1.db worker-2.db --out recording.db
@@ -173,7 +174,7 @@ Examples:
   generate baselines --recording recording.db --out baselines-out/")]
     Merge {
         /// The recordings.
-        #[arg(required = true, value_name = "FILE")]
+        #[arg(required = true, value_name = "PATH")]
         files: Vec<PathBuf>,
         /// The file to make.
         #[arg(long, value_name = "FILE")]
@@ -184,6 +185,27 @@ Examples:
         /// How to print what it is made of.
         #[arg(long, short, value_enum, default_value_t)]
         output: Output,
+    },
+    /// Write what was observed into one Parquet file, for notebooks.
+    #[command(after_help = "\
+One row says how often one container showed one behaviour in one minute. pandas, polars and DuckDB
+read the file, and so does `generate`: baselines made of it are those of the recordings. Of several
+copies of one recording the highest revision counts. docs/reference/observations.md has the columns.
+
+Examples:
+  profile export --parquet observations.parquet /var/lib/wardline/recording.db
+  profile export --parquet all.parquet 'recordings/*.db' --force
+  generate baselines --recording all.parquet --out baselines-out/")]
+    Export {
+        /// The recordings: files, folders or quoted patterns.
+        #[arg(required = true, value_name = "PATH")]
+        files: Vec<PathBuf>,
+        /// The file to make. It is private to its owner, like every recording.
+        #[arg(long, value_name = "FILE")]
+        parquet: PathBuf,
+        /// Replace it if it is there.
+        #[arg(long)]
+        force: bool,
     },
     /// Remove old windows from a recording, and give the space back.
     #[command(after_help = "\

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod backup;
 pub mod collect;
 pub mod doctor;
+pub mod export;
 pub mod import;
 mod live;
 pub mod look_at_coverage;

@@ -7,8 +7,8 @@ use clap::Parser as _;
 use miette::Diagnostic as _;
 use profiler::cli::{Cli, Command, Import};
 use profiler::commands::{
-    agent, backup, collect, completions, doctor, import, look_at_coverage, look_up, merge, policy_for_learning, prune,
-    run, start, status, windows,
+    agent, backup, collect, completions, doctor, export, import, look_at_coverage, look_up, merge, policy_for_learning,
+    prune, run, start, status, windows,
 };
 use profiler::error::Failure;
 
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             force,
             output,
         } => merge::merge(files, out, *force, *output, cli.quiet),
+        Command::Export { files, parquet, force } => export::export(files, parquet, *force, cli.quiet),
         Command::Prune(options) => prune::prune(options, cli.quiet),
         Command::Backup { recording, out, force } => backup::backup(recording, out, *force, cli.quiet),
         Command::Restore {

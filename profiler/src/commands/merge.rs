@@ -18,7 +18,8 @@ use crate::table::{Table, serialise};
 /// # Errors
 /// [`Failure::Recording`], [`Failure::Output`].
 pub fn merge(files: &[PathBuf], out: &Path, force: bool, output: Output, quiet: bool) -> Result<ExitCode, Failure> {
-    let merged = with_progress(quiet, |progress| recording::merge(files, out, force, progress))?;
+    let files = recording::find(files)?;
+    let merged = with_progress("rows", quiet, |progress| recording::merge(&files, out, force, progress))?;
     show("Merged into", out, &merged, output, quiet)
 }
 
@@ -27,7 +28,9 @@ pub fn merge(files: &[PathBuf], out: &Path, force: bool, output: Output, quiet: 
 /// # Errors
 /// [`Failure::Recording`], [`Failure::Output`].
 pub fn restore(backup: &Path, target: &Path, force: bool, output: Output, quiet: bool) -> Result<ExitCode, Failure> {
-    let merged = with_progress(quiet, |progress| recording::restore(backup, target, force, progress))?;
+    let merged = with_progress("rows", quiet, |progress| {
+        recording::restore(backup, target, force, progress)
+    })?;
     show("Restored", target, &merged, output, quiet)
 }
 
@@ -42,13 +45,13 @@ fn show(done: &str, out: &Path, merged: &Merged, output: Output, quiet: bool) ->
     Ok(ExitCode::SUCCESS)
 }
 
-/// Something that tells how many rows of how many are done. On a terminal somebody sees it.
-fn with_progress<T>(quiet: bool, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
+/// Something that tells how many of how many are done, and of `what`. On a terminal somebody sees it.
+pub(super) fn with_progress<T>(what: &str, quiet: bool, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
     if quiet || !io::stderr().is_terminal() {
         return work(&mut |_, _| {});
     }
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} rows, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template(&format!("{{wide_bar}} {{pos}}/{{len}} {what}, {{eta}} left")) {
         bar.set_style(style);
     }
     let done = work(&mut |done, total| {
