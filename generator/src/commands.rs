@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use baselines::analysis::baselines_by;
 use baselines::coverage::{Criteria, State};
@@ -136,7 +136,12 @@ fn inputs(
     if let Some(folder) = folder {
         return files::read_baselines(folder);
     }
-    let baselines = baselines_by(&recordings.paths(variable)?, criteria)?;
+    of_recordings(&recordings.paths(variable)?, criteria)
+}
+
+/// The baselines of recordings.
+fn of_recordings(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<Input>, Error> {
+    let baselines = baselines_by(recordings, criteria)?;
     let input = |baseline| {
         let document = document::to_yaml(&baseline);
         Input::new(baseline, document.as_bytes())

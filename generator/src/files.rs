@@ -66,6 +66,8 @@ pub fn read_one_baseline(path: &Path) -> Result<Input, Error> {
 /// [`Error`] where it cannot be read.
 pub fn is_recording(path: &Path) -> Result<bool, Error> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
+    // What `profile export` writes.
+    const PARQUET: &[u8] = b"PAR1";
     const HELP: &str = "name a baseline document, a folder of them, or a recording";
     let metadata = fs::metadata(path).map_err(Error::file("look at", path, HELP))?;
     // A FIFO would block.
@@ -76,7 +78,7 @@ pub fn is_recording(path: &Path) -> Result<bool, Error> {
     File::open(path)
         .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start))
         .map_err(Error::file("read", path, HELP))?;
-    Ok(start == MAGIC)
+    Ok(start == MAGIC || start.starts_with(PARQUET))
 }
 
 /// What the decisions about an image are called: where its digest is known, whatever its tag is.

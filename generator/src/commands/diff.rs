@@ -8,7 +8,7 @@ use baselines::document::Baseline;
 use baselines::risks::Catalogue;
 use baselines::time::UtcTime;
 
-use super::{Told, inputs, risks};
+use super::{Told, of_recordings, risks};
 use crate::cli;
 use crate::diff::print;
 use crate::error::Error;
@@ -66,7 +66,7 @@ fn side(path: &Path, catalogue: &Catalogue, warnings: &mut Vec<String>) -> Resul
             "{}: a recording has no decisions beside it, so none were read",
             path.display()
         ));
-        inputs(None, &[path.to_owned()], &Criteria::default())?
+        of_recordings(&[path.to_owned()], &Criteria::default())?
     } else {
         vec![files::read_one_baseline(path)?]
     };

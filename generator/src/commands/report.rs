@@ -18,10 +18,10 @@ use crate::{cli, files, printable};
 /// [`Error`] where something cannot be read, drawn or written.
 pub fn report(arguments: &cli::Report, variable: Option<OsString>) -> Result<Told, Error> {
     let (catalogue, now) = (risks::catalogue(&arguments.catalogue)?, UtcTime::now());
-    let recordings = arguments.recordings.paths(variable);
     let inputs = inputs(
         arguments.baselines.as_deref(),
-        &recordings,
+        &arguments.recordings,
+        variable,
         &arguments.coverage.criteria(),
     )?;
     let (read, warnings) = match &arguments.baselines {
