@@ -379,7 +379,7 @@ fn what_cannot_be_followed_is_refused_with_its_reason() {
     let agent = Agent::start(&server, &scratch, "node-a");
     let covered = window(
         "covered",
-        &json!({"namespaces": ["production"], "duration": "1h", "coverageTarget": 0.123456}),
+        &json!({"namespaces": ["production"], "duration": "1h", "coverageTarget": 0.99999}),
     );
     server.create(&covered);
     let status = wait_for_status(&server, &covered, "a refusal", |status| status["phase"] == "Refused");
