@@ -84,6 +84,10 @@ fn admitted(hooks: &[Hook], baseline: &Baseline, forbidden: &BTreeMap<FilePath, 
         let entries = operator.exposes().into_iter();
         entries.map(move |entry| format!("{operator} admits paths like {}", entry.pattern))
     });
+    let elsewhere = operators.iter().filter_map(|operator| match operator {
+        Operator::Postfix(_) => Some(format!("{operator} admits files of every directory")),
+        _ => Some(format!("{operator} admits files in {}", operator.exposes_fixed()?)),
+    });
     let guarded: BTreeSet<&FilePath> = forbidden.keys().chain(sensitive_paths(baseline)).collect();
     let executed = executed_paths(baseline);
     let by_wildcard = operators.iter().flat_map(|operator| {
@@ -106,7 +110,7 @@ fn admitted(hooks: &[Hook], baseline: &Baseline, forbidden: &BTreeMap<FilePath, 
         .filter(|event| !event.compared_path().is_empty() && !learned.contains(&(event.call, event.compared_path())))
         .filter(|event| hooks.iter().any(|hook| hook.call == event.call && !hook.reports(event)))
         .map(|event| shorten(&event.to_string()));
-    exposed.chain(by_wildcard).chain(by_name).collect()
+    exposed.chain(elsewhere).chain(by_wildcard).chain(by_name).collect()
 }
 
 /// Something that a hook is asked about.

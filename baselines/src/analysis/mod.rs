@@ -51,7 +51,7 @@ pub fn baselines(recordings: &[PathBuf]) -> Result<Vec<Baseline>, Error> {
 /// As [`baselines`].
 pub fn baselines_by(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<Baseline>, Error> {
     let estimate = |image: &Image, evidence: &mut ImageEvidence| evidence.estimate(image, criteria);
-    analyse(recordings, estimate, |mut images, sources| {
+    analyse(recordings, Empty::IsAnError, estimate, |mut images, sources| {
         price(&mut images);
         let baselines = images
             .into_iter()
@@ -66,10 +66,11 @@ pub fn baselines_by(recordings: &[PathBuf], criteria: &Criteria) -> Result<Vec<B
 /// which that is more than [`BEHAVIOURS_MAX`] or [`GROUPS_MAX`] tell.
 ///
 /// # Errors
-/// As [`baselines`].
+/// As [`baselines`], but recordings without behaviours are none: that a container did nothing is told, too.
 pub fn summaries(recordings: &[PathBuf]) -> Result<(Vec<ImageSummary>, Vec<Image>), Error> {
     analyse(
         recordings,
+        Empty::IsFine,
         |_, _| {},
         |images, _| {
             let (mut summaries, mut left_out) = (Vec::new(), Vec::new());
@@ -84,9 +85,17 @@ pub fn summaries(recordings: &[PathBuf]) -> Result<(Vec<ImageSummary>, Vec<Image
     )
 }
 
+/// What recordings are in which no container did anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    IsAnError,
+    IsFine,
+}
+
 /// Gathers the evidence of each image, does something with it as long as nothing else takes memory, and makes something of all.
 fn analyse<T>(
     recordings: &[PathBuf],
+    empty: Empty,
     each: impl Fn(&Image, &mut ImageEvidence),
     finish: impl FnOnce(BTreeMap<Image, ImageEvidence>, &[Source<'_>]) -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -117,7 +126,7 @@ fn analyse<T>(
         each(&image, &mut evidence);
         images.insert(image, evidence);
     }
-    if images.values().all(ImageEvidence::has_no_behaviour) {
+    if empty == Empty::IsAnError && images.values().all(ImageEvidence::has_no_behaviour) {
         return Err(error::nothing(&sources, containers.len()));
     }
     add_losses(&sources, &containers, &watched, &mut images)?;

@@ -2,10 +2,11 @@
 //! is: behaviours as hashes, with how often each was seen in what is no independent evidence among itself.
 //!
 //! Coverage cannot be averaged: what is rare on each of two nodes may be the same or not. So nodes tell what it takes to find
-//! out, and nothing more. An estimate from the summaries of several recordings is the one from these recordings, but for three
-//! things, each of which makes evidence less and never more: path templates are mined on each node by itself, so that one name may
-//! count twice; containers that were started together are found on each node first and then among all, so that fewer clusters
-//! are told apart; and of nodes beyond what fits into memory ([`Sum::add`]) neither behaviours nor clusters count.
+//! out, and nothing more. An estimate from the summaries of several recordings is the one from these recordings, but for two
+//! things, which make evidence less and never more: path templates are mined on each node by itself, so that one name may
+//! count twice; and containers that were started together are found on each node first and then among all, so that fewer
+//! clusters are told apart. Of nodes beyond what fits into memory ([`Sum::add`]) neither behaviours nor clusters count: whoever
+//! asks has to look at [`Covered::left_out`], as what these did may be anything.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -275,6 +276,8 @@ impl Sum {
     /// Estimates. `now` is when somebody asks, and `since` since when the lower ends of both intervals have been at the target
     /// whenever somebody asked, if they were the last time: nobody looks into the past of a summary.
     pub fn covered(&self, image: &str, criteria: &Criteria, now: UtcTime, since: Option<UtcTime>) -> Covered {
+        // From then on nobody has watched it.
+        let now = now.min(moment(self.until));
         let groups = self.groups();
         let ends_by_itself = self.jobs || self.short;
         let steady = [0, 1, 2].map(|length| self.steady(&groups, length));

@@ -104,6 +104,10 @@ fn change(
         (Some(before), Some(after)) => match before.cost().cmp(&after.cost()) {
             Ordering::Less => (Class::Widened, Vec::new()),
             Ordering::Greater => (Class::Narrowed, Vec::new()),
+            // Another operator lets other names in, though none of them was recorded.
+            Ordering::Equal if (before.operator, &before.value) != (after.operator, &after.value) => {
+                (Class::Widened, Vec::new())
+            }
             Ordering::Equal => return None,
         },
         (None, _) => match narrower(&overlaps.new) {

@@ -116,6 +116,13 @@ fn is_shown(path: &Path) -> bool {
         .is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
 }
 
+/// The log beside a database, see <https://sqlite.org/wal.html>.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
 /// What a file is by its beginning, if it is one of both.
 ///
 /// # Errors
@@ -130,9 +137,11 @@ pub(crate) fn format(path: &Path) -> Result<Option<Format>> {
     let mut begin = Vec::new();
     let read = File::open(path).and_then(|file| file.take(100).read_to_end(&mut begin));
     read.map_err(failed("read", path))?;
+    // A young database has its first pages in the log beside it alone: what it is, whoever opens it finds out.
+    let is_young = || begin.get(APPLICATION) == Some(&[0; 4]) && log_of(path).metadata().is_ok_and(|log| log.len() > 0);
     Ok(if begin.starts_with(PARQUET) {
         Some(Format::Parquet)
-    } else if begin.starts_with(DATABASE) && begin.get(APPLICATION) == Some(RECORDING) {
+    } else if begin.starts_with(DATABASE) && (begin.get(APPLICATION) == Some(RECORDING) || is_young()) {
         Some(Format::Recording)
     } else {
         None

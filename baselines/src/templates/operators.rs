@@ -42,6 +42,9 @@ impl Operator {
     /// Of a prefix those that say where their paths begin, and where that is a home directory or a name with a dot those that
     /// are found there; of a postfix those that say how they end. A file called `id_rsa` can be below any directory all the
     /// same: what is known of that is in a [price](super::Price).
+    ///
+    /// Nor does it tell of a postfix that `/etc/cron.d/*` and its like are about any name: a file there can be called like any
+    /// other, so that no policy uses one.
     pub fn exposes(&self) -> Vec<&'static Sensitive> {
         match self {
             Self::Equal(value) => sensitive(&FilePath::canonical(value.as_bytes())).into_iter().collect(),
@@ -49,6 +52,16 @@ impl Operator {
                 .chain(sensitive::hidden(value.as_bytes()))
                 .collect(),
             Self::Postfix(value) => sensitive::ending(value.as_bytes()).collect(),
+        }
+    }
+
+    /// A directory of programs or the like, which come with images and which nobody writes to, of which it admits files: a template
+    /// never has a wildcard there, but the prefix that it becomes may end above.
+    pub fn exposes_fixed(&self) -> Option<&'static str> {
+        match self {
+            Self::Prefix(value) => sensitive::fixed(value.as_bytes()),
+            // A postfix admits names everywhere.
+            Self::Equal(_) | Self::Postfix(_) => None,
         }
     }
 

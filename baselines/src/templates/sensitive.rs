@@ -22,6 +22,15 @@ pub(super) fn is_fixed(directory: &[u8]) -> bool {
         .any(|fixed| directory.strip_prefix(fixed.as_bytes()).is_some_and(is_below))
 }
 
+/// The first of the directories that come with images of which a prefix admits files.
+pub(super) fn fixed(prefix: &[u8]) -> Option<&'static str> {
+    let mut directories = FIXED.into_iter();
+    directories.find(|directory| {
+        let below = [directory.as_bytes(), b"/"].concat();
+        below.starts_with(prefix) || prefix.starts_with(&below)
+    })
+}
+
 /// The first entry of [`SENSITIVE`] that a path is one of. None for paths that no policy compares.
 pub fn sensitive(path: &FilePath) -> Option<&'static Sensitive> {
     let names: Vec<Name> = components(path)?.map(Name::literal).collect();

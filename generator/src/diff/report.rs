@@ -124,7 +124,7 @@ fn summary(diff: &Diff) -> String {
     ];
     for (count, what) in [
         (diff.only_in_old.len(), "only in OLD"),
-        (diff.only_in_new.len(), "only in NEW"),
+        (diff.only_in_new.len(), "only in NEW, all of which is up for review"),
     ] {
         if count > 0 {
             parts.push(format!("{} {what}", counted(count, "image")));

@@ -293,6 +293,12 @@ impl Guards<'_> {
             .or_else(|| self.admits_sensitive(template, &operator))
             .or_else(|| self.admits_executed(&operator))
             .or_else(|| {
+                let directory = operator.exposes_fixed()?;
+                Some(format!(
+                    "{operator} could admit files in {directory}, which come with the image"
+                ))
+            })
+            .or_else(|| {
                 (!agent_reads(operator.value()))
                     .then(|| format!("{operator} has a character that Tetragon's agent does not read"))
             })
@@ -334,6 +340,11 @@ impl Guards<'_> {
         }
         let exposed = operator.exposes();
         let exposed: Vec<String> = exposed.iter().map(|entry| format!("`{}`", entry.pattern)).collect();
+        if matches!(operator, Operator::Postfix(_)) {
+            return Some(format!(
+                "{operator} would admit files of that name in every directory, sensitive ones too"
+            ));
+        }
         (!exposed.is_empty()).then(|| format!("{operator} could admit sensitive paths ({})", enumerate(exposed.iter())))
     }
 

@@ -15,6 +15,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::aggregate::SILENT_AFTER;
 use super::objects::{
@@ -37,6 +38,16 @@ const OBJECTS_AT_A_TIME: u32 = 20;
 const TELLS_MISSED: u32 = 3;
 /// To look, a node takes some time itself.
 const LOOKS_WITHIN: Duration = Duration::from_mins(5);
+/// How long the API server may take for an object.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take for a page of them.
+const LISTED_WITHIN: Duration = Duration::from_mins(1);
+/// What was told later than now, by so much, was told with a clock that is wrong.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+/// Nodes with clocks that are wrong by more tell of starts together as of starts apart.
+const CLOCK_AHEAD_MAX_SECONDS: u64 = 60;
+/// The longest name of an image that is taken from a node, in bytes.
+const IMAGE_NAME_MAX: usize = 1_024;
 
 /// Tells what a recording of this node saw.
 ///
@@ -49,13 +60,14 @@ pub(super) async fn tell(
     node: String,
     clock_ahead: i64,
 ) -> Result<(), String> {
-    let told = ask_for_summaries(&recording).await?;
     let (name, uid) = (window.name_any(), window.uid().unwrap_or_default());
+    let told_at = time(by_server(UtcTime::now(), clock_ahead));
+    let told = ask_for_summaries(&recording).await?;
     let spec = NodeCoverageSpec {
         window: name.clone(),
         window_uid: uid.clone(),
         node: node.clone(),
-        told_at: time(by_server(UtcTime::now(), clock_ahead)),
+        told_at,
         images: told.images,
         left_out: told.left_out,
         left_out_names: told.left_out_names,
@@ -67,16 +79,13 @@ pub(super) async fn tell(
     });
     let (version, kind) = (NodeCoverage::api_version(&()), NodeCoverage::kind(&()));
     let object = json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
-    let patched = Api::<NodeCoverage>::all(client)
-        .patch(
-            &object_name,
-            &PatchParams::apply(MANAGER).force(),
-            &Patch::Apply(object),
-        )
-        .await;
-    patched
-        .map(|_| ())
-        .map_err(|error| told_by("write NodeCoverages", &error))
+    let (api, options) = (Api::<NodeCoverage>::all(client), PatchParams::apply(MANAGER).force());
+    let change = Patch::Apply(object);
+    match timeout(WRITTEN_WITHIN, api.patch(&object_name, &options, &change)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(told_by("write NodeCoverages", &error)),
+        Err(_) => Err("the API server does not answer".to_owned()),
+    }
 }
 
 /// What is asked when somebody adds up.
@@ -96,7 +105,7 @@ pub(super) struct Question {
 /// The nodes that told of a window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Nodes {
-    /// Those that saw a container: whether something may have been missed there that their recordings do not know of.
+    /// Those that saw a container, or may have: whether something was missed there that their recordings do not know of.
     pub(super) seeing: BTreeMap<String, bool>,
 }
 
@@ -104,16 +113,18 @@ impl Nodes {
     pub(super) fn of<'a>(told: impl IntoIterator<Item = &'a NodeWindow>, now: UtcTime) -> Self {
         let mut seeing = BTreeMap::new();
         for node in told {
-            let Some(status) = node.status.as_ref().filter(|status| status.containers > 0) else {
-                continue;
-            };
+            let Some(status) = &node.status else { continue };
             let heard = status.heard.as_ref().map_or(UtcTime::default(), |heard| {
                 by_server(utc(heard), status.clock_ahead_seconds)
             });
             let is_silent = status.phase != Phase::Ended && now.since(heard) > SILENT_AFTER;
-            let is_troubled = matches!(status.phase, Phase::Failing | Phase::Refused);
-            let is_missing = is_silent || is_troubled || !status.lost_recordings.is_empty();
-            seeing.insert(node.spec.node.clone(), is_missing);
+            // Before it saw anything, too.
+            let is_troubled =
+                matches!(status.phase, Phase::Failing | Phase::Refused) || !status.lost_recordings.is_empty();
+            let has_wrong_clock = status.clock_ahead_seconds.unsigned_abs() > CLOCK_AHEAD_MAX_SECONDS;
+            if status.containers > 0 || is_troubled {
+                seeing.insert(node.spec.node.clone(), is_silent || is_troubled || has_wrong_clock);
+            }
         }
         Self { seeing }
     }
@@ -122,15 +133,18 @@ impl Nodes {
 /// Adds up what all nodes told.
 ///
 /// # Errors
-/// What the API server says.
-pub(super) async fn add_up(client: Client, question: Question) -> Result<CoverageStatus, kube::Error> {
+/// Why not, in words.
+pub(super) async fn add_up(client: Client, question: Question) -> Result<CoverageStatus, String> {
     let api = Api::<DeserializeGuard<NodeCoverage>>::all(client);
     let mut page = ListParams::default()
         .labels(&format!("{WINDOW_LABEL}={}", question.window.0))
         .limit(OBJECTS_AT_A_TIME);
     let mut adding = Adding::new(question);
     loop {
-        let listed = api.list(&page).await?;
+        let Ok(listed) = timeout(LISTED_WITHIN, api.list(&page)).await else {
+            return Err("the API server does not answer".to_owned());
+        };
+        let listed = listed.map_err(|error| told_by("list NodeCoverages", &error))?;
         // It takes some time to unpack.
         adding = work(move || {
             listed.items.into_iter().for_each(|told| adding.add(told));
@@ -162,6 +176,8 @@ struct Adding {
     images: BTreeMap<String, Sum>,
     room: usize,
     told: BTreeSet<String>,
+    /// When the one told that has not told for longest.
+    oldest: Option<UtcTime>,
     left_out: BTreeSet<String>,
     left_out_count: u64,
 }
@@ -173,6 +189,7 @@ impl Adding {
             images: BTreeMap::new(),
             room: ENTRIES_MAX,
             told: BTreeSet::new(),
+            oldest: None,
             left_out: BTreeSet::new(),
             left_out_count: 0,
         }
@@ -187,12 +204,14 @@ impl Adding {
     }
 
     fn add_of(&mut self, told: &NodeCoverageSpec) {
-        let (_, uid) = &self.question.window;
-        if told.window_uid != *uid {
+        let (name, uid) = &self.question.window;
+        // One object for each node.
+        if told.window_uid != *uid || told.window != *name || self.told.contains(&told.node) {
             return;
         }
         let fresh = self.question.interval * TELLS_MISSED + LOOKS_WITHIN;
-        let is_fresh = self.question.now.since(utc(&told.told_at)) <= fresh;
+        let (now, told_at) = (self.question.now, utc(&told.told_at));
+        let is_fresh = now.since(told_at) <= fresh && told_at.since(now) <= CLOCK_TOLERANCE;
         let ByteString(packed) = &told.summary;
         let summaries = match unpack(packed) {
             Ok(summaries) => summaries,
@@ -205,6 +224,9 @@ impl Adding {
         if is_fresh || is_missing {
             self.told.insert(told.node.clone());
         }
+        if !is_missing {
+            self.oldest = Some(self.oldest.map_or(told_at, |oldest| oldest.min(told_at)));
+        }
         let losses = if is_missing {
             Losses::NotRuledOut
         } else {
@@ -213,7 +235,9 @@ impl Adding {
         self.leave_out(told.left_out, told.left_out_names.iter());
         for summary in summaries {
             let has_room = self.images.len() < IMAGES_MAX || self.images.contains_key(&summary.image);
-            if has_room {
+            if summary.image.len() > IMAGE_NAME_MAX {
+                self.leave_out(1, [format!("{:.40}...", summary.image)].iter());
+            } else if has_room {
                 let sum = self.images.entry(summary.image.clone()).or_default();
                 sum.add(summary, losses, &mut self.room);
             } else {
@@ -232,14 +256,16 @@ impl Adding {
     }
 
     fn status(self) -> CoverageStatus {
-        let now = self.question.now;
-        let held: BTreeMap<&str, UtcTime> = self
-            .question
-            .before
-            .held
-            .iter()
-            .map(|held| (held.image.as_str(), utc(&held.since)))
-            .collect();
+        let (now, before) = (self.question.now, &self.question.before);
+        // What was between two looks that were far apart nobody knows.
+        let gap_max = self.question.interval * TELLS_MISSED + LOOKS_WITHIN;
+        let has_looked = before
+            .looked_at
+            .as_ref()
+            .is_some_and(|at| now.since(utc(at)) <= gap_max);
+        let held = before.held.iter().filter(|_| has_looked);
+        let held: BTreeMap<&str, UtcTime> = held.map(|held| (held.image.as_str(), utc(&held.since))).collect();
+        let ready_before = before.ready_at.clone().filter(|_| has_looked);
         let mut status = CoverageStatus {
             looked_at: Some(time(now)),
             images: self.images.len() as u64,
@@ -256,7 +282,13 @@ impl Adding {
                     since: time(since.unwrap_or(now)),
                 });
             }
-            if covered.coverage.state == State::Ready {
+            if covered.left_out > 0 {
+                status.images_left_out += 1;
+                if status.images_left_out_names.len() < TOLD_MAX {
+                    status.images_left_out_names.push(image.clone());
+                }
+            }
+            if covered.coverage.state == State::Ready && covered.left_out == 0 {
                 status.ready += 1;
             } else {
                 status.waiting.push(waiting(image, &covered));
@@ -273,11 +305,14 @@ impl Adding {
         let missing: Vec<&String> = missing.collect();
         status.nodes_missing = missing.len() as u64;
         status.nodes_missing_names = missing.into_iter().take(NODES_MAX).cloned().collect();
-        let is_covered = status.images > 0
+        let is_ready = status.images > 0
             && status.ready == status.images
             && status.nodes_missing == 0
             && status.images_left_out == 0;
-        status.covered_at = is_covered.then(|| time(now));
+        // An image that came after a node told is one that nobody knows of here, until that node tells again.
+        status.ready_at = is_ready.then(|| ready_before.unwrap_or_else(|| time(now)));
+        let is_confirmed = status.ready_at.as_ref().map(utc) < self.oldest;
+        status.covered_at = (is_ready && is_confirmed).then(|| time(now));
         status
     }
 }
@@ -324,7 +359,7 @@ mod tests {
         ImageSummary {
             image: image.to_owned(),
             losses: Losses::RuledOut,
-            until: (day + 1) * DAY,
+            until: 9 * DAY,
             resumed: None,
             jobs: false,
             short: false,
@@ -378,12 +413,16 @@ mod tests {
 
     fn status(question: Question, told: &[NodeCoverageSpec]) -> CoverageStatus {
         let mut adding = Adding::new(question);
-        told.iter().for_each(|told| adding.add_of(told));
+        for told in told {
+            adding.add_of(told);
+        }
         adding.status()
     }
 
-    /// Held for as long as it takes.
+    /// Held for as long as it takes, and ready for a while.
     fn held(mut question: Question, image: &str) -> Question {
+        question.before.looked_at = Some(time(at(3 * DAY - 60)));
+        question.before.ready_at = Some(time(at(3 * DAY - 60)));
         question.before.held.push(HeldImage {
             image: image.to_owned(),
             since: time(at(3 * DAY - 3600)),
@@ -398,24 +437,39 @@ mod tests {
             told("b", vec![summary("web", 1, 7)]),
         ];
         let first = status(question(&["a", "b"]), &alike);
-        assert_eq!((first.images, first.ready, first.covered_at), (1, 0, None));
+        assert_eq!((first.images, first.ready, first.covered_at.as_ref()), (1, 0, None));
         assert_eq!(first.held.len(), 1, "{:?}", first.waiting);
-        // Whoever looks next goes on from there.
-        let next = Question {
-            now: at(3 * DAY + 3600),
-            before: CoverageStatus {
-                held: first.held,
-                ..CoverageStatus::default()
-            },
+        // Whoever looks next goes on from there, and believes it when everybody has told once more.
+        let mut before = first;
+        for (minutes, ready, is_covered) in [(30, 0, false), (60, 1, false), (75, 1, true)] {
+            let now = at(3 * DAY + minutes * 60);
+            let next = Question {
+                now,
+                before,
+                ..question(&["a", "b"])
+            };
+            let later = alike.clone().map(|told| NodeCoverageSpec {
+                told_at: time(now),
+                ..told
+            });
+            before = status(next, &later);
+            assert_eq!(
+                (before.ready, before.covered_at.is_some()),
+                (ready, is_covered),
+                "{minutes}: {before:?}"
+            );
+        }
+        // Between looks that are far apart nothing is held.
+        let late = Question {
+            now: at(3 * DAY + 3 * 3600),
+            before,
             ..question(&["a", "b"])
         };
-        let later = alike.map(|told| NodeCoverageSpec {
-            told_at: time(at(3 * DAY + 3600)),
+        let later = alike.clone().map(|told| NodeCoverageSpec {
+            told_at: time(late.now),
             ..told
         });
-        let next = status(next, &later);
-        assert_eq!((next.ready, next.waiting.len()), (1, 0), "{:?}", next.waiting);
-        assert_eq!(next.covered_at, Some(time(at(3 * DAY + 3600))));
+        assert_eq!(status(late, &later).ready, 0);
 
         let unlike = [
             told("a", vec![summary("web", 0, 7)]),
@@ -443,7 +497,7 @@ mod tests {
             (vec!["c".to_owned()], None)
         );
         let mut old = alike();
-        old[1].told_at = time(at(3 * DAY - 3600));
+        old[1].told_at = time(at(3 * DAY - 3601));
         let old = status(held(question(&["a", "b"]), "web"), &old);
         assert_eq!((old.nodes_missing_names, old.covered_at), (vec!["b".to_owned()], None));
         // What cannot be read was not told.
@@ -451,6 +505,10 @@ mod tests {
         broken[1].summary = ByteString(b"no".to_vec());
         let broken = status(held(question(&["a", "b"]), "web"), &broken);
         assert_eq!((broken.nodes_missing, broken.covered_at), (1, None));
+        // Nor what was told by a clock that is ahead.
+        let mut ahead = alike();
+        ahead[1].told_at = time(at(3 * DAY + 61));
+        assert_eq!(status(held(question(&["a", "b"]), "web"), &ahead).nodes_missing, 1);
         // What another window of that name was told does not count.
         let mut other = alike();
         other[1].window_uid = "2".to_owned();
@@ -510,14 +568,36 @@ mod tests {
             ..silent.clone()
         };
         let nodes = [
-            node("a", learning),
+            node("a", learning.clone()),
             node("b", silent),
             node("c", ended),
             node("d", failing),
-            node("e", idle),
+            node("e", idle.clone()),
+            node(
+                "f",
+                NodeWindowStatus {
+                    phase: Phase::Failing,
+                    ..idle
+                },
+            ),
+            node(
+                "g",
+                NodeWindowStatus {
+                    heard: Some(time(at(3 * DAY + 3600))),
+                    clock_ahead_seconds: 3600,
+                    ..learning
+                },
+            ),
         ];
         let nodes = Nodes::of(&nodes, at(3 * DAY));
-        let expected = [("a", false), ("b", true), ("c", false), ("d", true)];
+        let expected = [
+            ("a", false),
+            ("b", true),
+            ("c", false),
+            ("d", true),
+            ("f", true),
+            ("g", true),
+        ];
         assert_eq!(
             nodes.seeing,
             expected.map(|(node, is_missing)| (node.to_owned(), is_missing)).into()

@@ -43,7 +43,7 @@ pub struct Lead {
 
 /// How much was seen, as far as that was added up.
 struct Coverage {
-    adding: Option<JoinHandle<Result<CoverageStatus, kube::Error>>>,
+    adding: Option<JoinHandle<Result<CoverageStatus, String>>>,
     at: Instant,
     /// What was found last: it may not be in the object yet that we know.
     found: Option<CoverageStatus>,
@@ -145,14 +145,19 @@ impl Lead {
         }
         let patch = json!({
             "apiVersion": LearningWindow::api_version(&()), "kind": LearningWindow::kind(&()),
-            "metadata": {"name": window.name_any()}, "status": status,
+            // What somebody else wrote since, who led before us perhaps, is not to be undone.
+            "metadata": {"name": window.name_any(), "resourceVersion": window.metadata.resource_version}, "status": status,
         });
         let windows = Api::<LearningWindow>::all(self.client.clone());
         let options = PatchParams::apply(MANAGER).force();
-        windows
+        let patched = windows
             .patch_status(&window.name_any(), &options, &Patch::Apply(patch))
-            .await?;
-        Ok(())
+            .await;
+        match patched {
+            // It has changed, and is heard of soon.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            patched => patched.map(|_| ()),
+        }
     }
 
     /// How much was seen, by what was added up last. Begins to add up anew where that is due.
@@ -175,7 +180,7 @@ impl Lead {
                     coverage.found = Some(found);
                     None
                 }
-                Ok(Err(error)) => Some(error.to_string()),
+                Ok(Err(why)) => Some(why),
                 Err(error) => Some(error.to_string()),
             };
             if let Some(why) = why {

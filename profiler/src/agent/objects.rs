@@ -276,6 +276,9 @@ pub struct CoverageStatus {
     #[serde(default)]
     #[schemars(length(max = 500))]
     pub held: Vec<HeldImage>,
+    /// Since when every image has been ready. It is believed when every node has told once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Time>,
     /// When enough had been seen of every image: that ends the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covered_at: Option<Time>,
@@ -557,7 +560,7 @@ pub struct NodeCoverageSpec {
     #[schemars(length(max = 20))]
     pub left_out_names: Vec<String>,
     /// A list of summaries as JSON, compressed (gzip): behaviours as hashes, and in how many units each was seen.
-    #[schemars(with = "String", extend("format" = "byte"))]
+    #[schemars(with = "String", length(max = 400_000), extend("format" = "byte"))]
     pub summary: ByteString,
 }
 

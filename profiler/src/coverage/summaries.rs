@@ -39,12 +39,8 @@ pub struct Told {
 /// # Errors
 /// Where it cannot be analysed.
 pub fn of_recording(recording: &Path) -> Result<Told, Failure> {
-    let (summaries, mut left_out) = match analysis::summaries(&[recording.to_owned()]) {
-        Ok((summaries, left_out)) => (summaries, left_out.iter().map(ToString::to_string).collect()),
-        // Not yet.
-        Err(analysis::Error::Nothing { .. }) => (Vec::new(), Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+    let (summaries, left_out) = analysis::summaries(&[recording.to_owned()])?;
+    let mut left_out: Vec<String> = left_out.iter().map(ToString::to_string).collect();
     let images = summaries.len() + left_out.len();
     let packed = pack(summaries, &mut left_out);
     let summary = packed.map_err(|error| Failure::Kernel(format!("a summary of coverage: {error}")))?;

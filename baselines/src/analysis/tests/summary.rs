@@ -97,12 +97,8 @@ fn both(nodes: &[Vec<Life>], criteria: &Criteria) -> Option<(Coverage, Coverage)
     let mut sum = Sum::new();
     let mut until = 0;
     for path in paths {
-        let (mut told, left_out) = match summaries(&[path]) {
-            Ok(told) => told,
-            // A node that saw nothing happen; only its recording tells of its containers.
-            Err(Error::Nothing { .. }) => return None,
-            Err(error) => panic!("{error}"),
-        };
+        // A node that saw nothing happen tells of its containers, too.
+        let (mut told, left_out) = summaries(&[path]).unwrap();
         assert_eq!((told.len(), left_out.len()), (1, 0));
         until = until.max(told[0].until);
         sum.add(told.remove(0), Losses::RuledOut, &mut { ROOM });
@@ -174,7 +170,11 @@ fn alike(day: u64, what: u8) -> Life {
 fn told(nodes: &[Vec<Life>]) -> Vec<ImageSummary> {
     let folder = Folder::new();
     let paths = (0..).zip(nodes).map(|(node, lives)| recorded(&folder, node, lives));
-    paths.map(|path| summaries(&[path]).unwrap().0.remove(0)).collect()
+    let mut told: Vec<ImageSummary> = paths.map(|path| summaries(&[path]).unwrap().0.remove(0)).collect();
+    for told in &mut told {
+        told.until = 100 * HOUR;
+    }
+    told
 }
 
 fn covered(summaries: &[ImageSummary], mut room: usize, since: Option<u64>) -> super::super::Covered {
@@ -221,6 +221,16 @@ fn it_has_to_be_held_and_only_whoever_asks_knows_since_when() {
     let mut resumed = nodes.clone();
     resumed[1].resumed = Some(77 * HOUR);
     assert_eq!(covered(&resumed, ROOM, Some(0)).coverage.state, State::Learning);
+}
+
+#[test]
+fn time_in_which_nobody_watched_holds_nothing() {
+    let mut nodes = told(&[vec![alike(0, 0)], vec![alike(1, 0)], vec![alike(2, 0)]]);
+    for told in &mut nodes {
+        told.until = 80 * HOUR;
+    }
+    assert_eq!(covered(&nodes, ROOM, Some(57)).coverage.state, State::Learning);
+    assert_eq!(covered(&nodes, ROOM, Some(56)).coverage.state, State::Ready);
 }
 
 #[test]

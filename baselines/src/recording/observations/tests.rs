@@ -185,9 +185,15 @@ fn what_is_there_stays_unless_it_is_to_be_replaced_and_nothing_is_left_behind() 
     fs::write(&out, "kept").unwrap();
     let refused = export(&[path.clone()], &out, false, |_, _| {}).unwrap_err();
     assert!(matches!(refused, Error::Exists { .. }), "{refused}");
+    // Whatever is asked for, an export takes the place of an export only: a recording holds more.
+    for other in [&out, &path] {
+        let refused = export(&[path.clone()], other, true, |_, _| {}).unwrap_err();
+        assert!(matches!(refused, Error::Foreign { .. }), "{refused}");
+    }
+    fs::write(&out, "PAR1, or so").unwrap();
     let failed = export(&[path.clone(), folder.path().join("missing.db")], &out, true, |_, _| {}).unwrap_err();
     assert!(matches!(failed, Error::Missing { .. }), "{failed}");
-    assert_eq!(fs::read(&out).unwrap(), b"kept");
+    assert_eq!(fs::read(&out).unwrap(), b"PAR1, or so");
     exported(&[path.clone()], out.clone());
     let merged = merge(&[out], &folder.path().join("merged.db"), false, |_, _| {}).unwrap_err();
     assert!(merged.to_string().contains("can be analysed only"), "{merged}");

@@ -14,6 +14,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::super::error::{Error, Failure, Result};
 use super::super::files::{Files, Opened};
+use super::super::inputs::{self, Format};
 use super::super::new_file::NewFile;
 use super::super::read::StoredContainer;
 use super::super::{Newest, RecordingId, Source, file::failed, newest};
@@ -72,6 +73,13 @@ pub fn export(files: &[PathBuf], out: &Path, replaces: bool, mut progress: impl 
     };
     for (newest, containers) in newest.iter().zip(&sources) {
         catalogue.recordings.push(recorded(&files, newest, containers)?);
+    }
+    // A recording holds more than its export.
+    if replaces && out.exists() && inputs::format(out)? != Some(Format::Parquet) {
+        return Err(Error::Foreign {
+            path: out.to_owned(),
+            what: "an export may take the place of an export only".to_owned(),
+        });
     }
     let file = NewFile::create(out, replaces)?;
     let written = |error: ParquetError| written(error, file.target());

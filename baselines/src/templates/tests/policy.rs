@@ -82,6 +82,23 @@ fn an_operator_that_reaches_into_a_sensitive_place_says_so() {
 }
 
 #[test]
+fn a_prefix_that_ends_above_a_directory_of_programs_says_so() {
+    for (prefix, expected) in [
+        ("/usr/local/", Some("/usr/local/bin")),
+        ("/usr/local/b", Some("/usr/local/bin")),
+        ("/usr/bin/x", Some("/usr/bin")),
+        ("/usr/binary/", None),
+        ("/srv/data/", None),
+    ] {
+        assert_eq!(
+            Operator::Prefix(prefix.to_owned()).exposes_fixed(),
+            expected,
+            "{prefix}"
+        );
+    }
+}
+
+#[test]
 fn the_root_is_found_in_a_set_that_has_nothing_else() {
     let root = FilePath::canonical(*b"/");
     let template: Template = "/".parse().unwrap();

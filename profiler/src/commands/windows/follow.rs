@@ -71,12 +71,13 @@ pub(super) async fn follow(api: Api<LearningWindow>, made: &LearningWindow, quie
         display.show(&window, &status);
         if matches!(status.phase, Phase::Ended | Phase::Refused) {
             display.clear();
-            return Ok(conclude(&name, &status, quiet));
+            return Ok(conclude(&window, &status, quiet));
         }
     }
 }
 
-fn conclude(name: &str, status: &LearningWindowStatus, quiet: bool) -> ExitCode {
+fn conclude(window: &LearningWindow, status: &LearningWindowStatus, quiet: bool) -> ExitCode {
+    let name = window.name_any();
     let message = status.message.as_deref().map(printable);
     if status.phase == Phase::Refused {
         say(
@@ -95,6 +96,12 @@ fn conclude(name: &str, status: &LearningWindowStatus, quiet: bool) -> ExitCode 
         .is_some_and(|coverage| coverage.covered_at.is_some())
     {
         say(quiet, "enough was seen of every image");
+    } else if window.spec.coverage_target.is_some() {
+        let coverage = status.coverage.as_ref().map(super::covered).unwrap_or_default();
+        say(
+            false,
+            &format!("warning: it ended before enough was seen\n{}", coverage.trim_end()),
+        );
     }
     if let Some(message) = message {
         say(false, &format!("warning: {message}"));
