@@ -15,10 +15,23 @@
 //!     let text = format!("{head}containers: []\nlosses: []\nbehaviours:{behaviours}\nnotLearned: {{}}\n");
 //!     document::from_yaml(&text)
 //! };
-//! let evidence = "{count: 1, units: 1, containers: 1, nodes: 1, firstSeen: '2026-11-21T09:00:00Z', \
-//!     lastSeen: '2026-11-21T09:00:00Z', phases: [steady], provenance: [workload]}";
 //! let old = document(" {}")?;
-//! let new = document(&format!("\n  open:\n  - {{path: /etc/hosts, access: read, subject: /app, evidence: {evidence}}}"))?;
+//! let new = document("
+//!   open:
+//!   - path: /etc/hosts
+//!     access: read
+//!     subject: /app
+//!     evidence:
+//!       count: 1
+//!       units: 1
+//!       containers: 1
+//!       nodes: 1
+//!       firstSeen: 2026-11-21T09:00:00Z
+//!       lastSeen: 2026-11-21T09:00:00Z
+//!       phases:
+//!       - steady
+//!       provenance:
+//!       - workload")?;
 //! let version = |baseline| Version { baseline, findings: &[], decisions: None };
 //!
 //! let diff = diff(&[version(&old)], &[version(&new)], UtcTime::now());
