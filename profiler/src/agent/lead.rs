@@ -143,10 +143,12 @@ impl Lead {
                 return Ok(());
             }
         }
+        // That enough was seen, which somebody may have written who led before us, is not to be undone; sums may be.
+        let version = window.metadata.resource_version.as_ref();
+        let version = version.filter(|_| window.spec.coverage_target.is_some());
         let patch = json!({
             "apiVersion": LearningWindow::api_version(&()), "kind": LearningWindow::kind(&()),
-            // What somebody else wrote since, who led before us perhaps, is not to be undone.
-            "metadata": {"name": window.name_any(), "resourceVersion": window.metadata.resource_version}, "status": status,
+            "metadata": {"name": window.name_any(), "resourceVersion": version}, "status": status,
         });
         let windows = Api::<LearningWindow>::all(self.client.clone());
         let options = PatchParams::apply(MANAGER).force();
