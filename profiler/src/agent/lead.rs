@@ -144,11 +144,18 @@ impl Lead {
             }
         }
         // That enough was seen, which somebody may have written who led before us, is not to be undone; sums may be.
-        let version = window.metadata.resource_version.as_ref();
-        let version = version.filter(|_| window.spec.coverage_target.is_some());
+        let mut metadata = json!({"name": window.name_any()});
+        if let Some(version) = window
+            .metadata
+            .resource_version
+            .as_ref()
+            .filter(|_| window.spec.coverage_target.is_some())
+        {
+            metadata = json!({"name": window.name_any(), "resourceVersion": version});
+        }
         let patch = json!({
-            "apiVersion": LearningWindow::api_version(&()), "kind": LearningWindow::kind(&()),
-            "metadata": {"name": window.name_any(), "resourceVersion": version}, "status": status,
+            "apiVersion": LearningWindow::api_version(&()), "kind": LearningWindow::kind(&()), "metadata": metadata,
+            "status": status,
         });
         let windows = Api::<LearningWindow>::all(self.client.clone());
         let options = PatchParams::apply(MANAGER).force();
